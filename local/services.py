@@ -1,0 +1,56 @@
+"""What the services of this folder share: their failure, their ports and waiting for them."""
+
+import errno
+import random
+import socket
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+
+class ServiceFailed(Exception):  # noqa: N818 - named after what happened, as all exceptions here
+    """A local service did not start; the text is one sentence for the person at the console."""
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return a TCP port nobody listens on.
+
+    It lies below the range from which operating systems number outgoing connections (32768 and up on
+    Linux, 49152 and up elsewhere): a service that stops and starts again finds its port still free, however
+    many connections were opened meanwhile.
+    """
+    for port in random.sample(range(20_000, 32_768), k=200):
+        if is_free(port, host):
+            return port
+    raise ServiceFailed(f"No free port was found on {host}.")
+
+
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Tell whether a server could listen on the port now."""
+    with socket.socket() as probe:
+        # As servers do: connections of a predecessor that are still closing are no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            # Any other refusal (a port below 1024, a foreign address) the server itself explains better.
+            return error.errno != errno.EADDRINUSE
+        return True
+
+
+def wait_until(condition: Callable[[], bool], timeout: float, interval: float = 0.02) -> bool:
+    """Ask every `interval` seconds until the condition holds; False when `timeout` seconds do not do."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(interval)
+    return True
+
+
+def last_words(log: Path, start: int = 0, lines: int = 3) -> str:
+    """Return the last lines of a log from byte `start` on, joined to fit into a sentence."""
+    with log.open("rb") as file:
+        file.seek(start)
+        said: Sequence[str] = file.read().decode(errors="replace").split("\n")
+    return " | ".join([line.strip() for line in said if line.strip()][-lines:]) or "nothing"
