@@ -1,0 +1,335 @@
+"""Lambda execution environments on this machine: the real runtime on AWS's Runtime Interface Emulator.
+
+SAM CLI brings the emulator for its containers; it runs as well without one. It starts the runtime
+(`python -m awslambdaric`) at the first invocation and speaks Lambda's Runtime API with it.
+"""
+
+import http.client
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import IO
+
+from local.lifeline import Lifeline
+from local.services import free_port
+
+Log = Callable[[str], None]
+"""Takes one line of a function's log, without its end of line; may be called from any thread."""
+
+_INVOCATIONS = "/2015-03-31/functions/function/invocations"
+_START_SECONDS = 10
+# How long after its own deadline the emulator may still need to say that it passed.
+_GRACE_SECONDS = 0.25
+# What awslambdaric answers for an exception, always with these keys (its `make_error`). The emulator sends it
+# with status 200, as it would a result.
+_ERROR_KEYS = {"errorMessage", "errorType", "requestId", "stackTrace"}
+
+# The emulator gives the runtime a process group of its own. Back in the group of the emulator, one signal
+# reaches both, whatever they are doing, and the emulator's own kill at a timeout does too.
+_RUNTIME = (
+    "import os, runpy; os.setpgid(0, os.getpgid(os.getppid())); "
+    "runpy.run_module('awslambdaric', run_name='__main__', alter_sys=True)"
+)
+
+_NOISE = re.compile(
+    r"(START|END|REPORT) RequestId: "  # the access log tells as much
+    r"|.* \[[A-Z]+\] \(rapid\) "  # the emulator's view of a failure that is logged already
+    r"|\[WARNING\]\t.*LAMBDA_WARNING: Unhandled exception"  # advice about AWS's runtime updates
+)
+
+
+@dataclass(frozen=True)
+class FunctionSettings:
+    """What the template says about a function; `timeout` is in seconds, `memory` in MB."""
+
+    name: str
+    handler: str
+    timeout: int
+    memory: int
+    variables: Mapping[str, str]
+    """The environment variables, AWS's own included."""
+
+
+class FunctionFailed(Exception):
+    """The function answered with an error, as Lambda's Invoke API marks with `FunctionError`."""
+
+    def __init__(self, error_type: str, message: str) -> None:
+        super().__init__(f"{error_type}: {message}" if error_type else message)
+        self.error_type = error_type
+        self.message = message
+
+
+class EnvironmentLost(FunctionFailed):
+    """The environment crashed or ran out of time, and with it the invocation: it must be replaced."""
+
+
+class ExecutionEnvironment:
+    """One process of a function, which keeps its state between invocations and serves one at a time.
+
+    `root` is the folder the handler is imported from. The child sees the function's variables and the few
+    that any program needs, nothing else of the developer's shell. Raises OSError when the emulator does not
+    start.
+    """
+
+    def __init__(self, settings: FunctionSettings, root: Path, lifeline: Lifeline, log: Log) -> None:
+        self._settings = settings
+        self._root = root
+        self._lifeline = lifeline
+        self._log = log
+        self._process, self._connection = self._start()
+        # An execution environment logs for as long as it lives, between invocations too.
+        self._reader = threading.Thread(target=self._copy_log, daemon=True, name=f"log-{settings.name}")
+        self._reader.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the emulator still runs."""
+        return self._process.poll() is None
+
+    def invoke(self, payload: bytes) -> bytes:
+        """Return the function's result for the event `payload`, both JSON.
+
+        Raises FunctionFailed when the handler raised, EnvironmentLost when the function could not be
+        imported, ended the process, or was not done after its timeout.
+        """
+        started = time.monotonic()
+        try:
+            self._connection.request("POST", _INVOCATIONS, payload)
+            response = self._connection.getresponse()
+            body = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            # The emulator ends a runtime that is out of time by ending its process group: itself.
+            if time.monotonic() - started >= self._settings.timeout - _GRACE_SECONDS:
+                raise self._timed_out() from error
+            raise EnvironmentLost("Runtime.ExitError", "The execution environment crashed") from error
+        if body.startswith(b"Task timed out after "):
+            raise self._timed_out()
+        if response.status != http.client.OK:
+            answer = json.loads(body)
+            if answer["errorType"] == "Runtime.ImportModuleError":
+                self._show_failed_import()
+            raise EnvironmentLost(answer["errorType"], answer["errorMessage"])
+        # Most answers are results: a large page of products is not parsed to learn that.
+        if b'"stackTrace"' in body:
+            answer = json.loads(body)
+            if isinstance(answer, dict) and answer.keys() == _ERROR_KEYS:
+                raise FunctionFailed(answer["errorType"], answer["errorMessage"])
+        return body
+
+    def stop(self) -> None:
+        """Kill the emulator and the runtime, also in the midst of an invocation."""
+        self._lifeline.end(self._process)
+        self._connection.close()
+        self._reader.join(timeout=1)
+
+    def _start(self) -> tuple[subprocess.Popen[bytes], http.client.HTTPConnection]:
+        # The emulator cannot choose ports for itself. One that was free a moment ago may be taken by now.
+        for _ in range(3):
+            port, runtime_port = free_port(), free_port()
+            process = self._lifeline.start(
+                self._command(port, runtime_port), env=self._environment(), cwd=str(self._root)
+            )
+            timeout = self._settings.timeout + _GRACE_SECONDS
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+            if _connect(connection, process):
+                return process, connection
+            self._lifeline.end(process)
+            said = _output(process).read().decode(errors="replace")
+        raise OSError(f"The Runtime Interface Emulator did not start: {said.strip() or 'no answer'}")
+
+    def _command(self, port: int, runtime_port: int) -> list[str]:
+        return [
+            *(str(_emulator()), "--log-level", "error"),
+            *("--runtime-interface-emulator-address", f"127.0.0.1:{port}"),
+            *("--runtime-api-address", f"127.0.0.1:{runtime_port}"),
+            *(sys.executable, "-c", _RUNTIME, self._settings.handler),
+        ]
+
+    def _environment(self) -> dict[str, str]:
+        inherited = {
+            name: os.environ[name] for name in ("HOME", "LANG", "PATH", "TMPDIR") if name in os.environ
+        }
+        return {
+            **inherited,
+            "PYTHONPATH": str(self._root),
+            **self._settings.variables,
+            "AWS_LAMBDA_FUNCTION_NAME": self._settings.name,
+            "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+            "AWS_LAMBDA_FUNCTION_TIMEOUT": str(self._settings.timeout),
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self._settings.memory),
+        }
+
+    def _timed_out(self) -> EnvironmentLost:
+        return EnvironmentLost(
+            "Sandbox.Timedout", f"Task timed out after {self._settings.timeout}.00 seconds"
+        )
+
+    def _copy_log(self) -> None:
+        with _output(self._process) as output:
+            for raw in output:
+                # awslambdaric parts the lines of a traceback with carriage returns and indents with
+                # no-break spaces, to make it one record.
+                text = raw.decode(errors="replace").rstrip().replace("\u00a0", " ")
+                if not _NOISE.match(text):
+                    for line in text.split("\r"):
+                        self._log(line)
+
+    def _show_failed_import(self) -> None:
+        """Log where an import failed: the runtime says only what was missing."""
+        module = self._settings.handler.rpartition(".")[0]
+        attempt = subprocess.run(  # noqa: S603 - the developer's own function
+            [sys.executable, "-c", f"import {module}"],
+            env=self._environment(),
+            cwd=self._root,
+            capture_output=True,
+            timeout=self._settings.timeout,
+            check=False,
+        )
+        for line in attempt.stderr.decode(errors="replace").splitlines():
+            self._log(line)
+
+
+class Pool:
+    """The execution environments of one function: at most `concurrency`, started when they are needed.
+
+    An idle one is used again, the latest used first, so that the others stay idle as on AWS. Callers beyond
+    the limit wait in the order they came.
+    """
+
+    def __init__(self, start: Callable[[], ExecutionEnvironment], concurrency: int, log: Log) -> None:
+        self._start = start
+        self._log = log
+        self._lock = threading.Lock()
+        # A place holds an idle environment or none yet. Those in use are in nobody's list but `_alive`.
+        self._places: deque[ExecutionEnvironment | None] = deque([None] * concurrency)
+        self._waiting: deque[Future[ExecutionEnvironment | None]] = deque()
+        self._alive: set[ExecutionEnvironment] = set()
+        self._outdated: set[ExecutionEnvironment] = set()
+        self._closed = False
+
+    def invoke(self, payload: bytes) -> bytes:
+        """As ExecutionEnvironment.invoke; what is lost is replaced for the next caller."""
+        environment = self._take_place()
+        try:
+            if environment is not None and not environment.is_alive:
+                self._discard(environment)
+                environment = None
+            if environment is None:
+                environment = self._start_one()
+            return environment.invoke(payload)
+        except EnvironmentLost as error:
+            if not self._closed:
+                self._log(str(error))
+            self._discard(environment)
+            environment = None
+            raise
+        finally:
+            self._return_place(environment)
+
+    def refresh(self) -> None:
+        """Make the next invocations run new code: stop what is idle now, the others when they are done."""
+        with self._lock:
+            idle = [environment for environment in self._places if environment is not None]
+            self._outdated = self._alive - set(idle)
+            self._places = deque([None] * len(self._places))
+        for environment in idle:
+            self._discard(environment)
+
+    def stop(self) -> None:
+        """Stop every environment, busy ones too; who waits gets EnvironmentLost."""
+        with self._lock:
+            self._closed = True
+            alive, waiting = list(self._alive), list(self._waiting)
+            self._waiting.clear()
+        for caller in waiting:
+            caller.set_exception(_stopping())
+        for environment in alive:
+            self._discard(environment)
+
+    def _take_place(self) -> ExecutionEnvironment | None:
+        with self._lock:
+            if self._closed:
+                raise _stopping()
+            if self._places:
+                return self._places.pop()
+            turn: Future[ExecutionEnvironment | None] = Future()
+            self._waiting.append(turn)
+        return turn.result()
+
+    def _return_place(self, environment: ExecutionEnvironment | None) -> None:
+        with self._lock:
+            outdated = environment in self._outdated
+        if outdated:
+            self._discard(environment)
+            environment = None
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().set_result(environment)
+            elif environment is None:
+                self._places.appendleft(None)
+            else:
+                self._places.append(environment)
+
+    def _start_one(self) -> ExecutionEnvironment:
+        try:
+            environment = self._start()
+        except OSError as error:
+            raise EnvironmentLost("Sandbox.Failure", str(error)) from error
+        with self._lock:
+            self._alive.add(environment)
+            closed = self._closed
+        if closed:
+            self._discard(environment)
+            raise _stopping()
+        return environment
+
+    def _discard(self, environment: ExecutionEnvironment | None) -> None:
+        with self._lock:
+            # Two may want to end the same one: the caller who lost it, and stop().
+            if environment is None or environment not in self._alive:
+                return
+            self._alive.remove(environment)
+            self._outdated.discard(environment)
+        environment.stop()
+
+
+def _stopping() -> EnvironmentLost:
+    return EnvironmentLost("Sandbox.Failure", "The function is being stopped")
+
+
+def _connect(connection: http.client.HTTPConnection, process: subprocess.Popen[bytes]) -> bool:
+    deadline = time.monotonic() + _START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            connection.connect()
+        except ConnectionRefusedError:
+            time.sleep(0.005)
+        else:
+            return True
+    return False
+
+
+def _output(process: subprocess.Popen[bytes]) -> IO[bytes]:
+    if process.stdout is None:
+        raise ValueError("The process was started without a pipe for its output.")
+    return process.stdout
+
+
+def _emulator() -> Path:
+    """Return the emulator for this machine's processor, executable."""
+    machine = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
+    path = Path(str(resources.files("samcli").joinpath(f"local/rapid/aws-lambda-rie-{machine}")))
+    if not os.access(path, os.X_OK):
+        path.chmod(path.stat().st_mode | 0o111)  # not every installer keeps the bit
+    return path
