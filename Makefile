@@ -1,0 +1,54 @@
+# Works with GNU Make from 3.81 (macOS) on.
+.DEFAULT_GOAL := help
+PORT ?= 3000
+
+# SAM CLI asks for a region even where it calls nobody.
+export AWS_DEFAULT_REGION ?= us-east-1
+export SAM_CLI_TELEMETRY := 0
+
+BIN := .venv/bin
+PACKAGES := .venv/installed
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+
+.PHONY: run
+run: $(PACKAGES) ## Run the service on this machine until Ctrl-C; PORT=3000
+	@$(BIN)/python -m local run --port $(PORT)
+
+.PHONY: reset
+reset: $(PACKAGES) ## Drop the data of `make run`
+	@$(BIN)/python -m local reset
+
+.PHONY: lint
+lint: $(PACKAGES) ## Check style, types and the template
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/sam validate --lint
+
+.PHONY: format
+format: $(PACKAGES) ## Put the code into shape
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+.PHONY: test
+test: lint ## Check everything and run all tests
+	$(BIN)/pytest --cov
+
+# An interpreter is run before it is trusted: a `python3.13` on the PATH may be a version manager's shim that
+# fails, or one without the parts that make a virtual environment.
+$(PACKAGES): requirements-dev.txt layers/dependencies/requirements.txt
+	@for minor in 13 12 11; do \
+	  for python in python3.$$minor python3 python; do \
+	    if $$python -c "import sys, venv, ensurepip; assert sys.version_info[:2] == (3, $$minor)" >/dev/null 2>&1; \
+	    then break 2; fi; \
+	    python=; \
+	  done; \
+	done; \
+	if [ -z "$$python" ]; then echo "Python 3.13, 3.12 or 3.11 (with venv) is needed and none was found." >&2; exit 1; fi; \
+	echo "Installing into .venv with $$python; the first time takes a minute…"; \
+	$$python -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	@touch $(PACKAGES)
