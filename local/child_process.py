@@ -80,21 +80,28 @@ def start_child(
 
 def _become(launch: _Launch) -> None:
     if launch["uid"] is not None and launch["gid"] is not None:
-        if launch["enter_all_folders"]:
-            # Without this bit the kernel takes all powers away with the switch of the user and, later,
-            # ignores those left whenever the program asks access(2), as postgres does about its own files.
-            _prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP)
-        os.setgroups([launch["gid"]])
-        os.setgid(launch["gid"])
-        os.setuid(launch["uid"])
-        if launch["enter_all_folders"]:
-            _keep_only(_CAP_DAC_OVERRIDE)
+        try:
+            _switch_user(launch["uid"], launch["gid"], enter_all_folders=launch["enter_all_folders"])
+        except OSError as error:
+            sys.exit(f"Root is not allowed to run it as user {launch['uid']} on this system ({error}).")
     if sys.platform == "linux":
         # After the switch of the user, which clears it.
         _prctl(_PR_SET_PDEATHSIG, launch["end_signal"])
         if os.getppid() != launch["parent"]:
             sys.exit("The process that wanted this one is gone.")
     os.execv(launch["command"][0], launch["command"])  # noqa: S606 - the point of the launcher
+
+
+def _switch_user(uid: int, gid: int, *, enter_all_folders: bool) -> None:
+    if enter_all_folders:
+        # Without this bit the kernel takes all powers away with the switch of the user and, later,
+        # ignores those left whenever the program asks access(2), as postgres does about its own files.
+        _prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP)
+    os.setgroups([gid])
+    os.setgid(gid)
+    os.setuid(uid)
+    if enter_all_folders:
+        _keep_only(_CAP_DAC_OVERRIDE)
 
 
 def _keep_only(capability: int) -> None:

@@ -291,6 +291,7 @@ class Postgres:
                 end_signal=signal.SIGINT,
                 uid=account.uid,
                 gid=account.gid,
+                # A checkout under /root, say. Opening folders that are not ours is not for us to do.
                 enter_all_folders=account.uid is not None and not _open_to_all(path, self._data),
             )
         return process, log_start

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 
-class ServiceFailed(Exception):  # noqa: N818 - named after what happened, as all exceptions here
+class ServiceFailed(Exception):
     """A local service did not start; the text is one sentence for the person at the console."""
 
 

@@ -1,0 +1,248 @@
+"""The sample catalogue: products behind the Fake Store API contract, oddities included.
+
+`GET /products` is a JSON array, `GET /products/{id}` one object. An unknown id is answered with 200 and
+`null` (even ids) or with 200 and an empty body (odd ids); an id that is no number is never answered. Beyond
+the contract, `PATCH /products/{id}` with `{"price": 9.90}` changes a price.
+
+    python -m local.catalog --port 8090
+"""
+
+import argparse
+import functools
+import re
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from decimal import Decimal
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from importlib import resources
+from typing import Any
+
+import simplejson
+
+from local.http_server import HttpServer
+from local.services import ServiceFailed
+
+_HANG_SECONDS = 60
+_LARGEST_PATCH_BYTES = 1024
+
+
+def sample_products() -> list[dict[str, Any]]:
+    """Return the 66 sample products as the contract has them; prices are exact (Decimal or int)."""
+    text = resources.files("local").joinpath("catalog_products.json").read_text(encoding="utf-8")
+    products: list[dict[str, Any]] = simplejson.loads(text, use_decimal=True)
+    return products
+
+
+class Catalog:
+    """A catalogue server in this process; everything about it may be changed while it serves.
+
+    `products` are those of the sample when None. Their prices are served digit by digit as given: 22.30
+    stays 22.30.
+    """
+
+    def __init__(
+        self,
+        port: int = 0,
+        products: Iterable[Mapping[str, Any]] | None = None,
+        listen: str = "127.0.0.1",
+    ) -> None:
+        self._lock = threading.Lock()
+        self._products = {
+            product["id"]: dict(product) for product in (sample_products() if products is None else products)
+        }
+        self._texts = {product_id: _dump(product) for product_id, product in self._products.items()}
+        self._removed: set[int] = set()
+        self._calls: Counter[str] = Counter()
+        self._server = HttpServer(self._handler(), port, listen, name="The catalogue")
+
+    def _handler(self) -> Callable[..., BaseHTTPRequestHandler]:
+        return functools.partial(CatalogHandler, self)
+
+    @property
+    def url(self) -> str:
+        """The CATALOG_URL of the server, whether or not it runs; the port never changes."""
+        return self._server.url
+
+    @property
+    def calls(self) -> Counter[str]:
+        """How many requests came for each path since the start or the last forget_calls()."""
+        with self._lock:
+            return self._calls.copy()
+
+    def start(self) -> str:
+        """Serve; return the URL. Raises ServiceFailed when the port is in use."""
+        return self._server.start()
+
+    def stop(self) -> None:
+        """Stop serving and cut all connections; products and counters stay."""
+        self._server.stop()
+
+    def forget_calls(self) -> None:
+        """Count from zero again."""
+        with self._lock:
+            self._calls.clear()
+
+    def count_call(self, path: str) -> None:
+        """Add a request to the counters; for the handler."""
+        with self._lock:
+            self._calls[path] += 1
+
+    def set_price(self, product_id: int, price: Decimal | int | str) -> None:
+        """Change a price; a string or Decimal keeps its digits. Raises KeyError for an unknown id."""
+        exact = price if isinstance(price, int) else Decimal(price)
+        with self._lock:
+            if product_id in self._removed:
+                raise KeyError(product_id)
+            product = self._products[product_id]
+            product["price"] = exact
+            self._texts[product_id] = _dump(product)
+
+    def remove(self, product_id: int) -> None:
+        """Take a product out of the catalogue. Raises KeyError for an unknown id."""
+        with self._lock:
+            del self._texts[product_id]
+            self._removed.add(product_id)
+
+    def restore(self, product_id: int) -> None:
+        """Put a removed product back, with the price it had. Raises KeyError when it was not removed."""
+        with self._lock:
+            self._removed.remove(product_id)
+            self._texts[product_id] = _dump(self._products[product_id])
+
+    def product_text(self, product_id: int) -> str | None:
+        """Return one product as JSON, None when there is none."""
+        with self._lock:
+            return self._texts.get(product_id)
+
+    def all_text(self) -> str:
+        """Return all products as a JSON array, ordered by id."""
+        with self._lock:
+            return f"[{','.join(self._texts[product_id] for product_id in sorted(self._texts))}]"
+
+
+class CatalogHandler(BaseHTTPRequestHandler):
+    """Answers one connection's requests from a Catalog."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    # Headers and body leave in one packet.
+    wbufsize = -1
+
+    def __init__(self, catalog: Catalog, *arguments: Any) -> None:
+        self.catalog = catalog
+        super().__init__(*arguments)
+
+    def do_GET(self) -> None:
+        path = self.counted_path()
+        if path == "/products":
+            self.answer_json(self.catalog.all_text())
+        elif (asked := self._asked_product(path)) is None:
+            self.answer_json('{"message": "no such path"}', HTTPStatus.NOT_FOUND)
+        elif (product_id := _number(asked)) is None:
+            self.hang()
+        elif (text := self.catalog.product_text(product_id)) is not None:
+            self.answer_json(text)
+        else:
+            self.answer_json("" if product_id % 2 else "null")
+
+    def do_PATCH(self) -> None:
+        path = self.counted_path()
+        product_id = _number(self._asked_product(path) or "")
+        price = _price_in(self._body())
+        if price is None:
+            self.answer_json('{"message": "send {\\"price\\": <a number>}"}', HTTPStatus.BAD_REQUEST)
+            return
+        text = None
+        if product_id is not None:
+            with suppress(KeyError):
+                self.catalog.set_price(product_id, price)
+                text = self.catalog.product_text(product_id)
+        if text is None:
+            self.answer_json('{"message": "no such product"}', HTTPStatus.NOT_FOUND)
+        else:
+            self.answer_json(text)
+
+    def counted_path(self) -> str:
+        """Return the path without its query, having counted the request."""
+        path = self.path.partition("?")[0]
+        self.catalog.count_call(path)
+        return path
+
+    def answer_json(self, text: str, status: HTTPStatus = HTTPStatus.OK) -> None:
+        """Send a whole answer."""
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def hang(self) -> None:
+        """Answer nothing until the client goes, or for 60 seconds."""
+        self.close_connection = True
+        deadline = time.monotonic() + _HANG_SECONDS
+        self.connection.settimeout(_HANG_SECONDS)
+        try:
+            while self.connection.recv(4096) and time.monotonic() < deadline:
+                pass
+        except OSError:
+            return  # 60 seconds passed, or the connection was cut
+
+    def _asked_product(self, path: str) -> str | None:
+        found = re.fullmatch(r"/products/([^/]+)", path)
+        return found[1] if found else None
+
+    def _body(self) -> bytes:
+        length = _number(self.headers.get("Content-Length", "0"))
+        if length is None or not 0 <= length <= _LARGEST_PATCH_BYTES:
+            self.close_connection = True
+            return b""
+        return self.rfile.read(length)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - named so by http.server
+        """Keep silent: the console belongs to the service, not to its catalogue."""
+
+
+def _dump(product: Mapping[str, Any]) -> str:
+    return simplejson.dumps(product, use_decimal=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def _number(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else None
+
+
+def _price_in(body: bytes) -> Decimal | int | None:
+    try:
+        change = simplejson.loads(body, use_decimal=True)
+    except ValueError:
+        return None
+    price = change.get("price") if isinstance(change, dict) else None
+    is_price = isinstance(price, Decimal | int) and not isinstance(price, bool) and price >= 0
+    return price if is_price and len(change) == 1 else None
+
+
+def main() -> None:
+    """Serve the sample catalogue until Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="python -m local.catalog", description="The sample catalogue.")
+    parser.add_argument("--port", type=int, default=8090, help="default: 8090")
+    parser.add_argument("--listen", default="127.0.0.1", metavar="ADDRESS", help="default: 127.0.0.1")
+    arguments = parser.parse_args()
+    catalog = Catalog(arguments.port, listen=arguments.listen)
+    try:
+        print(f"The sample catalogue: {catalog.start()}/products", flush=True)
+    except ServiceFailed as error:
+        sys.exit(str(error))
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        catalog.stop()
+
+
+if __name__ == "__main__":
+    main()
