@@ -1,0 +1,51 @@
+"""GET /docs and GET /openapi.json"""
+
+from functools import cache
+from importlib.resources import files
+
+from aws_lambda_powertools.event_handler import openapi
+from aws_lambda_powertools.event_handler.openapi.swagger_ui import generate_swagger_html
+
+from shared import http
+from shared.http import Response
+
+app = http.resolver(public=True)
+
+# The page carries its script and style with it; the browser is told to accept nothing else.
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {"Cache-Control": "public, max-age=300", "X-Content-Type-Options": "nosniff"}
+
+
+@app.get("/openapi.json", openapi_extensions=http.refusals())
+def get_openapi() -> Response[dict[str, object]]:
+    """Read this description of the API (OpenAPI 3.1)."""
+    return http.text(_document(), "application/json", _HEADERS)
+
+
+@app.get("/docs", openapi_extensions=http.refusals())
+def get_docs() -> Response[str]:
+    """Browse this description and try it out (Swagger UI)."""
+    return http.text(_page(), "text/html", _HEADERS | {"Content-Security-Policy": _POLICY})
+
+
+@cache
+def _document() -> str:
+    return files("functions.get_docs").joinpath("openapi.json").read_text(encoding="utf-8")
+
+
+@cache
+def _page() -> str:
+    assets = files(openapi).joinpath("swagger_ui")
+    return generate_swagger_html(
+        spec=_document(),
+        swagger_js=assets.joinpath("swagger-ui-bundle.min.js").read_text(encoding="utf-8"),
+        swagger_css=assets.joinpath("swagger-ui.min.css").read_text(encoding="utf-8"),
+        swagger_base_url="",  # the assets stand in the page itself
+        oauth2_config=None,
+    )
+
+
+lambda_handler = http.entry_point(app)

@@ -1,0 +1,27 @@
+"""GET /clients"""
+
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler.openapi.params import Query
+
+from shared import clients, http
+from shared.errors import Forbidden
+from shared.http import Response
+from shared.models import Client, Page
+
+app = http.resolver()
+
+EmailFilter = Annotated[
+    str | None, Query(max_length=254, description="Only the client with this e-mail, in whatever case.")
+]
+
+
+@app.get("/clients", openapi_extensions=http.refusals(Forbidden))
+def list_clients(
+    limit: http.Limit = 20, cursor: http.Cursor = None, email: EmailFilter = None
+) -> Response[Page[Client]]:
+    """List the clients, oldest first; for admins."""
+    return http.page(app, clients.list_all(http.caller(app), limit=limit, cursor=cursor, email=email))
+
+
+lambda_handler = http.entry_point(app)

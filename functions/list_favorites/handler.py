@@ -1,0 +1,24 @@
+"""GET /favorites"""
+
+from typing import Annotated, Literal
+
+from aws_lambda_powertools.event_handler.openapi.params import Query
+
+from shared import favorites, http
+from shared.http import Response
+from shared.models import Favorite, Page
+
+app = http.resolver()
+
+Sort = Annotated[Literal["-favorited_at", "favorited_at"], Query(description="Newest or oldest first.")]
+
+
+@app.get("/favorites", openapi_extensions=http.refusals())
+def list_favorites(
+    limit: http.Limit = 20, cursor: http.Cursor = None, sort: Sort = "-favorited_at"
+) -> Response[Page[Favorite]]:
+    """List the caller's favourites."""
+    return http.page(app, favorites.list_page(http.caller(app), limit=limit, cursor=cursor, sort=sort))
+
+
+lambda_handler = http.entry_point(app)

@@ -1,0 +1,143 @@
+"""Numbered SQL files, each applied once, in order, in a transaction of its own.
+
+What was applied is recorded with a checksum: a file that changed afterwards would never reach the databases
+that have it already, so that is an error. An advisory lock lets two runs at once take turns.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, LiteralString
+
+from shared import logs, passwords
+from shared.emails import checked_email, email_key
+from shared.passwords import checked_password
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shared.database import Connection
+
+_LOCK = 4_242_001  # any number, as long as nobody else in this database locks it
+_NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+
+
+class MigrationError(Exception):
+    """The files and what the database recorded of them do not go together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """A SQL file; `number` orders it."""
+
+    number: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the text, in hexadecimal."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def load() -> list[Migration]:
+    """The files beside this module, in their order. Raises MigrationError where a number or name is off."""
+    migrations = []
+    for file in files("functions.run_migrations").joinpath("sql").iterdir():
+        if not file.name.endswith(".sql"):
+            continue
+        match = _NAME.fullmatch(file.name)
+        if match is None:
+            raise MigrationError(f"{file.name} is not named like 0001_what_it_does.sql")
+        migrations.append(Migration(int(match[1]), file.name, file.read_text(encoding="utf-8")))
+    migrations.sort(key=lambda migration: migration.number)
+    if [migration.number for migration in migrations] != list(range(1, len(migrations) + 1)):
+        raise MigrationError("the migrations are not numbered 0001, 0002, … without gaps")
+    return migrations
+
+
+def run(connection: Connection, migrations: Sequence[Migration] | None = None) -> list[str]:
+    """Apply what the database does not have yet; the names of what was applied now.
+
+    A migration that fails leaves nothing of itself, and those before it stay. Raises MigrationError, and
+    psycopg.Error for what PostgreSQL refuses.
+    """
+    migrations = load() if migrations is None else migrations
+    # Migrations take as long as they take; the functions' limit comes back with the reset below.
+    connection.execute("SET statement_timeout = 0")
+    connection.execute("SELECT pg_advisory_lock(%(lock)s)", {"lock": _LOCK})
+    try:
+        connection.execute(
+            """
+            CREATE TABLE IF NOT EXISTS schema_migrations (
+                number     integer PRIMARY KEY,
+                name       text NOT NULL,
+                checksum   text NOT NULL,
+                applied_at timestamptz NOT NULL DEFAULT now()
+            )
+            """
+        )
+        recorded = connection.execute(
+            "SELECT number, name, checksum FROM schema_migrations ORDER BY number"
+        ).fetchall()
+        _check(migrations, [Migration(row["number"], row["name"], "") for row in recorded])
+        for migration, row in zip(migrations, recorded, strict=False):
+            if migration.checksum != row["checksum"]:
+                raise MigrationError(
+                    f"{migration.name} was changed after it was applied; put it back and add a new file"
+                )
+        pending = migrations[len(recorded) :]
+        for migration in pending:
+            _apply(connection, migration)
+        return [migration.name for migration in pending]
+    finally:
+        if not connection.closed:
+            connection.execute("SELECT pg_advisory_unlock(%(lock)s)", {"lock": _LOCK})
+            connection.execute("RESET statement_timeout")
+
+
+def create_first_admin(connection: Connection, email: str, password: str) -> bool:
+    """Create the admin unless somebody has that e-mail; whether it was created now.
+
+    Who has it stays as they are: their password is theirs, and their role is for admins to change.
+    Raises ValueError for an e-mail or password that no client could have.
+    """
+    checked_password(password)
+    email = checked_email(email)
+    created = connection.execute(
+        """
+        INSERT INTO clients (name, email, email_key, password_hash, role)
+        VALUES ('Admin', %(email)s, %(email_key)s, %(password_hash)s, 'admin')
+            ON CONFLICT (email_key) DO NOTHING
+        """,
+        {
+            "email": email,
+            "email_key": email_key(email),
+            "password_hash": passwords.hash_password(password),
+        },
+    ).rowcount
+    return bool(created)
+
+
+def _check(migrations: Sequence[Migration], recorded: Sequence[Migration]) -> None:
+    for applied in recorded:
+        if applied.number > len(migrations) or migrations[applied.number - 1].name != applied.name:
+            raise MigrationError(
+                f"the database has {applied.name}, which is not here: is this code older than the database?"
+            )
+
+
+def _apply(connection: Connection, migration: Migration) -> None:
+    with connection.transaction():
+        connection.execute(migration.sql)
+        connection.execute(
+            """
+            INSERT INTO schema_migrations (number, name, checksum)
+            VALUES (%(number)s, %(name)s, %(checksum)s)
+            """,
+            {"number": migration.number, "name": migration.name, "checksum": migration.checksum},
+        )
+    logs.logger().info("migration applied", migration=migration.name)

@@ -1,0 +1,1 @@
+"""What the functions share: one module a subject, attached to every function as a Lambda layer."""

@@ -1,0 +1,116 @@
+"""What can go wrong in the domain, raised where it is known; `shared.http` alone turns it into HTTP."""
+
+from __future__ import annotations
+
+
+class DomainError(Exception):
+    """A refusal with a sentence that its caller may read.
+
+    `retry_after` is in whole seconds, where trying again later may help.
+    """
+
+    def __init__(self, detail: str, *, retry_after: int | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after = retry_after
+
+
+# ── Requests ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class BodyTooLarge(DomainError):
+    """The body is longer than any request of this API needs to be."""
+
+
+class UnsupportedMediaType(DomainError):
+    """The body is not JSON by its own Content-Type; `accept_patch` lists what a PATCH may be."""
+
+    def __init__(self, detail: str, *, accept_patch: str | None) -> None:
+        super().__init__(detail)
+        self.accept_patch = accept_patch
+
+
+class InvalidInput(DomainError):
+    """A value that is not as it has to be; `location` is a path like body.name."""
+
+    def __init__(self, message: str, *, location: str, kind: str) -> None:
+        super().__init__("The request has invalid values: see errors.")
+        self.message = message
+        self.location = location
+        self.kind = kind
+
+
+class InvalidCursor(InvalidInput):
+    """A page cursor that this service did not give out for this list."""
+
+    def __init__(self) -> None:
+        super().__init__("is not a cursor of this list", location="query.cursor", kind="cursor")
+
+
+# ── Callers ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class MissingCredentials(DomainError):
+    """The route needs a caller and the request names none."""
+
+
+class InvalidToken(DomainError):
+    """The access token is malformed, forged, expired, for somebody else, or its client is gone."""
+
+
+class InvalidCredentials(DomainError):
+    """The e-mail and password do not belong together, or nobody has that e-mail: the same answer for both."""
+
+
+class InvalidRefreshToken(DomainError):
+    """The refresh token is unknown, expired, revoked, or was used before."""
+
+
+class TooManyAttempts(DomainError):
+    """Too many failed log-ins for one account; `retry_after` says when the next is heard."""
+
+
+class Forbidden(DomainError):
+    """The caller is known and may not."""
+
+
+class WrongPassword(DomainError):
+    """The current password that should confirm a change is not the client's."""
+
+
+# ── Clients, products, favorites ──────────────────────────────────────────────────────────────────────────
+
+
+class UnknownClient(DomainError):
+    """There is no client with that id."""
+
+
+class EmailTaken(DomainError):
+    """Another client has that e-mail."""
+
+
+class ChangedMeanwhile(DomainError):
+    """The client's ETag is no longer the one the caller asked to change."""
+
+
+class UnknownProduct(DomainError):
+    """Neither the catalogue nor this service's copy of it has that product."""
+
+
+class NotFavorite(DomainError):
+    """The product is not one of the caller's favourites."""
+
+
+class AlreadyFavorite(DomainError):
+    """The product is one of the caller's favourites already."""
+
+
+# ── Backing services ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class CatalogUnavailable(DomainError):
+    """The catalogue gave no usable answer and there is nothing older to give instead."""
+
+
+class DatabaseUnavailable(DomainError):
+    """PostgreSQL did not answer, or not in time."""

@@ -1,0 +1,56 @@
+"""How the service is: what it stands on, asked for real."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from shared import cache, catalog, database
+from shared.cache import CacheDown
+from shared.errors import CatalogUnavailable, DatabaseUnavailable
+from shared.models import Health, ServiceHealth
+
+CATALOG_EVERY = 5.0  # seconds: whoever polls this does not become the catalogue's heaviest user
+
+_catalog: tuple[float, ServiceHealth] | None = None
+
+
+def check() -> Health:
+    """The state of the database, the cache and the catalogue, each with the time it took to answer.
+
+    Without the cache or the catalogue answers are still served; without the database the service is down.
+    """
+    database_health = _timed(
+        lambda: database.run(lambda current: current.execute("SELECT 1"), repeatable=True),
+        DatabaseUnavailable,
+    )
+    cache_health = _timed(lambda: cache.command(lambda valkey: valkey.ping()), CacheDown)
+    catalog_health = _catalog_health()
+    status: Literal["ok", "degraded", "down"]
+    if database_health.state == "down":
+        status = "down"
+    elif "down" in (cache_health.state, catalog_health.state):
+        status = "degraded"
+    else:
+        status = "ok"
+    return Health(status=status, database=database_health, cache=cache_health, catalog=catalog_health)
+
+
+def _catalog_health() -> ServiceHealth:
+    global _catalog
+    if _catalog is None or time.monotonic() - _catalog[0] > CATALOG_EVERY:
+        health = _timed(lambda: catalog.fetch_product("1"), CatalogUnavailable)
+        _catalog = (time.monotonic(), health)
+    return _catalog[1]
+
+
+def _timed(ask: Callable[[], object], failure: type[Exception]) -> ServiceHealth:
+    started = time.perf_counter()
+    state: Literal["up", "down"] = "up"
+    try:
+        ask()
+    except failure:
+        state = "down"
+    milliseconds = round((time.perf_counter() - started) * 1000, 1)
+    return ServiceHealth(state=state, milliseconds=milliseconds)

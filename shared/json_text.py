@@ -1,0 +1,38 @@
+"""JSON out, with every decimal as it is: a price never passes through a binary float."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import simplejson
+from pydantic import BaseModel
+
+
+def dumps(value: Any) -> str:
+    """The value as compact JSON: decimals exact, times in RFC 3339 UTC, models by their fields."""
+    return simplejson.dumps(
+        value, use_decimal=True, default=_plain, ensure_ascii=False, separators=(",", ":")
+    )
+
+
+def timestamp(moment: datetime) -> str:
+    """An aware time as RFC 3339 UTC, to the microsecond: `2026-11-23T12:00:00.000001Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump()
+    if isinstance(value, datetime):
+        return timestamp(value)
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form here")
+
+
+def plain_decimal(value: Decimal) -> Decimal:
+    """The same number without an exponent, as PostgreSQL's numeric keeps it (1E+2 becomes 100)."""
+    return Decimal(f"{value:f}")

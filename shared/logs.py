@@ -1,0 +1,17 @@
+"""The structured log (JSON lines), loaded by the first line that is written."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger
+
+
+@cache
+def logger() -> Logger:
+    """The environment's logger; service and level come from POWERTOOLS_SERVICE_NAME and …_LOG_LEVEL."""
+    from aws_lambda_powertools import Logger  # a cached product is answered without a line
+
+    return Logger(utc=True, use_rfc3339=True)

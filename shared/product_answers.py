@@ -1,0 +1,116 @@
+"""Product answers as HTTP: the headers that let clients and proxies cache them, and the short way to a hit.
+
+A fresh entry is sent as it lies in the cache, before routing, validation, models or the database driver are
+even loaded: `entry_point` asks the cache and hands everything that is not settled there to the function's
+`routes` module.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+from urllib.parse import urlencode
+
+from shared import product_cache
+from shared.cache import CacheDown
+from shared.product_cache import Entry
+
+Event = dict[str, Any]
+Response = dict[str, Any]
+
+_PRODUCT_ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
+_WHEN_STALE = "stale-while-revalidate=60, stale-if-error=86400"
+_ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
+
+
+def entry_point(
+    cached: Callable[[Event], tuple[Entry, str] | None], *, otherwise: str
+) -> Callable[[Event, Any], Response]:
+    """A Lambda handler: what `cached` finds, or else what `lambda_handler` of the named module answers."""
+
+    def lambda_handler(event: Event, context: Any) -> Response:
+        try:
+            found = cached(event)
+        except CacheDown:
+            found = None
+        if found is None:
+            handler: Callable[[Event, Any], Response] = import_module(otherwise).lambda_handler
+            return handler(event, context)
+        entry, state = found
+        status, headers, body = answer(entry, state, event)
+        return {"statusCode": status, "headers": headers, "body": body, "isBase64Encoded": False}
+
+    return lambda_handler
+
+
+def cached_detail(event: Event) -> tuple[Entry, str] | None:
+    """The product of GET /products/{product_id}, if it is fresh, or stale and being refreshed by another.
+
+    Raises CacheDown.
+    """
+    product_id = (event.get("pathParameters") or {}).get("product_id", "")
+    if not _PRODUCT_ID.fullmatch(product_id):
+        return None
+    entry = product_cache.get(product_id)
+    if entry is None or entry.status != 200:
+        return None
+    if entry.is_fresh:
+        return entry, "hit"
+    return (entry, "stale") if product_cache.is_leased(f"product:{product_id}") else None
+
+
+def cached_page(event: Event) -> tuple[Entry, str] | None:
+    """The page of GET /products, if it is fresh, or stale and being refreshed by another.
+
+    Only pages that passed validation were ever kept, so parameters that would not are simply not found.
+    Raises CacheDown.
+    """
+    parameters = event.get("queryStringParameters") or {}
+    name = product_cache.page_name(
+        limit=parameters.get("limit", "20"),
+        cursor=parameters.get("cursor"),
+        category=parameters.get("category"),
+        sort=parameters.get("sort"),
+    )
+    state = product_cache.list_state()
+    if state is None or not (state.is_fresh or product_cache.is_leased("products")):
+        return None
+    page = product_cache.get_page(state, name)
+    if page is None:
+        return None
+    return page, "hit" if state.is_fresh else "stale"
+
+
+def answer(entry: Entry, state: str, event: Event) -> tuple[int, dict[str, str], str]:
+    """Status, headers and body for the entry: a 304 without one where the client has it (RFC 9110 §13.1.2).
+
+    `Age` and `max-age` are whole seconds; a client may use a stale body for a minute while it asks again,
+    and for a day while this service is down (RFC 5861).
+    """
+    headers = {
+        "Content-Type": "application/json",
+        "Cache-Control": f"public, max-age={entry.seconds_fresh}, {_WHEN_STALE}",
+        "Age": str(int(entry.age)),
+        "ETag": entry.etag,
+        "X-Cache": state,
+    }
+    if entry.next_cursor:
+        headers["Link"] = next_link(event, entry.next_cursor)
+    if matches(event.get("headers") or {}, entry.etag):
+        del headers["Content-Type"]
+        return 304, headers, ""
+    return 200, headers, entry.body
+
+
+def next_link(event: Event, cursor: str) -> str:
+    """The Link header (RFC 8288) that leads to the page behind this one, with the request's parameters."""
+    parameters = {**(event.get("queryStringParameters") or {}), "cursor": cursor}
+    return f'<{event["rawPath"]}?{urlencode(parameters)}>; rel="next"'
+
+
+def matches(headers: Mapping[str, str], etag: str) -> bool:
+    """Whether If-None-Match names the entity tag, by weak comparison (RFC 9110 §8.8.3.2)."""
+    wanted = next((value for name, value in headers.items() if name.lower() == "if-none-match"), "")
+    return wanted.strip() == "*" or etag in _ENTITY_TAG.findall(wanted)

@@ -1,0 +1,60 @@
+"""The function's settings: environment variables, read when they are needed and never at import.
+
+Each is declared in template.yaml; a missing one is an error that names it, not a None that fails later.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+
+class MissingSetting(RuntimeError):
+    """An environment variable that the template should have set is not there, or is not usable."""
+
+
+def database_url() -> str:
+    """PostgreSQL's address: `postgresql://user:password@host:port/database`."""
+    return _required("DATABASE_URL")
+
+
+def redis_url() -> str:
+    """Valkey's address: `redis://host:port`, or `rediss://` for TLS."""
+    return _required("REDIS_URL")
+
+
+def catalog_url() -> str:
+    """The catalogue's base address, without a slash at its end."""
+    return _required("CATALOG_URL").rstrip("/")
+
+
+def product_cache_ttl() -> int:
+    """Seconds for which a product counts as fresh."""
+    return int(os.environ.get("PRODUCT_CACHE_TTL_SECONDS", "300"))
+
+
+def access_token_keys() -> dict[str, str]:
+    """Key id to HMAC secret; the first one signs, all of them verify, so that keys can be rotated."""
+    try:
+        keys = json.loads(_required("ACCESS_TOKEN_KEYS"))
+    except ValueError:
+        keys = None
+    if not isinstance(keys, dict) or not keys or not all(isinstance(key, str) for key in keys.values()):
+        raise MissingSetting("ACCESS_TOKEN_KEYS has to be a JSON object of key id to secret")
+    for key_id, key in keys.items():
+        if len(key.encode()) < 32:  # RFC 7518 §3.2: a key as long as the hash, or longer
+            raise MissingSetting(f"ACCESS_TOKEN_KEYS: the secret of {key_id!r} is shorter than 32 bytes")
+    return keys
+
+
+def first_admin() -> tuple[str, str] | None:
+    """E-mail and password of the admin whom the migrations create; None where none is to be created."""
+    email, password = os.environ.get("ADMIN_EMAIL", ""), os.environ.get("ADMIN_PASSWORD", "")
+    return (email, password) if email and password else None
+
+
+def _required(name: str) -> str:
+    value = os.environ.get(name, "")
+    if not value:
+        raise MissingSetting(f"the environment variable {name} is not set")
+    return value
