@@ -33,6 +33,10 @@ format: $(PACKAGES) ## Put the code into shape
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+.PHONY: openapi
+openapi: $(PACKAGES) ## Write the OpenAPI document anew after a route has changed
+	@$(BIN)/python -m local.openapi
+
 .PHONY: test
 test: lint ## Check everything and run all tests
 	$(BIN)/pytest --cov

@@ -10,7 +10,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING, LiteralString
+from typing import TYPE_CHECKING
 
 from shared import logs, passwords
 from shared.emails import checked_email, email_key

@@ -1,0 +1,284 @@
+"""Writes functions/get_docs/openapi.json, the description of the API: `python -m local.openapi`.
+
+Paths, parameters and bodies come from the handlers' types through Powertools; added here is what the types do
+not say: who may call, the problems, the headers, and an example of everything.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from http import HTTPStatus
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from aws_lambda_powertools.event_handler.openapi.merge import OpenAPIMerge
+from pydantic.json_schema import models_json_schema
+
+from shared import errors
+from shared.http import PROBLEMS, Resolver
+from shared.models import Problem
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENT = ROOT / "functions" / "get_docs" / "openapi.json"
+
+Json = dict[str, Any]
+
+DESCRIPTION = """\
+Customers mark products as favourites; shops read and write that here.
+
+Register (`POST /clients`), log in (`POST /auth/login`) and send the access token with every request that
+needs a caller: `Authorization: Bearer …`. It is good for 15 minutes; `POST /auth/refresh` gives the next one.
+
+Errors are problem details (RFC 9457): `type` tells them apart, `request_id` finds them in our log.
+Lists come in pages: follow `Link: <…>; rel="next"`, or send `next_cursor` as `cursor`.
+"""
+
+_PRODUCT = {
+    "product_id": "7",
+    "title": "Silicone Baking Mat, Pack of 2",
+    "price": 11.2,
+    "description": "Reusable, non-stick, fits a standard baking tray.",
+    "category": "kitchen",
+    "image": "https://images.example.com/kitchen/baking-mat.webp",
+    "review": {"rate": 3.9, "count": 77},
+}
+_FAVORITE = {
+    **{name: _PRODUCT[name] for name in ("product_id", "title", "image", "price", "review")},
+    "available": True,
+    "favorited_at": "2026-11-23T12:00:00.000000Z",
+}
+_CLIENT = {
+    "client_id": "6f1c8f3e-5d0b-4a53-9a0e-0c7a4c1f2b11",
+    "name": "Ana Souza",
+    "email": "ana@example.com",
+    "role": "client",
+    "created_at": "2026-11-23T12:00:00.000000Z",
+    "updated_at": "2026-11-23T12:00:00.000000Z",
+}
+_CURSOR = "Jn-33LINL6ZbIjMiLCI0Il0"
+_SECRET = "correct horse battery"  # noqa: S105 — an example
+EXAMPLES: dict[str, Json] = {
+    "NewClient": {"name": "Ana Souza", "email": "ana@example.com", "password": _SECRET},
+    "ClientChanges": {"name": "Ana Maria Souza"},
+    "Client": _CLIENT,
+    "Page_Client_": {"items": [_CLIENT], "next_cursor": None},
+    "Credentials": {"email": "ana@example.com", "password": _SECRET},
+    "RefreshTokenInput": {"refresh_token": "0GcV0i9y0Yw3pX7mJ3bZb7h6k2c1l5n8q4r9s2t6u1w"},
+    "Tokens": {
+        "access_token": "eyJhbGciOiJIUzI1NiIsImtpZCI6IjIwMjYtMTEiLCJ0eXAiOiJhdCtqd3QifQ.e30.c2lnbmF0dXJl",
+        "token_type": "Bearer",
+        "expires_in": 900,
+        "refresh_token": "0GcV0i9y0Yw3pX7mJ3bZb7h6k2c1l5n8q4r9s2t6u1w",
+    },
+    "Product": _PRODUCT,
+    "Page_Product_": {"items": [_PRODUCT], "next_cursor": _CURSOR},
+    "NewFavorite": {"product_id": "7"},
+    "Favorite": _FAVORITE,
+    "Page_Favorite_": {"items": [_FAVORITE], "next_cursor": _CURSOR},
+    "Health": {
+        "status": "ok",
+        "database": {"state": "up", "milliseconds": 0.6},
+        "cache": {"state": "up", "milliseconds": 0.3},
+        "catalog": {"state": "up", "milliseconds": 41.5},
+    },
+}
+
+_HEADERS: dict[str, Json] = {
+    "Location": {"description": "Where the new resource can be read.", "schema": {"type": "string"}},
+    "Link": {
+        "description": 'The next page, if there is one: `<…>; rel="next"` (RFC 8288).',
+        "schema": {"type": "string"},
+    },
+    "ETag": {"description": "The strong entity tag of the body.", "schema": {"type": "string"}},
+    "Age": {
+        "description": "Seconds since the catalogue confirmed the body.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "Cache-Control": {
+        "description": "How long a client may keep the body.",
+        "schema": {
+            "type": "string",
+            "examples": ["public, max-age=240, stale-while-revalidate=60, stale-if-error=86400"],
+        },
+    },
+    "X-Cache": {
+        "description": "What this service's cache had to do with the answer.",
+        "schema": {"type": "string", "enum": ["hit", "stale", "miss"]},
+    },
+    "WWW-Authenticate": {"description": "RFC 6750 §3.", "schema": {"type": "string"}},
+    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}},
+    "Accept-Patch": {"description": "What a PATCH may be (RFC 5789).", "schema": {"type": "string"}},
+}
+
+
+def document() -> Json:
+    """The OpenAPI 3.1 document of all functions that have routes."""
+    merge = OpenAPIMerge(
+        title="Favorites",
+        version="1.0.0",
+        description=DESCRIPTION,
+        openapi_version="3.1.0",
+        on_conflict="error",
+        tags=["clients", "auth", "products", "favorites", "operation"],
+        security_schemes={"accessToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},  # type: ignore[dict-item]
+    )
+    for app in _apps():
+        schema = app.get_openapi_schema().model_dump(by_alias=True, exclude_none=True, mode="json")
+        for path, operations in schema["paths"].items():
+            for method, operation in operations.items():
+                route = next(
+                    route
+                    for route in (*app._static_routes, *app._dynamic_routes)
+                    if route.openapi_path == path and route.method == method.upper()
+                )
+                _complete(operation, path, method, public=app.public, source=route.func)
+        merge.add_schema(schema)
+    merged: Json = merge.get_openapi_schema()
+    schemas = merged["components"]["schemas"]
+    for name in ("HTTPValidationError", "ValidationError", "ResponseValidationError"):
+        schemas.pop(name, None)  # Powertools' own; ours are problems
+    _, problem = models_json_schema([(Problem, "serialization")], ref_template="#/components/schemas/{model}")
+    schemas |= problem["$defs"]
+    for name, example in EXAMPLES.items():
+        schemas[name]["examples"] = [example]
+    merged["paths"] = dict(sorted(merged["paths"].items()))
+    merged["components"]["schemas"] = dict(sorted(schemas.items()))
+    merged["components"]["examples"] = _problem_examples()
+    merged["components"]["headers"] = _HEADERS
+    return merged
+
+
+def text() -> str:
+    """The document as it is committed."""
+    return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _apps() -> list[Resolver]:
+    apps = []
+    for folder in sorted((ROOT / "functions").iterdir()):
+        modules = [name for name in ("routes", "handler") if (folder / f"{name}.py").exists()]
+        for name in modules[:1]:
+            app = getattr(import_module(f"functions.{folder.name}.{name}"), "app", None)
+            if isinstance(app, Resolver):
+                apps.append(app)
+    return apps
+
+
+def _complete(operation: Json, path: str, method: str, *, public: bool, source: Any) -> None:
+    slugs = operation.pop("x-refusals")
+    also = operation.pop("x-also")
+    section = path.split("/")[1]
+    operation["operationId"] = source.__name__
+    operation["tags"] = [section if section in ("clients", "auth", "products", "favorites") else "operation"]
+    operation["summary"] = source.__doc__.strip().split("\n")[0].rstrip(".")
+    operation.pop("description", None)
+    operation["security"] = [] if public else [{"accessToken": []}]
+
+    parameters = operation.get("parameters", [])
+    has_query = any(parameter["in"] == "query" for parameter in parameters)
+    responses = operation["responses"]
+    responses.pop("422")
+    success = next(status for status in responses if status.startswith("2"))
+    for status in [success, *map(str, also)]:
+        responses[status] = _success(responses[success], status, path, method)
+    if method == "get" and path in ("/products", "/products/{product_id}", "/clients/{client_id}"):
+        responses["304"] = {"description": "The caller has it already.", "headers": _headers(["ETag"])}
+        operation.setdefault("parameters", []).append(_condition("If-None-Match"))
+    if method == "patch":
+        operation["parameters"].append(_condition("If-Match"))
+
+    if not public:
+        slugs = ["missing-credentials", "invalid-token", *slugs]
+    if "requestBody" in operation:
+        slugs = [*slugs, "body-too-large", "unsupported-media-type"]
+        content = operation["requestBody"]["content"]
+        name = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        content["application/json"]["example"] = EXAMPLES[name]
+        if method == "patch":
+            content["application/merge-patch+json"] = copy.deepcopy(content["application/json"])
+    if "requestBody" in operation or has_query:
+        slugs = [*slugs, "invalid-input"]
+    if section in ("clients", "auth", "favorites"):
+        slugs = [*slugs, "database-unavailable"]
+    for status, problems in _problems([*slugs, "internal-error"]).items():
+        responses.setdefault(status, problems)
+    operation["responses"] = dict(sorted(responses.items()))
+
+
+def _success(response: Json, status: str, path: str, method: str) -> Json:
+    response = copy.deepcopy(response)
+    response["description"] = HTTPStatus(int(status)).phrase
+    if status == "204":
+        response.pop("content", None)
+        return response
+    names = []
+    if path.startswith("/products"):
+        names = ["Age", "Cache-Control", "ETag", "X-Cache"]
+    elif path == "/clients/{client_id}":
+        names = ["ETag"]
+    if method == "post" and status == "201":
+        names.append("Location")
+    content = response["content"]
+    if path == "/docs":
+        response["content"] = {"text/html": content["application/json"]}
+    reference = content["application/json"]["schema"].get("$ref", "").rpartition("/")[2]
+    if reference.startswith("Page_"):
+        names.append("Link")
+    if reference in EXAMPLES:
+        content["application/json"]["example"] = EXAMPLES[reference]
+    if names:
+        response["headers"] = _headers(names)
+    return response
+
+
+def _problems(slugs: list[str]) -> dict[str, Json]:
+    """The problems by status: a status may have several, told apart by their type."""
+    responses: dict[str, Json] = {}
+    for status, slug, _ in PROBLEMS.values():
+        if slug not in slugs:
+            continue
+        response = responses.setdefault(str(status), {"description": HTTPStatus(status).phrase})
+        if names := _PROBLEM_HEADERS.get(status):
+            response["headers"] = _headers(names)
+        content = response.setdefault("content", {"application/problem+json": {}})["application/problem+json"]
+        content["schema"] = {"$ref": "#/components/schemas/Problem"}
+        content.setdefault("examples", {})[slug] = {"$ref": f"#/components/examples/{slug}"}
+    return responses
+
+
+_PROBLEM_HEADERS = {
+    401: ["WWW-Authenticate"],
+    415: ["Accept-Patch"],
+    429: ["Retry-After"],
+    503: ["Retry-After"],
+}
+
+
+def _problem_examples() -> Json:
+    examples = {}
+    for kind, (status, slug, title) in PROBLEMS.items():
+        value: Json = {
+            "type": f"/problems/{slug}",
+            "title": title,
+            "status": status,
+            "detail": "What exactly was refused, in a sentence.",
+            "request_id": "b7c1f0a2-3d53-4c1e-8f4a-5a0f6f2f8f10",
+        }
+        if kind is errors.InvalidInput:
+            value["errors"] = [{"location": "body.name", "message": "Field required", "type": "missing"}]
+        examples[slug] = {"summary": title, "value": value}
+    return examples
+
+
+def _headers(names: list[str]) -> Json:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _condition(name: str) -> Json:
+    return {"name": name, "in": "header", "required": False, "schema": {"type": "string"}}
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(text(), encoding="utf-8")

@@ -1,0 +1,70 @@
+"""The committed OpenAPI document: current, valid, and its examples true."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from openapi_spec_validator import validate
+
+from local import openapi
+from shared import http, models
+
+DOCUMENT: dict[str, Any] = json.loads(openapi.DOCUMENT.read_text(encoding="utf-8"))
+MODELS: dict[str, Any] = {
+    "Page_Client_": models.Page[models.Client],
+    "Page_Product_": models.Page[models.Product],
+    "Page_Favorite_": models.Page[models.Favorite],
+}
+OPERATIONS = [
+    (path, method, operation)
+    for path, operations in DOCUMENT["paths"].items()
+    for method, operation in operations.items()
+]
+
+
+def test_committed_document_is_what_the_handlers_say() -> None:
+    assert openapi.DOCUMENT.read_text(encoding="utf-8") == openapi.text(), "run `make openapi` and commit it"
+
+
+def test_document_is_valid_openapi_3_1() -> None:
+    assert DOCUMENT["openapi"].startswith("3.1.")
+    validate(DOCUMENT)
+
+
+@pytest.mark.parametrize("name", sorted(openapi.EXAMPLES))
+def test_example_fits_its_model(name: str) -> None:
+    model = MODELS.get(name) or getattr(models, name)
+    model.model_validate_json(json.dumps(openapi.EXAMPLES[name]))
+
+
+@pytest.mark.parametrize("slug", sorted(DOCUMENT["components"]["examples"]))
+def test_problem_example_fits_its_model(slug: str) -> None:
+    models.Problem.model_validate(DOCUMENT["components"]["examples"][slug]["value"])
+
+
+@pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
+def test_route_tells_who_may_call_it(path: str, method: str, operation: dict[str, Any]) -> None:
+    public = path in ("/docs", "/openapi.json", "/health", "/products", "/products/{product_id}")
+    public = public or path.startswith("/auth/") or (method, path) == ("post", "/clients")
+    assert operation["security"] == ([] if public else [{"accessToken": []}])
+    assert public == ("401" not in operation["responses"]) or path.startswith("/auth/")
+
+
+@pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
+def test_route_says_how_it_fails(path: str, method: str, operation: dict[str, Any]) -> None:
+    failures = {status: answer for status, answer in operation["responses"].items() if status >= "400"}
+    assert "500" in failures
+    for status, answer in failures.items():
+        if (path, status) == ("/health", "503"):
+            continue  # answers with its own body, which names the failing part
+        examples = answer["content"]["application/problem+json"]["examples"]
+        assert examples, (method, path, status)
+        for slug in examples:
+            assert DOCUMENT["components"]["examples"][slug]["value"]["status"] == int(status)
+
+
+def test_every_problem_has_its_own_type() -> None:
+    slugs = [kind.slug for kind in http.PROBLEMS.values()]
+    assert len(slugs) == len(set(slugs))
