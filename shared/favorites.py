@@ -99,7 +99,7 @@ def remove(caller: Caller, product_id: str) -> None:
         get(caller, product_id)  # says why there was none
 
 
-_NEWEST_FIRST: LiteralString = """
+NEWEST_FIRST: LiteralString = """
 SELECT page.*
   FROM clients
   LEFT JOIN LATERAL (
@@ -118,7 +118,7 @@ SELECT page.*
  ORDER BY favorited_at DESC, product_id
 """
 
-_OLDEST_FIRST: LiteralString = """
+OLDEST_FIRST: LiteralString = """
 SELECT page.*
   FROM clients
   LEFT JOIN LATERAL (
@@ -147,7 +147,7 @@ def list_page(caller: Caller, *, limit: int, cursor: str | None, sort: str) -> P
     parameters: dict[str, Any] = {"client_id": caller.client_id, "limit": limit + 1}
     favorited_at, product_id = cursors.decode(list_name, cursor, length=2) if cursor else (None, None)
     parameters |= {"favorited_at": favorited_at, "product_id": product_id}
-    query = _OLDEST_FIRST if sort == "favorited_at" else _NEWEST_FIRST
+    query = OLDEST_FIRST if sort == "favorited_at" else NEWEST_FIRST
     rows = database.fetch_all(_Row, query, parameters, repeatable=True)
     if not rows:
         raise clients.gone()
