@@ -165,19 +165,21 @@ class Postgres:
         All processes of a server work in its data folder. With them gone a postmaster.pid means nothing,
         though its number may by now be that of another program, which postgres would take for a server.
         """
-        leftovers = [
+        leftovers = self._processes()
+        ids = {process.pid for process in leftovers}
+        _signal([process for process in leftovers if process.info["ppid"] not in ids], signal.SIGINT)
+        if not wait_until(lambda: not self._processes(), timeout=_STOP_SECONDS, interval=0.1):
+            _signal(self._processes(), signal.SIGKILL)
+            wait_until(lambda: not self._processes(), timeout=_STOP_SECONDS, interval=0.1)
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
+
+    def _processes(self) -> list[psutil.Process]:
+        # A zombie has no folder: it is none of them, even where nobody reaps it, as in many containers.
+        return [
             process
             for process in psutil.process_iter(["name", "cwd", "ppid"])
             if process.info["name"] == "postgres" and process.info["cwd"] == str(self._data)
         ]
-        ids = {process.pid for process in leftovers}
-        servers = [process for process in leftovers if process.info["ppid"] not in ids]
-        for processes, how in (servers, signal.SIGINT), (leftovers, signal.SIGKILL):
-            for process in processes:
-                with suppress(psutil.NoSuchProcess):
-                    process.send_signal(how)
-            psutil.wait_procs(leftovers, timeout=_STOP_SECONDS)
-        (self._data / "postmaster.pid").unlink(missing_ok=True)
 
     def _make_cluster(self, account: _Account) -> None:
         """Make the data folder unless there is one; complete or not at all, whenever it is interrupted."""
@@ -243,7 +245,7 @@ class Postgres:
             "io_method": "sync",
         }
         if not self._durable:
-            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+            settings |= {"fsync": "off", "full_page_writes": "off"}
         options = ["-D", str(self._data)]
         for name, value in settings.items():
             options += ["-c", f"{name}={value}"]
@@ -332,6 +334,12 @@ def _add_user() -> None:
             f"PostgreSQL refuses to run as root, and a user {_USER} could not be added ({error}): "
             "add it, or run as an ordinary user."
         ) from error
+
+
+def _signal(processes: list[psutil.Process], how: signal.Signals) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(how)
 
 
 def _program(name: str) -> Path:

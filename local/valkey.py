@@ -61,8 +61,9 @@ class Valkey:
         process = self._process
         wait_until(lambda: process.poll() is not None or self._answers(), timeout=_START_SECONDS)
         if process.poll() is not None or not self._answers():
-            self.kill()
-            raise ServiceFailed(f"Valkey did not start; it said: {last_words(log_path, log_start)}")
+            failure = ServiceFailed(f"Valkey did not start; it said: {last_words(log_path, log_start)}")
+            self.stop()
+            raise failure
         return self.url
 
     def stop(self) -> None:
@@ -80,6 +81,10 @@ class Valkey:
         """Stop and start again, empty, on the same port."""
         self.stop()
         return self.start()
+
+    def flush(self) -> None:
+        """Forget every key. Raises OSError when the server does not run."""
+        self._ask("FLUSHALL")
 
     def __enter__(self) -> Self:
         self.start()
@@ -112,11 +117,14 @@ class Valkey:
 
     def _answers(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-                connection.sendall(b"PING\r\n")
-                return connection.recv(16).startswith(b"+PONG")
+            return self._ask("PING").startswith(b"+PONG")
         except OSError:
             return False
+
+    def _ask(self, command: str) -> bytes:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+            connection.sendall(f"{command}\r\n".encode())
+            return connection.recv(64)
 
     def _end(self, how: signal.Signals) -> None:
         if self._process is None:

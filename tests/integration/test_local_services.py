@@ -1,0 +1,286 @@
+"""The embedded PostgreSQL and Valkey that `make run` and the tests stand on."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped] # ships no types
+import psycopg
+import pytest
+import redis
+
+from local.postgres import Postgres
+from local.services import ServiceFailed, free_port, wait_until
+from local.valkey import Valkey
+
+
+@pytest.fixture
+def own_postgres(tmp_path: Path) -> Iterator[Postgres]:
+    server = Postgres(tmp_path / "postgres", durable=False)
+    yield server
+    server.stop()
+
+
+def value_of(url: str, query: str) -> object:
+    with psycopg.connect(url, autocommit=True) as connection:
+        row = connection.execute(query.encode()).fetchone()
+    return row and row[0]
+
+
+def remember_a_row(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE memory AS SELECT 'kept' AS word")
+
+
+def postmaster(data: Path) -> "psutil.Process":
+    return psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
+
+
+def run_that_starts_postgres(data: Path) -> subprocess.Popen[str]:
+    """Return another Python process that has started the server, and lives."""
+    program = (
+        "import sys, pathlib, local.postgres as p\n"
+        "server = p.Postgres(pathlib.Path(sys.argv[1]), durable=False)\n"
+        "print(server.start(), flush=True)\n"
+        "sys.stdin.read()"
+    )
+    run = subprocess.Popen(  # noqa: S603 - a list, no shell
+        [sys.executable, "-c", program, str(data)],
+        cwd=Path(__file__).parents[2],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert run.stdout is not None
+    assert run.stdout.readline().startswith("postgresql://")
+    return run
+
+
+def end(run: subprocess.Popen[str]) -> None:
+    with run:
+        run.kill()
+
+
+class TestPostgres:
+    def test_speaks_utf8_sorts_by_code_point_and_lives_in_utc(self, postgres_url: str) -> None:
+        assert value_of(postgres_url, "SHOW server_version_num") > "180000"  # type: ignore[operator]
+        assert value_of(postgres_url, "SHOW server_encoding") == "UTF8"
+        assert value_of(postgres_url, "SHOW timezone") == "UTC"
+        assert value_of(postgres_url, "SELECT array_agg(w ORDER BY w) FROM unnest('{é,b,Z}'::text[]) w") == [
+            "Z",
+            "b",
+            "é",
+        ]
+
+    def test_the_service_owns_its_database_and_is_no_superuser(self, postgres_url: str) -> None:
+        owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
+        assert value_of(postgres_url, "SELECT current_user::text") == value_of(postgres_url, owner)
+        assert value_of(postgres_url, "SHOW is_superuser") == "off"
+
+    def test_listens_on_this_machine_alone_and_asks_for_the_password(self, postgres: Postgres) -> None:
+        assert value_of(postgres.url, "SHOW listen_addresses") == "127.0.0.1"
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            psycopg.connect(postgres.url, password="guessed")
+
+    def test_keeps_the_password_to_its_owner(self, own_postgres: Postgres, tmp_path: Path) -> None:
+        url = own_postgres.start()
+        secret = tmp_path / "postgres.password"
+        assert secret.read_text() in url
+        assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+
+    def test_changes_no_permission_of_the_folders_above(self, own_postgres: Postgres, tmp_path: Path) -> None:
+        tmp_path.chmod(0o700)
+        own_postgres.start()
+        assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+    def test_data_and_port_survive_a_restart(self, own_postgres: Postgres) -> None:
+        url = own_postgres.start()
+        remember_a_row(url)
+        assert own_postgres.restart() == url
+        assert value_of(url, "SELECT word FROM memory") == "kept"
+
+    def test_data_survives_a_stop_and_another_run(self, tmp_path: Path) -> None:
+        with Postgres(tmp_path / "postgres", durable=False) as first:
+            remember_a_row(first.url)
+        with Postgres(tmp_path / "postgres", durable=False) as second:
+            assert value_of(second.url, "SELECT word FROM memory") == "kept"
+
+    def test_starting_twice_is_starting_once(self, own_postgres: Postgres, tmp_path: Path) -> None:
+        own_postgres.start()
+        server = postmaster(tmp_path / "postgres")
+        own_postgres.start()
+        assert postmaster(tmp_path / "postgres") == server
+
+    def test_works_below_a_path_longer_than_a_unix_socket_may_have(self, tmp_path: Path) -> None:
+        deep = tmp_path / "a folder with spaces" / "/".join(["deeper"] * 25) / "postgres"
+        with Postgres(deep, durable=False) as server:
+            assert value_of(server.url, "SELECT 1") == 1
+
+    def test_starts_again_after_its_server_was_killed(self, own_postgres: Postgres, tmp_path: Path) -> None:
+        url = own_postgres.start()
+        remember_a_row(url)
+        killed = postmaster(tmp_path / "postgres")
+        killed.kill()
+        wait_until(lambda: killed.status() == psutil.STATUS_ZOMBIE, timeout=5)
+        assert own_postgres.start() == url
+        assert value_of(url, "SELECT word FROM memory") == "kept"
+
+    def test_starts_although_a_stale_pid_file_names_a_living_process(
+        self, own_postgres: Postgres, tmp_path: Path
+    ) -> None:
+        own_postgres.start()
+        pid_file = tmp_path / "postgres" / "postmaster.pid"
+        lines = pid_file.read_text().splitlines()
+        own_postgres.stop()
+        pid_file.write_text("\n".join([str(os.getppid()), *lines[1:]]))
+        assert value_of(own_postgres.start(), "SELECT 1") == 1
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
+    def test_its_server_ends_with_a_run_that_is_killed(self, tmp_path: Path) -> None:
+        run = run_that_starts_postgres(tmp_path / "postgres")
+        server = postmaster(tmp_path / "postgres")
+        end(run)
+        server.wait(timeout=10)
+
+    def test_the_left_over_server_of_a_killed_run_gives_way(
+        self, own_postgres: Postgres, tmp_path: Path
+    ) -> None:
+        run = run_that_starts_postgres(tmp_path / "postgres")
+        server = postmaster(tmp_path / "postgres")
+        server.suspend()  # so that it cannot notice that the run dies
+        end(run)
+        threading.Timer(0.5, server.resume).start()
+        assert value_of(own_postgres.start(), "SELECT 1") == 1
+        assert postmaster(tmp_path / "postgres") != server
+
+    def test_data_in_use_by_another_run_is_left_to_it(self, own_postgres: Postgres, tmp_path: Path) -> None:
+        run = run_that_starts_postgres(tmp_path / "postgres")
+        try:
+            with pytest.raises(ServiceFailed, match="another run uses"):
+                own_postgres.start()
+            assert postmaster(tmp_path / "postgres").is_running()
+        finally:
+            end(run)
+
+    def test_outlives_the_thread_that_started_it(self, own_postgres: Postgres) -> None:
+        thread = threading.Thread(target=own_postgres.start)
+        thread.start()
+        thread.join()
+        assert value_of(own_postgres.url, "SELECT 1") == 1
+
+    def test_a_port_in_use_is_one_clear_sentence(self, tmp_path: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            with pytest.raises(ServiceFailed, match=rf"^PostgreSQL did not start: port {port} is in use\.$"):
+                Postgres(tmp_path / "postgres", port, durable=False).start()
+
+    def test_a_start_that_fails_says_what_the_server_said(
+        self, own_postgres: Postgres, tmp_path: Path
+    ) -> None:
+        own_postgres.start()
+        own_postgres.stop()
+        with (tmp_path / "postgres" / "postgresql.conf").open("a") as settings:
+            settings.write("no_such_setting = on\n")
+        with pytest.raises(ServiceFailed, match=r"did not start; it said: .*no_such_setting") as failure:
+            own_postgres.start()
+        assert "\n" not in str(failure.value)
+
+    def test_a_cluster_of_another_version_is_refused(self, own_postgres: Postgres, tmp_path: Path) -> None:
+        own_postgres.start()
+        own_postgres.stop()
+        (tmp_path / "postgres" / "PG_VERSION").write_text("16\n")
+        with pytest.raises(ServiceFailed, match="of PostgreSQL 16, this is 18"):
+            own_postgres.start()
+
+    def test_a_lost_password_is_one_clear_sentence(self, own_postgres: Postgres, tmp_path: Path) -> None:
+        own_postgres.start()
+        own_postgres.stop()
+        (tmp_path / "postgres.password").unlink()
+        with pytest.raises(ServiceFailed, match="is missing: put it back"):
+            own_postgres.start()
+
+    def test_an_interrupted_first_start_leaves_nothing_in_the_way(
+        self, own_postgres: Postgres, tmp_path: Path
+    ) -> None:
+        unfinished = tmp_path / "postgres.new"
+        unfinished.mkdir()
+        (unfinished / "PG_VERSION").write_text("18\n")
+        assert value_of(own_postgres.start(), "SELECT 1") == 1
+        assert not unfinished.exists()
+
+
+class TestValkey:
+    def test_is_a_cache_of_256_megabytes_that_keeps_nothing(self, valkey: Valkey) -> None:
+        with redis.Redis.from_url(valkey.url, decode_responses=True) as client:
+            settings = client.config_get("maxmemory*", "save", "appendonly", "bind")
+        assert settings["maxmemory"] == str(256 * 1024 * 1024)
+        assert settings["maxmemory-policy"] == "allkeys-lru"
+        assert settings["save"] == ""
+        assert settings["appendonly"] == "no"
+        assert settings["bind"] == "127.0.0.1"
+
+    def test_comes_back_empty_on_the_same_port_after_a_restart(self, valkey: Valkey) -> None:
+        url = valkey.url
+        with redis.Redis.from_url(url) as client:
+            client.set("key", "value")
+        assert valkey.restart() == url
+        with redis.Redis.from_url(url) as client:
+            assert client.get("key") is None
+
+    def test_is_gone_at_once_when_killed_and_can_be_started_again(self, valkey: Valkey) -> None:
+        valkey.kill()
+        with redis.Redis.from_url(valkey.url) as client, pytest.raises(redis.ConnectionError):
+            client.ping()
+        with redis.Redis.from_url(valkey.start()) as client:
+            assert client.ping()
+
+    def test_flushing_forgets_every_key(self, valkey: Valkey) -> None:
+        with redis.Redis.from_url(valkey.url) as client:
+            client.set("key", "value")
+            valkey.flush()
+            assert client.get("key") is None
+
+    def test_outlives_the_thread_that_started_it(self) -> None:
+        with Valkey() as server:
+            thread = threading.Thread(target=server.restart)
+            thread.start()
+            thread.join()
+            with redis.Redis.from_url(server.url) as client:
+                assert client.ping()
+
+    def test_writes_its_log_into_the_data_folder(self, tmp_path: Path) -> None:
+        with Valkey(tmp_path / "new"):
+            assert "Ready to accept connections" in (tmp_path / "new" / "valkey.log").read_text()
+
+    def test_a_port_in_use_is_one_clear_sentence(self, valkey: Valkey) -> None:
+        with pytest.raises(ServiceFailed, match=rf"^Valkey did not start: port {valkey.port} is in use\.$"):
+            Valkey(port=valkey.port).start()
+
+    def test_a_start_that_fails_says_what_the_server_said(self) -> None:
+        # TEST-NET-1: an address no machine has.
+        with pytest.raises(ServiceFailed, match=r"did not start; it said: .*192\.0\.2\.1"):
+            Valkey(listen="192.0.2.1").start()
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
+    def test_ends_with_a_run_that_is_killed(self) -> None:
+        program = "import os, local.valkey as v; v.Valkey(port={}).start(); os.kill(os.getpid(), 9)"
+        port = free_port()
+        run = subprocess.run(  # noqa: S603 - a list, no shell
+            [sys.executable, "-c", program.format(port)], cwd=Path(__file__).parents[2], check=False
+        )
+        assert run.returncode == -signal.SIGKILL
+        assert wait_until(lambda: not _answers(port), timeout=5)
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
