@@ -1,0 +1,75 @@
+"""The real services behind the tests: each starts when a test first asks for it, once per run."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from local.catalog import Catalog
+from local.postgres import Postgres
+from local.valkey import Valkey
+from tests.hostile_catalog import HostileCatalog
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """The PostgreSQL of the run; for tests that restart it. All others want `database`."""
+    with Postgres(tmp_path_factory.mktemp("services") / "postgres", durable=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres: Postgres) -> str:
+    """The DATABASE_URL of the run."""
+    return postgres.url
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> Iterator[psycopg.Connection]:
+    """An autocommit connection to the migrated database, its tables empty."""
+    with psycopg.connect(postgres.start(), autocommit=True) as connection:
+        _empty_tables(connection)
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[Valkey]:
+    """The Valkey of the run."""
+    with Valkey() as server:
+        yield server
+
+
+@pytest.fixture
+def valkey(valkey_server: Valkey) -> Valkey:
+    """The Valkey of the run, empty and running; a test may stop, kill and restart it."""
+    valkey_server.start()
+    valkey_server.flush()
+    return valkey_server
+
+
+@pytest.fixture
+def catalog() -> Iterator[Catalog]:
+    """A sample catalogue of the test's own."""
+    server = Catalog()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def hostile_catalog() -> Iterator[HostileCatalog]:
+    """A catalogue of the test's own that can be programmed to answer badly."""
+    server = HostileCatalog()
+    server.start()
+    yield server
+    server.stop()
+
+
+def _empty_tables(connection: psycopg.Connection) -> None:
+    tables = connection.execute(
+        "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'schema_migrations'"
+    ).fetchall()
+    if tables:
+        names = sql.SQL(", ").join(sql.Identifier(name) for (name,) in tables)
+        connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(names))
