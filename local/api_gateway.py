@@ -12,9 +12,11 @@ import os
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 # Read once, when SAM CLI is imported.
 os.environ["SAM_CLI_TELEMETRY"] = "0"
@@ -118,13 +120,16 @@ class ApiGateway:
 
 
 class _Service(LocalApigwService):  # type: ignore[misc] # samcli has no types
+    """SAM CLI's service, with two faults of its events set right."""
+
     def _generate_lambda_event(
         self, request: Request, route: Route, method: str, endpoint: str
     ) -> dict[str, Any]:
+        event: dict[str, Any]
         try:
             event = super()._generate_lambda_event(request, route, method, endpoint)
         except UnicodeDecodeError:
-            # SAM CLI answers 502 to a body that is not text; API Gateway passes it on in base 64.
+            # A body that is not text: SAM CLI answers 502, API Gateway passes it on in base 64.
             event = construct_v2_event_http(
                 request,
                 self.port,
@@ -132,7 +137,14 @@ class _Service(LocalApigwService):  # type: ignore[misc] # samcli has no types
                 stage_name=self.api.stage_name,
                 route_key=f"{method} {PathConverter.convert_path_to_api_gateway(endpoint)}",
             )
-        return cast("dict[str, Any]", event)
+        # SAM CLI makes these once, when it is imported: all requests would have one id.
+        now = datetime.now(UTC)
+        event["requestContext"] |= {
+            "requestId": str(uuid.uuid4()),
+            "time": now.strftime("%d/%b/%Y:%H:%M:%S +0000"),
+            "timeEpoch": int(now.timestamp() * 1000),
+        }
+        return event
 
 
 class _Runner:
@@ -229,10 +241,6 @@ def _as_http_api(app: Flask) -> Flask:
 
 def _request_handler(log: Log) -> type[WSGIRequestHandler]:
     class RequestHandler(WSGIRequestHandler):
-        # Head and body of an answer are two writes: with Nagle's algorithm the second one waits for the
-        # client's delayed acknowledgement of the first, 40 ms.
-        disable_nagle_algorithm = True
-
         def run_wsgi(self) -> None:
             self.started = time.perf_counter()
             super().run_wsgi()

@@ -1,5 +1,6 @@
 """The whole service on this machine: its backing services, its functions, and API Gateway in front."""
 
+import errno
 import fcntl
 import json
 import os
@@ -95,7 +96,7 @@ class Stack:
     def _start(self) -> None:
         # Both before anything is started: they are the mistakes a developer makes, and cost nothing to see.
         listener = self._running.enter_context(_bind(self._port))
-        self._running.enter_context(_locked(self._data))
+        self._running.enter_context(claim(self._data))
         self._start_services()
         kept = _Secrets.in_folder(self._data)
         self.admin_email = self._settings.setdefault("ADMIN_EMAIL", "admin@example.com")
@@ -148,7 +149,7 @@ def settings_from(environment: Mapping[str, str]) -> dict[str, str]:
 def drop(data: Path) -> None:
     """Remove all data of a stack. Raises ServiceFailed while it runs."""
     if data.exists():
-        with _locked(data):
+        with claim(data):
             shutil.rmtree(data)
 
 
@@ -183,14 +184,16 @@ def _bind(port: int) -> socket.socket:
         listener.listen(128)
     except OSError as error:
         listener.close()
-        raise ServiceFailed(
-            f"Port {port} cannot be used ({error.strerror}); choose another: make run PORT=…"
-        ) from error
+        reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+        raise ServiceFailed(f"Port {port} {reason}; choose another one with PORT=") from error
     return listener
 
 
-def _locked(data: Path) -> IO[str]:
-    """Own the folder until the file is closed, or until the kernel sees this process end, however it ends."""
+def claim(data: Path) -> IO[str]:
+    """Own the data until the file is closed, or until the kernel sees this process end, however it ends.
+
+    Raises ServiceFailed while somebody else does.
+    """
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = (data / "lock").open("a")
     try:
