@@ -1,0 +1,191 @@
+"""Real execution environments: the emulator, the runtime, their processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped] # ships no types
+import pytest
+
+from local.execution_environment import (
+    EnvironmentLost,
+    ExecutionEnvironment,
+    FunctionFailed,
+    FunctionSettings,
+)
+from local.lifeline import Lifeline
+from local.services import wait_until
+from local.stack import ROOT
+
+HANDLER = """
+import os, signal, time
+
+def lambda_handler(event, context):
+    print("handling", event["do"])
+    match event["do"]:
+        case "pid":
+            return os.getpid()
+        case "environment":
+            return dict(os.environ)
+        case "time left":
+            return context.get_remaining_time_in_millis()
+        case "fail":
+            raise ValueError("no such thing")
+        case "exit":
+            os._exit(3)
+        case "hang":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            time.sleep(60)
+        case "look like an error":
+            return {"errorType": "a", "errorMessage": "b", "stackTrace": []}
+"""
+
+
+class Console:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def __call__(self, line: str) -> None:
+        self.lines.append(line)
+
+    def shows(self, text: str) -> bool:
+        return wait_until(lambda: any(text in line for line in self.lines), timeout=5)
+
+
+class Runner:
+    """Starts environments of the function above, in a folder of their own."""
+
+    def __init__(self, root: Path, lifeline: Lifeline) -> None:
+        self.root = root
+        self.console = Console()
+        self.started: list[ExecutionEnvironment] = []
+        self._lifeline = lifeline
+
+    def start(self, code: str = HANDLER, timeout: int = 10) -> Callable[[str], Any]:
+        (self.root / "handler.py").write_text(code)
+        settings = FunctionSettings("Sample", "handler.lambda_handler", timeout, 256, {"COLOR": "green"})
+        environment = ExecutionEnvironment(settings, self.root, self._lifeline, self.console)
+        self.started.append(environment)
+        return lambda do: json.loads(environment.invoke(json.dumps({"do": do}).encode()))
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Iterator[Runner]:
+    with Lifeline() as lifeline:
+        runner = Runner(tmp_path, lifeline)
+        yield runner
+        for environment in runner.started:
+            environment.stop()
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process runs; one that is dead but not yet reaped does not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_one_process_serves_all_invocations(runner: Runner) -> None:
+    invoke = runner.start()
+    assert invoke("pid") == invoke("pid")
+
+
+def test_the_function_sees_its_own_variables_and_nothing_of_the_shell(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "production")
+    monkeypatch.setenv("GITHUB_TOKEN", "secret")
+    seen = runner.start()("environment")
+    assert seen["COLOR"] == "green"
+    assert seen["AWS_LAMBDA_FUNCTION_NAME"] == "Sample"
+    assert seen["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] == "256"
+    assert not {"AWS_PROFILE", "GITHUB_TOKEN", "PYTEST_CURRENT_TEST"} & seen.keys()
+
+
+def test_the_function_knows_the_time_it_has_left(runner: Runner) -> None:
+    assert 5_000 < runner.start(timeout=10)("time left") <= 10_000
+
+
+def test_what_a_function_prints_is_logged_without_the_emulators_noise(runner: Runner) -> None:
+    runner.start()("pid")
+    assert runner.console.shows("handling pid")
+    assert runner.console.lines == ["handling pid"]
+
+
+def test_an_exception_is_told_and_logged_and_the_process_goes_on(runner: Runner) -> None:
+    invoke = runner.start()
+    before = invoke("pid")
+    with pytest.raises(FunctionFailed, match="ValueError: no such thing"):
+        invoke("fail")
+    assert runner.console.shows('raise ValueError("no such thing")')
+    assert invoke("pid") == before
+
+
+def test_a_result_that_looks_like_an_error_is_a_result(runner: Runner) -> None:
+    assert runner.start()("look like an error")["errorType"] == "a"
+
+
+def test_a_process_that_ends_itself_loses_the_environment(runner: Runner) -> None:
+    with pytest.raises(EnvironmentLost, match="exit status 3"):
+        runner.start()("exit")
+
+
+def test_a_function_that_is_not_done_in_time_is_killed(runner: Runner) -> None:
+    invoke = runner.start(timeout=1)
+    pid = invoke("pid")
+    with pytest.raises(EnvironmentLost, match=r"Task timed out after 1\.00 seconds"):
+        invoke("hang")
+    assert wait_until(lambda: not is_running(pid), timeout=2)
+
+
+def test_a_failed_import_is_logged_with_the_place_where_it_failed(runner: Runner) -> None:
+    with pytest.raises(EnvironmentLost, match="No module named 'missing_package'"):
+        runner.start("import json\nimport missing_package\n")("pid")
+    assert runner.console.shows('handler.py", line 2')
+
+
+def test_stopping_kills_a_function_that_hangs(runner: Runner) -> None:
+    invoke = runner.start()
+    pid = invoke("pid")
+    failures: list[Exception] = []
+
+    def hang() -> None:
+        try:
+            invoke("hang")
+        except EnvironmentLost as error:
+            failures.append(error)
+
+    caller = threading.Thread(target=hang)
+    caller.start()
+    assert runner.console.shows("handling hang")
+    runner.started[0].stop()
+    caller.join(timeout=5)
+    assert len(failures) == 1
+    assert wait_until(lambda: not is_running(pid), timeout=2)
+
+
+def test_nothing_is_left_when_the_runner_itself_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "handler.py").write_text(HANDLER)
+    program = f"""
+from pathlib import Path
+from local.execution_environment import *
+from local.lifeline import Lifeline
+settings = FunctionSettings("Sample", "handler.lambda_handler", 60, 128, {{}})
+environment = ExecutionEnvironment(settings, Path({str(tmp_path)!r}), Lifeline(), lambda line: None)
+print(environment.invoke(b'{{"do": "pid"}}').decode(), flush=True)
+environment.invoke(b'{{"do": "hang"}}')
+"""
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as parent:  # noqa: S603 - our own
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        assert is_running(pid)
+        os.kill(parent.pid, signal.SIGKILL)
+    assert wait_until(lambda: not is_running(pid), timeout=5)

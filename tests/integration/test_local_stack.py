@@ -1,0 +1,38 @@
+"""How the stack refuses to start: one sentence each, and nothing left running."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from local.services import ServiceFailed
+from local.stack import Stack, claim, drop, settings_from
+
+
+def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(ServiceFailed, match=f"Port {port} is in use"):
+            Stack(data=tmp_path / "data", port=port).start()
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_database_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
+    settings = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"}
+    with pytest.raises(ServiceFailed, match="The PostgreSQL of DATABASE_URL cannot be used"):
+        Stack(data=tmp_path, settings=settings).start()
+
+
+def test_a_second_run_with_the_same_data_is_refused_and_so_is_dropping_it(tmp_path: Path) -> None:
+    with claim(tmp_path):
+        with pytest.raises(ServiceFailed, match="runs already"):
+            Stack(data=tmp_path).start()
+        with pytest.raises(ServiceFailed, match="runs already"):
+            drop(tmp_path)
+    drop(tmp_path)
+    assert not tmp_path.exists()
+
+
+def test_every_parameter_of_the_template_may_come_from_the_shell() -> None:
+    shell = {"DATABASE_URL": "postgresql://x", "PRODUCT_CACHE_TTL_SECONDS": "5", "REDIS_URL": "", "HOME": "/"}
+    assert settings_from(shell) == {"DATABASE_URL": "postgresql://x", "PRODUCT_CACHE_TTL_SECONDS": "5"}
