@@ -54,5 +54,5 @@ $(PACKAGES): requirements-dev.txt layers/dependencies/requirements.txt
 	if [ -z "$$python" ]; then echo "Python 3.13, 3.12 or 3.11 (with venv) is needed and none was found." >&2; exit 1; fi; \
 	echo "Installing into .venv with $$python; the first time takes a minute…"; \
 	$$python -m venv --clear .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --requirement requirements-dev.txt
 	@touch $(PACKAGES)

@@ -46,7 +46,6 @@ def _run(port: int) -> None:
         log=partial(print, flush=True),
     )
     try:
-        print("Starting…", flush=True)
         stack.start()
         print(_welcome(stack), flush=True)
         while True:

@@ -97,6 +97,7 @@ class Stack:
         # Both before anything is started: they are the mistakes a developer makes, and cost nothing to see.
         listener = self._running.enter_context(_bind(self._port))
         self._running.enter_context(claim(self._data))
+        self._log("Starting…")
         self._start_services()
         kept = _Secrets.in_folder(self._data)
         self.admin_email = self._settings.setdefault("ADMIN_EMAIL", "admin@example.com")

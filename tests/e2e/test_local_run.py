@@ -1,0 +1,87 @@
+"""`python -m local run` as a person at a console uses it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil  # type: ignore[import-untyped] # ships no types
+import pytest
+
+from local.services import wait_until
+from local.stack import ROOT
+
+
+class Run:
+    """A run on a free port; its console is a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = folder / "data"
+        self.console = folder / "console"
+        with self.console.open("w") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "local", "run", "--port", "0"],
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+                env={**os.environ, "LOCAL_DATA": str(self.data)},
+            )
+
+    def wait_until_ready(self) -> str:
+        """Return the address it serves on."""
+        wait_until(lambda: "\nReady: " in self.text() or self.process.poll() is not None, timeout=60)
+        match = re.search(r"^Ready: (http\S+)$", self.text(), re.MULTILINE)
+        assert match, self.text()
+        return match[1]
+
+    def text(self) -> str:
+        return self.console.read_text()
+
+    def family(self) -> list[psutil.Process]:
+        return list(psutil.Process(self.process.pid).children(recursive=True))
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    run = Run(tmp_path)
+    yield run
+    run.close()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_everything_and_leaves_the_data(run: Run, how: signal.Signals) -> None:
+    url = run.wait_until_ready()
+    assert httpx.get(f"{url}/products", params={"limit": 1}, timeout=30).status_code == 200
+    family = run.family()
+    assert family
+    run.process.send_signal(how)
+    assert run.process.wait(timeout=20) == 0
+    assert psutil.wait_procs(family, timeout=5)[1] == []
+    assert "Traceback" not in run.text()
+    assert (run.data / "postgres" / "PG_VERSION").exists()
+
+
+def test_nothing_is_left_when_it_is_killed(run: Run) -> None:
+    url = run.wait_until_ready()
+    httpx.get(f"{url}/products/1", timeout=30)
+    family = run.family()
+    run.process.kill()
+    assert psutil.wait_procs(family, timeout=20)[1] == []
+
+
+def test_the_console_tells_how_to_begin(run: Run) -> None:
+    url = run.wait_until_ready()
+    text = run.text()
+    assert f"{url}/docs" in text
+    assert re.search(r"admin@example\.com +password: \S{12,}", text)
+    assert text.count("  curl ") == 3
+    assert (run.data / "secrets.json").stat().st_mode & 0o777 == 0o600
