@@ -67,24 +67,22 @@ def resolver(*, public: bool = False) -> Resolver:
 
 
 def entry_point(app: Resolver) -> Callable[[Event, Any], Result]:
-    """The Lambda handler that serves the app: checks the body, finds the caller, then lets the app answer."""
+    """The Lambda handler that serves the app: finds the caller, checks the body, then lets the app answer."""
 
     def lambda_handler(event: Event, context: Any) -> Result:
         started = time.perf_counter()
         try:
-            event = _with_checked_body(event)
             if not app.public:
                 app.context["caller"] = _authenticate(event)
-        except errors.DomainError as error:
+            result = app.resolve(_with_checked_body(event), context)
+        except Exception as error:  # noqa: BLE001 — every refusal is a problem, the unforeseen too
             refusal = problem(error, event)
-            result: Result = {
+            result = {
                 "statusCode": refusal.status_code,
                 "headers": refusal.headers,
                 "body": refusal.body,
                 "isBase64Encoded": False,
             }
-        else:
-            result = app.resolve(event, context)
         logs.logger().info(
             "request",
             route=event.get("routeKey"),

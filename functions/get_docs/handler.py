@@ -28,6 +28,8 @@ def get_openapi() -> Response[dict[str, object]]:
 @app.get("/docs", openapi_extensions=http.refusals())
 def get_docs() -> Response[str]:
     """Browse this description and try it out (Swagger UI)."""
+    if app.current_event.query_string_parameters.get("format") == "json":  # the page's link to its source
+        return http.text(_document(), "application/json", _HEADERS)
     return http.text(_page(), "text/html", _HEADERS | {"Content-Security-Policy": _POLICY})
 
 
@@ -40,7 +42,7 @@ def _document() -> str:
 def _page() -> str:
     assets = files(openapi).joinpath("swagger_ui")
     return generate_swagger_html(
-        spec=_document(),
+        spec=_document().replace("</", "<\\/"),  # it stands in a script, which "</script>" would end
         swagger_js=assets.joinpath("swagger-ui-bundle.min.js").read_text(encoding="utf-8"),
         swagger_css=assets.joinpath("swagger-ui.min.css").read_text(encoding="utf-8"),
         swagger_base_url="",  # the assets stand in the page itself
