@@ -217,10 +217,11 @@ class Postgres:
             process, log_start = self._spawn("initdb", options, account)
             try:
                 exit_code = process.wait(_INIT_SECONDS)
-            except BaseException:
+            except subprocess.TimeoutExpired as error:
+                raise self._failure("The PostgreSQL data folder took too long to make", log_start) from error
+            finally:
                 process.kill()
                 process.wait()
-                raise
         if exit_code != 0:
             raise self._failure("The PostgreSQL data folder could not be made", log_start)
         # Who may connect is decided by the address listened on and the password alone.
@@ -288,8 +289,9 @@ class Postgres:
             process = start_child(
                 [str(path), *options],
                 log=log,
-                # Without variables as PGOPTIONS or PGDATA of the shell, and with messages in English.
-                env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
+                # Without PGOPTIONS, PGDATA and the like of the shell, and with messages in English.
+                env={name: value for name, value in os.environ.items() if not name.startswith("PG")}
+                | {"LC_ALL": "C"},
                 end_signal=signal.SIGINT,
                 uid=account.uid,
                 gid=account.gid,
@@ -311,7 +313,7 @@ def _account_for(data: Path) -> _Account:
             return _Account(None, None)
         if os.geteuid() != 0:
             raise ServiceFailed(
-                f"{data} belongs to user {status.st_uid}: remove it as that user to start afresh."
+                f"{data} belongs to user {status.st_uid}: run as that user or as root, or remove it there."
             )
         if status.st_uid != 0:
             return _Account(status.st_uid, status.st_gid)
