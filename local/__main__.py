@@ -4,11 +4,14 @@ import argparse
 import os
 import signal
 import sys
-from functools import partial
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from local.services import ServiceFailed
 from local.stack import ROOT, Stack, drop, settings_from
+
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> int:
@@ -36,27 +39,33 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(port: int) -> None:
     # Also where the shell that started us ignores Ctrl-C for its background jobs.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    for number in _STOP_SIGNALS:
+        signal.signal(number, _interrupt)
     stack = Stack(
-        data=_data(),
-        port=port,
-        settings=settings_from(os.environ),
-        concurrency=_concurrency(),
-        log=partial(print, flush=True),
+        data=_data(), port=port, settings=settings_from(os.environ), concurrency=_concurrency(), log=_print
     )
     try:
         stack.start()
-        print(_welcome(stack), flush=True)
+        _print(_welcome(stack))
         while True:
             signal.pause()
     except KeyboardInterrupt:
-        print("Stopping…", flush=True)
+        _print("Stopping…")
     finally:
-        # One Ctrl-C is enough: an impatient second one must not leave half of it running.
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
         stack.stop()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signature of a handler
+    # One is enough: an impatient second one must not leave half of it running.
+    for other in _STOP_SIGNALS:
+        signal.signal(other, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _print(line: str) -> None:
+    # In one piece, as several threads log; print() writes the end of the line apart.
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def _welcome(stack: Stack) -> str:
