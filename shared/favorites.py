@@ -1,9 +1,14 @@
-"""Favorites: the products that a client marked. A page of them is one SQL statement and no other call."""
+"""Favorites: the products that a client marked. A page of them is one SQL statement and no other call.
+
+PostgreSQL renders a favourite as the JSON that is sent: a page is joined from texts, where building twenty
+models and taking them apart again took longer than the query.
+"""
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, LiteralString
 
 import psycopg
@@ -11,40 +16,31 @@ import psycopg
 from shared import clients, cursors, database, json_text, products
 from shared.access_tokens import Caller
 from shared.errors import AlreadyFavorite, NotFavorite
+from shared.json_text import Rendered
 from shared.models import Favorite, Page
-from shared.product_copy import review
+
+# The model Favorite, as PostgreSQL writes it; a test holds the two together.
+_FAVORITE: LiteralString = """
+json_build_object(
+    'product_id', product_id, 'title', title, 'image', image, 'price', price,
+    'review', CASE WHEN review_rate IS NOT NULL AND review_count IS NOT NULL
+                   THEN json_build_object('rate', review_rate, 'count', review_count) END,
+    'available', removed_at IS NULL,
+    'favorited_at', to_char(favorited_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+)::text
+"""
 
 
+@dataclass(frozen=True, slots=True)
 class _Row:
-    """A favourite joined to its product; without product_id it says only that the client exists."""
+    """A favourite and its place in the list; all None where there is only the client."""
 
-    def __init__(
-        self,
-        product_id: str | None,
-        title: str,
-        image: str,
-        price: Decimal,
-        review_rate: Decimal | None,
-        review_count: int | None,
-        available: bool,
-        favorited_at: datetime,
-    ) -> None:
-        self.favorite = (
-            None
-            if product_id is None
-            else Favorite(
-                product_id=product_id,
-                title=title,
-                image=image,
-                price=price,
-                review=review(review_rate, review_count),
-                available=available,
-                favorited_at=favorited_at,
-            )
-        )
+    product_id: str | None
+    favorited_at: datetime | None
+    favorite: str | None
 
 
-def add(caller: Caller, product_id: str) -> tuple[Favorite, bool]:
+def add(caller: Caller, product_id: str) -> tuple[Rendered[Favorite], bool]:
     """The favourite, and whether this call made it one.
 
     Raises UnknownProduct, CatalogUnavailable, and InvalidToken where the caller was removed.
@@ -59,7 +55,7 @@ def add(caller: Caller, product_id: str) -> tuple[Favorite, bool]:
     return get(caller, product_id), created
 
 
-def create(caller: Caller, product_id: str) -> Favorite:
+def create(caller: Caller, product_id: str) -> Rendered[Favorite]:
     """The new favourite. Raises AlreadyFavorite and what `add` raises."""
     favorite, created = add(caller, product_id)
     if not created:
@@ -67,18 +63,21 @@ def create(caller: Caller, product_id: str) -> Favorite:
     return favorite
 
 
-def get(caller: Caller, product_id: str) -> Favorite:
+def get(caller: Caller, product_id: str) -> Rendered[Favorite]:
     """The favourite. Raises NotFavorite, and InvalidToken where the caller was removed."""
     row = database.fetch_one(
         _Row,
-        """
-        SELECT favorites.product_id, title, image, price, review_rate, review_count,
-               removed_at IS NULL AS available, favorited_at
+        f"""
+        SELECT held.*
           FROM clients
-          LEFT JOIN (favorites JOIN products USING (product_id))
-            ON favorites.client_id = clients.client_id AND favorites.product_id = %(product_id)s
+          LEFT JOIN LATERAL (
+               SELECT product_id, favorited_at, {_FAVORITE} AS favorite
+                 FROM favorites
+                 JOIN products USING (product_id)
+                WHERE favorites.client_id = clients.client_id AND product_id = %(product_id)s
+               ) AS held ON true
          WHERE clients.client_id = %(client_id)s
-        """,
+        """,  # noqa: S608 — the part is a constant of this module
         {"client_id": caller.client_id, "product_id": product_id},
         repeatable=True,
     )
@@ -86,7 +85,7 @@ def get(caller: Caller, product_id: str) -> Favorite:
         raise clients.gone()
     if row.favorite is None:
         raise NotFavorite("The product is not a favorite of yours.")
-    return row.favorite
+    return Rendered(row.favorite)
 
 
 def remove(caller: Caller, product_id: str) -> None:
@@ -99,48 +98,49 @@ def remove(caller: Caller, product_id: str) -> None:
         get(caller, product_id)  # says why there was none
 
 
-NEWEST_FIRST: LiteralString = """
+NEWEST_FIRST: LiteralString = f"""
 SELECT page.*
   FROM clients
   LEFT JOIN LATERAL (
-       SELECT favorites.product_id, title, image, price, review_rate, review_count,
-              removed_at IS NULL AS available, favorited_at
+       SELECT product_id, favorited_at, {_FAVORITE} AS favorite
          FROM favorites
          JOIN products USING (product_id)
         WHERE favorites.client_id = clients.client_id
           AND (%(product_id)s::text IS NULL
                OR (favorited_at <= %(favorited_at)s::timestamptz
-                   AND (favorited_at < %(favorited_at)s OR favorites.product_id > %(product_id)s)))
-        ORDER BY favorited_at DESC, favorites.product_id
+                   AND (favorited_at < %(favorited_at)s OR product_id > %(product_id)s)))
+        ORDER BY favorited_at DESC, product_id
         LIMIT %(limit)s
        ) AS page ON true
  WHERE clients.client_id = %(client_id)s
  ORDER BY favorited_at DESC, product_id
-"""
+"""  # noqa: S608 — the part is a constant of this module
 
-OLDEST_FIRST: LiteralString = """
+OLDEST_FIRST: LiteralString = f"""
 SELECT page.*
   FROM clients
   LEFT JOIN LATERAL (
-       SELECT favorites.product_id, title, image, price, review_rate, review_count,
-              removed_at IS NULL AS available, favorited_at
+       SELECT product_id, favorited_at, {_FAVORITE} AS favorite
          FROM favorites
          JOIN products USING (product_id)
         WHERE favorites.client_id = clients.client_id
           AND (%(product_id)s::text IS NULL
                OR (favorited_at >= %(favorited_at)s::timestamptz
-                   AND (favorited_at > %(favorited_at)s OR favorites.product_id < %(product_id)s)))
-        ORDER BY favorited_at, favorites.product_id DESC
+                   AND (favorited_at > %(favorited_at)s OR product_id < %(product_id)s)))
+        ORDER BY favorited_at, product_id DESC
         LIMIT %(limit)s
        ) AS page ON true
  WHERE clients.client_id = %(client_id)s
  ORDER BY favorited_at, product_id DESC
-"""
+"""  # noqa: S608 — the part is a constant of this module
 
 
-def list_page(caller: Caller, *, limit: int, cursor: str | None, sort: str) -> Page[Favorite]:
-    """A page of the caller's favourites by `sort`: `-favorited_at` (newest first) or `favorited_at`.
+def list_page(
+    caller: Caller, *, limit: int, cursor: str | None, sort: str
+) -> tuple[Rendered[Page[Favorite]], str | None]:
+    """A page of the caller's favourites by `sort`, and the cursor to the next one.
 
+    `sort` is `-favorited_at` (newest first) or `favorited_at`.
     Raises InvalidCursor, and InvalidToken where the caller was removed.
     """
     list_name = f"favorites:{caller.client_id}:{sort}"
@@ -151,12 +151,13 @@ def list_page(caller: Caller, *, limit: int, cursor: str | None, sort: str) -> P
     rows = database.fetch_all(_Row, query, parameters, repeatable=True)
     if not rows:
         raise clients.gone()
-    found = [row.favorite for row in rows if row.favorite is not None]
-    favorites, next_cursor = found[:limit], None
-    if len(found) > limit:
-        last = favorites[-1]
+    items = [row.favorite for row in rows[:limit] if row.favorite is not None]
+    next_cursor = None
+    if len(rows) > limit:
+        last = rows[limit - 1]
+        assert last.favorited_at is not None and last.product_id is not None  # noqa: S101, PT018 — a full row
         next_cursor = cursors.encode(list_name, [json_text.timestamp(last.favorited_at), last.product_id])
-    return Page[Favorite](items=favorites, next_cursor=next_cursor)
+    return Rendered(f'{{"items":[{",".join(items)}],"next_cursor":{json.dumps(next_cursor)}}}'), next_cursor
 
 
 def _insert(caller: Caller, product_id: str) -> bool:

@@ -21,6 +21,7 @@ from pydantic import BaseModel
 
 from shared import access_tokens, errors, json_text, logs, product_answers
 from shared.access_tokens import Caller
+from shared.json_text import Rendered
 from shared.models import Client, Health, Page
 from shared.product_cache import etag_of
 from shared.products import Answer
@@ -164,12 +165,12 @@ def _header(event: Event, name: str) -> str:
 # ── Answers out ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def ok(body: Body, **headers: str) -> Response[Body]:
+def ok(body: Body | Rendered[Body], **headers: str) -> Response[Body]:
     """200 with the body as JSON."""
     return _json(200, body, headers)
 
 
-def created(body: Body, location: str | None = None) -> Response[Body]:
+def created(body: Body | Rendered[Body], location: str | None = None) -> Response[Body]:
     """201 with the body as JSON, and where it can be read."""
     return _json(201, body, {"Location": location} if location else {})
 
@@ -197,12 +198,12 @@ def tokens(body: Body) -> Response[Body]:
     return _json(200, body, {"Cache-Control": "no-store"})
 
 
-def page(app: Resolver, body: Page[Item]) -> Response[Page[Item]]:
+def page(
+    app: Resolver, body: Page[Item] | Rendered[Page[Item]], next_cursor: str | None
+) -> Response[Page[Item]]:
     """200 with a page and, where there is a next one, the Link to it."""
     event = app.current_event.raw_event
-    return _json(
-        200, body, {"Link": product_answers.next_link(event, body.next_cursor)} if body.next_cursor else {}
-    )
+    return _json(200, body, {"Link": product_answers.next_link(event, next_cursor)} if next_cursor else {})
 
 
 def product(app: Resolver, answer: Answer) -> Response[Any]:
@@ -221,7 +222,7 @@ def text(body: str, content_type: str, headers: dict[str, str]) -> Response[Any]
     return Response(200, content_type, body, headers)
 
 
-def _json(status: int, body: Body, headers: dict[str, str]) -> Response[Body]:
+def _json(status: int, body: Body | Rendered[Body], headers: dict[str, str]) -> Response[Body]:
     text = json_text.dumps(body)
     # Rendered here, so that Powertools passes it on as it is; the type is that of what was rendered.
     return Response(status, _JSON, cast("Body", text), {"Cache-Control": "private, no-cache"} | headers)

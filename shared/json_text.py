@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import simplejson
 from pydantic import BaseModel
 
+Model = TypeVar("Model")
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered(Generic[Model]):
+    """The JSON text of a model that was never built."""
+
+    text: str
+
 
 def dumps(value: Any) -> str:
     """The value as compact JSON: decimals exact, times in RFC 3339 UTC, models by their fields."""
+    if isinstance(value, Rendered):
+        return value.text
     return simplejson.dumps(
         value, use_decimal=True, default=_plain, ensure_ascii=False, separators=(",", ":")
     )

@@ -16,7 +16,7 @@ app = http.resolver()
 def create_favorite(new: NewFavorite) -> Response[Favorite]:
     """Mark a product as a favourite of the caller; refused when it is one."""
     favorite = favorites.create(http.caller(app), new.product_id)
-    return http.created(favorite, location=f"/favorites/{favorite.product_id}")
+    return http.created(favorite, location=f"/favorites/{new.product_id}")
 
 
 lambda_handler = http.entry_point(app)

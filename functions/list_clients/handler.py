@@ -21,7 +21,8 @@ def list_clients(
     limit: http.Limit = 20, cursor: http.Cursor = None, email: EmailFilter = None
 ) -> Response[Page[Client]]:
     """List the clients, oldest first; for admins."""
-    return http.page(app, clients.list_all(http.caller(app), limit=limit, cursor=cursor, email=email))
+    page = clients.list_all(http.caller(app), limit=limit, cursor=cursor, email=email)
+    return http.page(app, page, page.next_cursor)
 
 
 lambda_handler = http.entry_point(app)

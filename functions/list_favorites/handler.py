@@ -18,7 +18,8 @@ def list_favorites(
     limit: http.Limit = 20, cursor: http.Cursor = None, sort: Sort = "-favorited_at"
 ) -> Response[Page[Favorite]]:
     """List the caller's favourites."""
-    return http.page(app, favorites.list_page(http.caller(app), limit=limit, cursor=cursor, sort=sort))
+    page, next_cursor = favorites.list_page(http.caller(app), limit=limit, cursor=cursor, sort=sort)
+    return http.page(app, page, next_cursor)
 
 
 lambda_handler = http.entry_point(app)
