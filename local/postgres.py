@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
-import psutil  # type: ignore[import-untyped] # ships no types
+import psutil
 import psycopg
 from psycopg import sql
 

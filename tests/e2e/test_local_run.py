@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import psutil  # type: ignore[import-untyped] # ships no types
+import psutil
 import pytest
 
 from local.services import wait_until

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped] # ships no types
+import psutil
 import pytest
 
 from local.execution_environment import (
