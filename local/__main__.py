@@ -38,9 +38,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(port: int) -> None:
-    # Also where the shell that started us ignores Ctrl-C for its background jobs.
     for number in _STOP_SIGNALS:
-        signal.signal(number, _interrupt)
+        # A shell makes its background jobs ignore Ctrl-C, which is no wish of the user's; nohup is one.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     stack = Stack(
         data=_data(), port=port, settings=settings_from(os.environ), concurrency=_concurrency(), log=_print
     )

@@ -13,7 +13,8 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ os.environ["SAM_CLI_TELEMETRY"] = "0"
 
 from flask import Flask, Request, Response, jsonify
 from samcli.commands._utils.template import get_template_data
+from samcli.commands.exceptions import UserException
+from samcli.commands.validate.lib.exceptions import InvalidSamDocumentException
 from samcli.lib.providers.api_provider import ApiProvider
 from samcli.lib.providers.provider import Function
 from samcli.lib.providers.sam_function_provider import SamFunctionProvider
@@ -46,6 +49,7 @@ from local.execution_environment import (
     Pool,
 )
 from local.lifeline import Lifeline
+from local.services import ServiceFailed
 
 # SAM CLI warns about every 204 ("Lambda returned empty body!").
 logging.getLogger("samcli").setLevel(logging.ERROR)
@@ -55,8 +59,12 @@ _LARGEST_BODY_BYTES = 6 * 1024 * 1024
 
 
 def template_parameters(template: Path) -> list[str]:
-    """Return the names of the parameters that a template declares."""
-    return list(get_template_data(str(template)).get("Parameters", {}))
+    """Return the names of the parameters that a template declares.
+
+    Raises ServiceFailed when it cannot be read.
+    """
+    with _mistakes_in_one_line(template):
+        return list(get_template_data(str(template)).get("Parameters", {}))
 
 
 class ApiGateway:
@@ -64,15 +72,17 @@ class ApiGateway:
 
     `parameters` are values for the template's parameters, over their defaults. `concurrency` is the number
     of execution environments a function may have. The functions' logs go to `log`, line by line, with the
-    folder of the function in front, and so does a line for every request.
+    folder of the function in front, and so does a line for every request. Raises ServiceFailed when the
+    template is wrong.
     """
 
     def __init__(
         self, template: Path, parameters: Mapping[str, str], *, concurrency: int = 4, log: Log = print
     ) -> None:
         root = template.resolve().parent
-        stacks, _ = SamLocalStackProvider.get_stacks(str(template), parameter_overrides=dict(parameters))
-        self._api = ApiProvider(stacks, cwd=str(root)).api
+        with _mistakes_in_one_line(template):
+            stacks, _ = SamLocalStackProvider.get_stacks(str(template), parameter_overrides=dict(parameters))
+            self._api = ApiProvider(stacks, cwd=str(root)).api
         self._log = log
         self._lifeline = Lifeline()
         self._watcher = CodeWatcher()
@@ -85,11 +95,10 @@ class ApiGateway:
         self._server: BaseWSGIServer | None = None
 
     def serve(self, listener: socket.socket) -> None:
-        """Answer requests from now on, in threads of its own, on a socket that is bound already."""
+        """Answer requests from now on, in threads of its own, on a socket that listens already."""
         host, port = listener.getsockname()[:2]
         service = _Service(api=self._api, lambda_runner=_Runner(self._pools), host=host, port=port)
         service.create()
-        listener.listen(128)
         self._server = make_server(
             host,
             port,
@@ -213,6 +222,14 @@ def _settings(function: Function) -> FunctionSettings:
         memory=int(config.memory),
         variables=variables.resolve(),
     )
+
+
+@contextmanager
+def _mistakes_in_one_line(template: Path) -> Iterator[None]:
+    try:
+        yield
+    except (UserException, InvalidSamDocumentException) as error:
+        raise ServiceFailed(f"{template.name} cannot be used: {' '.join(str(error).split())}") from error
 
 
 def _code_folders(function: Function, root: Path) -> list[Path]:

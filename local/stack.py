@@ -183,9 +183,10 @@ def _bind(port: int) -> socket.socket:
         listener.bind(("127.0.0.1", port))
         # From here on nobody else gets the port, however long the rest takes to start.
         listener.listen(128)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         listener.close()
-        reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+        in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        reason = "is in use" if in_use else f"cannot be used ({error})"
         raise ServiceFailed(f"Port {port} {reason}; choose another one with PORT=") from error
     return listener
 

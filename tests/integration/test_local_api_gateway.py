@@ -12,7 +12,7 @@ import pytest
 
 from local.api_gateway import ApiGateway, template_parameters
 from local.execution_environment import FunctionFailed
-from local.services import wait_until
+from local.services import ServiceFailed, wait_until
 
 TEMPLATE = """
 AWSTemplateFormatVersion: "2010-09-09"
@@ -189,3 +189,10 @@ def test_changed_code_runs_without_a_restart(sample: Sample, file: str, old: str
 
 def test_the_parameters_of_a_template_are_known(sample: Sample) -> None:
     assert template_parameters(sample.root / "template.yaml") == ["Color", "Size"]
+
+
+@pytest.mark.parametrize("template", ["Resources: [", TEMPLATE.replace("Path: /echo}", "}")])
+def test_a_mistake_in_the_template_is_one_line(tmp_path: Path, template: str) -> None:
+    (tmp_path / "template.yaml").write_text(template)
+    with pytest.raises(ServiceFailed, match=r"template\.yaml cannot be used: [^\n]+$"):
+        ApiGateway(tmp_path / "template.yaml", {"Color": "green"})
