@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.rows import dict_row
 
+from functions.run_migrations import migrations
 from local.catalog import Catalog
 from local.postgres import Postgres
 from local.valkey import Valkey
@@ -25,10 +27,18 @@ def postgres_url(postgres: Postgres) -> str:
     return postgres.url
 
 
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres: Postgres) -> Postgres:
+    """The PostgreSQL of the run, its schema up to date."""
+    with psycopg.connect(postgres.start(), autocommit=True, row_factory=dict_row) as connection:
+        migrations.run(connection)
+    return postgres
+
+
 @pytest.fixture
-def database(postgres: Postgres) -> Iterator[psycopg.Connection]:
+def database(migrated_postgres: Postgres) -> Iterator[psycopg.Connection]:
     """An autocommit connection to the migrated database, its tables empty."""
-    with psycopg.connect(postgres.start(), autocommit=True) as connection:
+    with psycopg.connect(migrated_postgres.start(), autocommit=True) as connection:
         _empty_tables(connection)
         yield connection
 

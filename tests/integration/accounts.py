@@ -1,0 +1,51 @@
+"""Clients for the tests: registered as anybody would be, and made admins behind the service's back."""
+
+import itertools
+from uuid import UUID
+
+import psycopg
+
+from shared import clients
+from shared.access_tokens import Caller
+from shared.models import Client, NewClient
+
+PASSWORD = "correct horse battery"
+
+_numbers = itertools.count(1)
+
+
+def register(name: str = "Ana", email: str | None = None, password: str = PASSWORD) -> Client:
+    """A new client, with an e-mail of its own where none is given."""
+    email = email or f"client{next(_numbers)}@example.com"
+    return clients.register(NewClient(name=name, email=email, password=password))
+
+
+def caller(client: Client) -> Caller:
+    """The client as the caller of a request."""
+    return Caller(client.client_id, client.role)
+
+
+def new_caller() -> Caller:
+    """A new client as the caller of a request."""
+    return caller(register())
+
+
+def new_admin(look: psycopg.Connection) -> Caller:
+    """A new admin as the caller of a request."""
+    client = register("Root")
+    set_role(look, client.client_id, "admin")
+    return Caller(client.client_id, "admin")
+
+
+def set_role(look: psycopg.Connection, client_id: UUID, role: str) -> None:
+    """Give the client another role."""
+    look.execute("UPDATE clients SET role = %s WHERE client_id = %s", [role, client_id])
+
+
+def insert(look: psycopg.Connection, count: int) -> None:
+    """Many clients at once, who cannot log in, registered at the same moment."""
+    look.execute(
+        "INSERT INTO clients (name, email, email_key, password_hash) "
+        "SELECT 'Many', 'many' || n, 'many' || n, '-' FROM generate_series(1, %s) AS n",
+        [count],
+    )

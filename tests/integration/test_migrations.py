@@ -1,0 +1,233 @@
+"""The migrations: numbered SQL files, each applied once and in order, whoever runs them how often."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from threading import Event, Thread
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from functions.run_migrations import handler, migrations
+from functions.run_migrations.migrations import Migration, MigrationError
+from local.postgres import Postgres
+from shared import database, passwords
+from shared.database import Connection
+from tests.integration import witness
+
+FIRST = Migration(1, "0001_first.sql", "CREATE TABLE steps (step integer); INSERT INTO steps VALUES (1)")
+SECOND = Migration(2, "0002_second.sql", "INSERT INTO steps SELECT max(step) + 1 FROM steps")
+THIRD = Migration(3, "0003_third.sql", "INSERT INTO steps SELECT max(step) + 1 FROM steps")
+
+
+@pytest.fixture
+def empty_url(postgres: Postgres) -> Iterator[str]:
+    """The URL of a database without a table."""
+    name = f"empty_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres.start(), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield postgres.url.rpartition("/")[0] + f"/{name}"
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def connect(url: str) -> Connection:
+    return psycopg.connect(url, autocommit=True, row_factory=dict_row)
+
+
+@pytest.fixture
+def connection(empty_url: str) -> Iterator[Connection]:
+    with connect(empty_url) as opened:
+        yield opened
+
+
+def steps(connection: Connection) -> list[int]:
+    return [row["step"] for row in connection.execute("SELECT step FROM steps ORDER BY step")]
+
+
+def applied(connection: Connection) -> list[str]:
+    rows = connection.execute("SELECT name FROM schema_migrations ORDER BY number")
+    return [row["name"] for row in rows]
+
+
+def test_every_file_is_applied_in_the_order_of_its_number(connection: Connection) -> None:
+    assert migrations.run(connection, [FIRST, SECOND, THIRD]) == [FIRST.name, SECOND.name, THIRD.name]
+    assert steps(connection) == [1, 2, 3]
+    assert applied(connection) == [FIRST.name, SECOND.name, THIRD.name]
+
+
+def test_a_second_run_applies_nothing(connection: Connection) -> None:
+    migrations.run(connection, [FIRST, SECOND])
+    assert migrations.run(connection, [FIRST, SECOND]) == []
+    assert steps(connection) == [1, 2]
+
+
+def test_a_later_run_applies_only_what_is_new(connection: Connection) -> None:
+    migrations.run(connection, [FIRST])
+    assert migrations.run(connection, [FIRST, SECOND]) == [SECOND.name]
+    assert steps(connection) == [1, 2]
+
+
+def test_an_applied_file_that_changed_is_an_error_that_names_it(connection: Connection) -> None:
+    migrations.run(connection, [FIRST])
+    changed = Migration(1, FIRST.name, FIRST.sql + " -- a thought")
+    with pytest.raises(MigrationError, match=r"0001_first\.sql was changed after it was applied"):
+        migrations.run(connection, [changed, SECOND])
+    assert steps(connection) == [1]
+    assert applied(connection) == [FIRST.name]
+
+
+def test_a_failing_file_leaves_nothing_of_itself_and_what_was_before_it_stays(connection: Connection) -> None:
+    broken = Migration(2, "0002_broken.sql", "CREATE TABLE half_done (); INSERT INTO steps VALUES ('no')")
+    with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+        migrations.run(connection, [FIRST, broken, THIRD])
+    assert applied(connection) == [FIRST.name]
+    assert steps(connection) == [1]
+    row = connection.execute("SELECT to_regclass('half_done') AS table_made").fetchone()
+    assert row == {"table_made": None}
+
+
+def test_a_failed_run_lets_the_next_one_in(empty_url: str) -> None:
+    with connect(empty_url) as failing, connect(empty_url) as other:
+        with pytest.raises(psycopg.errors.SyntaxError):
+            migrations.run(failing, [Migration(1, "0001_typo.sql", "CREATE TABEL steps ()")])
+        other.execute("SET lock_timeout = '2s'")
+        assert migrations.run(other, [FIRST]) == [FIRST.name]
+
+
+def test_a_database_newer_than_the_code_is_an_error(connection: Connection) -> None:
+    migrations.run(connection, [FIRST, SECOND])
+    with pytest.raises(MigrationError, match=r"0002_second\.sql, which is not here.*older than the database"):
+        migrations.run(connection, [FIRST])
+
+
+def test_a_file_that_was_renamed_is_an_error(connection: Connection) -> None:
+    migrations.run(connection, [FIRST])
+    with pytest.raises(MigrationError, match=r"0001_first\.sql"):
+        migrations.run(connection, [Migration(1, "0001_renamed.sql", FIRST.sql)])
+
+
+def test_two_runs_at_once_apply_each_file_once(empty_url: str) -> None:
+    slow = Migration(2, "0002_slow.sql", "SELECT pg_sleep(0.1); " + SECOND.sql)
+
+    def run() -> list[str]:
+        with closing(connect(empty_url)) as own:
+            return migrations.run(own, [FIRST, slow, THIRD])
+
+    outcomes = witness.at_once([run, run, run])
+    assert sorted(map(str, outcomes)) == sorted(map(str, ([], [], [FIRST.name, slow.name, THIRD.name])))
+    with connect(empty_url) as connection:
+        assert steps(connection) == [1, 2, 3]
+
+
+def test_a_run_that_waits_for_another_is_not_given_up_by_the_statement_timeout(empty_url: str) -> None:
+    with connect(empty_url) as first, connect(empty_url) as second:
+        second.execute("SET statement_timeout = '50ms'")
+        first.execute("SELECT pg_advisory_lock(%(lock)s)", {"lock": migrations._LOCK})
+        done = Event()
+
+        def run() -> None:
+            migrations.run(second, [FIRST])
+            done.set()
+
+        thread = Thread(target=run, daemon=True)
+        thread.start()
+        assert not done.wait(0.2)
+        first.execute("SELECT pg_advisory_unlock_all()")
+        assert done.wait(5)
+        thread.join()
+
+
+def test_the_files_of_the_repository_make_the_tables_of_the_design(connection: Connection) -> None:
+    assert migrations.run(connection) == [migration.name for migration in migrations.load()]
+    rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+    tables = {row["tablename"] for row in rows}
+    assert tables >= {"clients", "favorites", "products", "refresh_tokens", "schema_migrations"}
+
+
+def test_new_connections_have_a_statement_timeout_and_the_one_that_migrated_has_its_old_one(
+    empty_url: str,
+) -> None:
+    def timeout(connection: Connection) -> str:
+        row = connection.execute("SHOW statement_timeout").fetchone()
+        assert row
+        return str(row["statement_timeout"])
+
+    with connect(empty_url) as connection:
+        before = timeout(connection)
+        migrations.run(connection)
+        assert timeout(connection) == before
+    with connect(empty_url) as connection:
+        assert timeout(connection) == "5s"
+
+
+# ── The first admin ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def deploy(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., dict[str, object]]]:
+    """Invoke the function, with these settings for the admin."""
+    monkeypatch.setenv("DATABASE_URL", empty_url)
+    database.close()
+
+    def invoke(email: str = "", password: str = "") -> dict[str, object]:
+        monkeypatch.setenv("ADMIN_EMAIL", email)
+        monkeypatch.setenv("ADMIN_PASSWORD", password)
+        return handler.lambda_handler({}, None)
+
+    yield invoke
+    database.close()
+
+
+def admins(url: str) -> list[tuple[str, str]]:
+    with connect(url) as connection:
+        rows = connection.execute("SELECT email, password_hash FROM clients WHERE role = 'admin'")
+        return [(row["email"], row["password_hash"]) for row in rows]
+
+
+def test_the_first_admin_is_created_once(deploy: Callable[..., dict[str, object]], empty_url: str) -> None:
+    first = deploy("root@example.com", "a fine password")
+    assert first == {"applied": [migration.name for migration in migrations.load()], "admin_created": True}
+    assert deploy("root@example.com", "a fine password") == {"applied": [], "admin_created": False}
+    [(email, password_hash)] = admins(empty_url)
+    assert email == "root@example.com"
+    assert passwords.is_password("a fine password", password_hash)
+
+
+def test_the_first_admin_is_never_overwritten(
+    deploy: Callable[..., dict[str, object]], empty_url: str
+) -> None:
+    deploy("root@example.com", "a fine password")
+    before = admins(empty_url)
+    assert deploy("ROOT@example.com", "another password")["admin_created"] is False
+    assert admins(empty_url) == before
+
+
+def test_a_client_with_the_admins_e_mail_does_not_become_admin(
+    deploy: Callable[..., dict[str, object]], empty_url: str
+) -> None:
+    deploy()
+    with connect(empty_url) as connection:
+        connection.execute(
+            "INSERT INTO clients (name, email, email_key, password_hash) "
+            "VALUES ('Ana', 'root@example.com', 'root@example.com', 'hers')"
+        )
+    assert deploy("root@example.com", "a fine password")["admin_created"] is False
+    assert admins(empty_url) == []
+
+
+def test_without_settings_there_is_no_admin(deploy: Callable[..., dict[str, object]], empty_url: str) -> None:
+    assert deploy()["admin_created"] is False
+    assert admins(empty_url) == []
+
+
+@pytest.mark.parametrize(
+    ("email", "password"), [("root@example.com", "password"), ("root", "a fine password")]
+)
+def test_an_admin_whom_the_api_would_refuse_is_refused_at_the_deploy(
+    deploy: Callable[..., dict[str, object]], empty_url: str, email: str, password: str
+) -> None:
+    with pytest.raises(ValueError, match=r"common passwords|@-sign"):
+        deploy(email, password)
+    assert admins(empty_url) == []

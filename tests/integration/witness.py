@@ -1,0 +1,67 @@
+"""What the services saw: the SQL statements that went over the wire, the commands that Valkey processed."""
+
+import re
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+import redis
+from psycopg.pq import Trace
+
+from shared import database
+
+Result = TypeVar("Result")
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """The SQL texts that the environment's connection sends inside the block, filled in at its end.
+
+    Read from libpq's own trace of the protocol, so nothing that goes another way than planned is missed.
+    """
+    sent: list[str] = []
+    wire = database.connection().pgconn
+    with tempfile.TemporaryFile("w+b") as file:
+        wire.trace(file.fileno())
+        wire.set_trace_flags(Trace.SUPPRESS_TIMESTAMPS)
+        try:
+            yield sent
+        finally:
+            wire.untrace()
+            file.seek(0)
+            text = file.read().decode()
+            sent += re.findall(
+                r'^F\t\d+\t(?:Parse\t ""|Query\t) "(.*?)"(?: [ \d]+)?$', text, re.MULTILINE | re.DOTALL
+            )
+
+
+@contextmanager
+def commands(url: str) -> Iterator[Counter[str]]:
+    """How often each command was processed by Valkey inside the block, filled in at its end."""
+    counted: Counter[str] = Counter()
+    with redis.Redis.from_url(url, protocol=2) as client:
+        client.config_resetstat()
+        yield counted
+        for name, values in client.info("commandstats").items():
+            counted[name.removeprefix("cmdstat_")] = values["calls"]
+    for own in ("config|resetstat", "info", "client|setinfo"):
+        del counted[own]
+
+
+def at_once(works: Sequence[Callable[[], Result]]) -> list[Result | Exception]:
+    """What each of the works returns or raises, all begun at the same moment in threads of their own."""
+    barrier = threading.Barrier(len(works))
+
+    def run(work: Callable[[], Result]) -> Result | Exception:
+        barrier.wait(10)
+        try:
+            return work()
+        except Exception as error:  # noqa: BLE001 — the test looks at what it is
+            return error
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        return list(pool.map(run, works))
