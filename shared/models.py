@@ -109,7 +109,12 @@ class Client(BaseModel):
 class Credentials(Input):
     """What a client logs in with."""
 
-    email: Annotated[str, StringConstraints(max_length=254), Field(examples=["ana@example.com"])]
+    email: Annotated[
+        str,
+        StringConstraints(max_length=254),
+        AfterValidator(_without_nul),
+        Field(examples=["ana@example.com"]),
+    ]
     password: Password
 
 
