@@ -1,0 +1,75 @@
+import pytest
+import urllib3
+
+from tests.unit import fakes
+from tests.unit.calls import call
+from tests.unit.fakes import ANA, NO_FAVORITE, Backends, FakeAnswer, favorite_row
+from tests.unit.test_add_favorite import FAVORITE_AS_JSON
+
+backends = pytest.fixture(fakes.backends)
+
+_INSERT = "INSERT INTO favorites"
+_READ = "FROM favorites JOIN products"
+
+
+def test_a_new_favorite_is_201_with_its_location(backends: Backends) -> None:
+    backends.postgres.on(_INSERT, 1)
+    backends.postgres.on(_READ, [favorite_row()])
+    answer = call("create_favorite")
+    assert answer.status == 201
+    assert answer.json == FAVORITE_AS_JSON
+    assert answer.headers["Location"] == "/favorites/7"
+    assert answer.headers["Cache-Control"] == "private, no-cache"
+    assert backends.postgres.asked_for(_INSERT) == [{"client_id": ANA, "product_id": "7"}]
+
+
+def test_one_that_is_a_favorite_already_is_409(backends: Backends) -> None:
+    backends.postgres.on(_INSERT, 0)
+    backends.postgres.on(_READ, [favorite_row()])
+    answer = call("create_favorite")
+    assert answer.status == 409
+    assert answer.problem == "already-favorite"
+
+
+def test_a_product_that_nobody_knows_is_404(backends: Backends) -> None:
+    backends.postgres.on(_INSERT, 0)
+    backends.postgres.on(_READ, [NO_FAVORITE])
+    backends.postgres.on("UPDATE products", 0)
+    backends.catalog.on("/products/7", FakeAnswer(b"null"))
+    answer = call("create_favorite")
+    assert answer.status == 404
+    assert answer.problem == "unknown-product"
+
+
+def test_without_the_catalog_an_unknown_product_is_503(backends: Backends) -> None:
+    backends.postgres.on(_INSERT, 0)
+    backends.postgres.on(_READ, [NO_FAVORITE])
+    backends.postgres.on("removed_at FROM products WHERE product_id", [])
+    backends.catalog.on("/products/7", urllib3.exceptions.ConnectTimeoutError())
+    answer = call("create_favorite")
+    assert answer.status == 503
+    assert answer.problem == "catalog-unavailable"
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("body", "wrong"),
+    [
+        ({}, ["body.product_id"]),
+        ({"product_id": None}, ["body.product_id"]),
+        ({"product_id": 7}, ["body.product_id"]),
+        ({"product_id": ""}, ["body.product_id"]),
+        ({"product_id": "a b"}, ["body.product_id"]),
+        ({"product_id": "7\n"}, ["body.product_id"]),
+        ({"product_id": "\0"}, ["body.product_id"]),
+        ({"product_id": "\ud800"}, ["body.product_id"]),
+        ({"product_id": "é"}, ["body.product_id"]),
+        ({"product_id": "x" * 65}, ["body.product_id"]),
+        ({"product_id": "7", "client_id": str(fakes.SOMEBODY_ELSE)}, ["body.client_id"]),
+    ],
+)
+def test_bad_input_is_422_and_named(backends: Backends, body: object, wrong: list[str]) -> None:
+    answer = call("create_favorite", body=body)
+    assert answer.status == 422
+    assert answer.wrong == wrong
+    assert backends.postgres.asked == []

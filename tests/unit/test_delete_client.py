@@ -1,0 +1,61 @@
+import pytest
+
+from tests.unit import fakes
+from tests.unit.calls import call, token
+from tests.unit.fakes import ADMIN, ANA, SOMEBODY_ELSE, Backends
+
+backends = pytest.fixture(fakes.backends)
+
+_DELETE = "DELETE FROM clients"
+
+
+@pytest.mark.parametrize("name", ["me", str(ANA)])
+def test_clients_remove_themselves(backends: Backends, name: str) -> None:
+    backends.postgres.on(_DELETE, 1)
+    answer = call("delete_client", path={"client_id": name})
+    assert (answer.status, answer.body) == (204, "")
+    assert backends.postgres.asked_for(_DELETE) == [{"client_id": ANA}]
+
+
+def test_an_admin_removes_anybody(backends: Backends) -> None:
+    backends.postgres.on(_DELETE, 1)
+    backends.postgres.on("SELECT role FROM clients", [{"role": "admin"}])
+    answer = call("delete_client", authorization=token(ADMIN, "admin"), path={"client_id": str(ANA)})
+    assert answer.status == 204
+    assert backends.postgres.asked_for(_DELETE) == [{"client_id": ANA}]
+
+
+def test_another_client_is_403_without_a_look_at_the_database(backends: Backends) -> None:
+    answer = call("delete_client", path={"client_id": str(SOMEBODY_ELSE)})
+    assert answer.status == 403
+    assert answer.problem == "forbidden"
+    assert backends.postgres.asked == []
+
+
+def test_a_former_admin_removes_nobody(backends: Backends) -> None:
+    backends.postgres.on("SELECT role FROM clients", [{"role": "client"}])
+    answer = call("delete_client", authorization=token(ADMIN, "admin"), path={"client_id": str(ANA)})
+    assert answer.status == 403
+    assert backends.postgres.asked_for(_DELETE) == []
+
+
+def test_an_admin_is_told_that_there_is_no_such_client(backends: Backends) -> None:
+    backends.postgres.on(_DELETE, 0)
+    backends.postgres.on("SELECT role FROM clients", [{"role": "admin"}])
+    answer = call("delete_client", authorization=token(ADMIN, "admin"), path={"client_id": str(ANA)})
+    assert answer.status == 404
+    assert answer.problem == "unknown-client"
+
+
+def test_who_was_removed_before_gets_401(backends: Backends) -> None:
+    backends.postgres.on(_DELETE, 0)
+    answer = call("delete_client")
+    assert answer.status == 401
+    assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+
+
+@pytest.mark.parametrize("name", ["42", "all", "*"])
+def test_an_id_that_is_no_uuid_is_404(backends: Backends, name: str) -> None:
+    answer = call("delete_client", path={"client_id": name})
+    assert answer.status == 404
+    assert backends.postgres.asked == []
