@@ -66,6 +66,7 @@ class Stack:
         self.catalog_url = ""
         self.admin_email = ""
         self.admin_password = ""
+        self.access_token_keys = ""
 
     def start(self) -> str:
         """Start what is needed, migrate the database, serve; return the address, `self.url`.
@@ -102,7 +103,9 @@ class Stack:
         kept = _Secrets.in_folder(self._data)
         self.admin_email = self._settings.setdefault("ADMIN_EMAIL", "admin@example.com")
         self.admin_password = self._settings.setdefault("ADMIN_PASSWORD", kept.admin_password)
-        self._settings.setdefault("ACCESS_TOKEN_KEYS", json.dumps({"local": kept.access_token_key}))
+        self.access_token_keys = self._settings.setdefault(
+            "ACCESS_TOKEN_KEYS", json.dumps({"local": kept.access_token_key})
+        )
         gateway = ApiGateway(
             ROOT / "template.yaml", self._parameters(), concurrency=self._concurrency, log=self._log
         )
