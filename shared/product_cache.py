@@ -125,7 +125,7 @@ def _text(value: bytes | str) -> str:
 
 def page_name(*, limit: int | str, cursor: str | None, category: str | None, sort: str | None) -> str:
     """The same name for the same page of the same list, short and safe whatever the values are."""
-    parts = "\0".join((str(limit), cursor or "", "" if category is None else f"={category}", sort or ""))
+    parts = "\0".join("" if part is None else f"={part}" for part in (limit, cursor, category, sort))
     return hashlib.blake2b(parts.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
