@@ -1,0 +1,291 @@
+import time
+from decimal import Decimal
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from shared import product_cache
+from shared.product_cache import Entry, ListState
+from tests.unit import fakes
+from tests.unit.calls import call
+from tests.unit.fakes import NOON, Backends, FakeAnswer, lease_of_another, product_row
+from tests.unit.test_get_product import TEAPOT
+
+backends = pytest.fixture(fakes.backends)
+
+NOW = NOON.timestamp() + 0.25
+BODY = '{"items":[],"next_cursor":null}'
+ETAG = product_cache.etag_of(BODY)
+CATALOG = FakeAnswer(b'[{"id":7,"title":"Teapot","price":22.30},{"id":8,"title":"Kettle","price":60}]')
+_PAGE = "WHERE removed_at IS NULL AND (%(category)s::text"
+
+
+@pytest.fixture(autouse=True)
+def _product_function(monkeypatch: pytest.MonkeyPatch, backends: Backends) -> None:
+    """Time stands still, there are no keys for access tokens, and a list that is read is written."""
+    monkeypatch.setattr(time, "time", lambda: NOW)
+    monkeypatch.setattr(time, "time_ns", lambda: int(NOW * 1_000) * 1_000_000)
+    monkeypatch.delenv("ACCESS_TOKEN_KEYS")
+    backends.postgres.on("pg_advisory_xact_lock", [])
+    backends.postgres.on("SELECT count(*) AS known", [{"known": 0}])
+    backends.postgres.on("WITH seen AS", [{"product_id": "7"}, {"product_id": "8"}])
+    backends.postgres.on("UPDATE products", [])
+    backends.postgres.on(_PAGE, [product_row(), product_row(product_id="8", title="Kettle")])
+
+
+def keep_list(*, age: float) -> ListState:
+    """Let the list have been read `age` seconds ago."""
+    state = ListState("generation", NOW - age)
+    product_cache.set_list_state(state)
+    return state
+
+
+def keep_page(backends: Backends, *, age: float, **parameters: str | None) -> None:
+    """Let the cache have a page of the list as it was `age` seconds ago; the default one, if not said."""
+    wanted: dict[str, str | None] = {"limit": "20", "cursor": None, "category": None, "sort": None}
+    name = product_cache.page_name(**(wanted | parameters))  # type: ignore[arg-type]
+    product_cache.put_page(keep_list(age=age), name, Entry(200, 0, 0, BODY, ETAG, next_cursor="abc"))
+    backends.valkey.commands.clear()
+
+
+# ── The cache has it ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_fresh_page_is_sent_as_it_lies_in_the_cache(backends: Backends) -> None:
+    keep_page(backends, age=100.5, sort="price")
+    answer = call("list_products")
+    assert (answer.status, answer.body) == (200, BODY)
+    assert answer.headers == {
+        "Content-Type": "application/json",
+        "Cache-Control": "public, max-age=199, stale-while-revalidate=60, stale-if-error=86400",
+        "Age": "100",
+        "ETag": ETAG,
+        "X-Cache": "hit",
+        "Link": '</products?limit=20&sort=price&cursor=abc>; rel="next"',
+    }
+    assert backends.valkey.commands == ["HMGET", "GET"]
+    assert backends.postgres.asked == []
+    assert backends.catalog.asked == []
+
+
+def test_without_parameters_it_is_the_page_of_20_in_the_order_of_the_catalog(backends: Backends) -> None:
+    keep_page(backends, age=0)
+    answer = call("list_products", query={})
+    assert answer.headers["X-Cache"] == "hit"
+    assert answer.headers["Link"] == '</products?cursor=abc>; rel="next"'
+
+
+def test_the_link_repeats_the_parameters_of_the_request(backends: Backends) -> None:
+    parameters = {"limit": "5", "category": 'men\'s "best" & more,ça', "sort": "-title"}
+    keep_page(backends, age=0, **parameters)
+    target, relation = call("list_products", query=parameters).headers["Link"].split("; ")
+    assert relation == 'rel="next"'
+    address = urlsplit(target.strip("<>"))
+    assert parse_qs(address.query) == {name: [value] for name, value in parameters.items()} | {
+        "cursor": ["abc"]
+    }
+    target.encode("ascii")  # a header's value
+
+
+def test_a_stale_page_is_sent_at_once_while_another_reads_the_list(backends: Backends) -> None:
+    keep_page(backends, age=301)
+    lease_of_another(backends.valkey, "products")
+    answer = call("list_products", query={})
+    assert (answer.status, answer.body) == (200, BODY)
+    assert answer.headers["X-Cache"] == "stale"
+    assert answer.headers["Age"] == "301"
+    assert answer.headers["Cache-Control"].startswith("public, max-age=0,")
+
+
+@pytest.mark.parametrize("if_none_match", [ETAG, f"W/{ETAG}", "*", f'"other", {ETAG}'])
+def test_who_has_it_already_gets_a_304_without_a_body(backends: Backends, if_none_match: str) -> None:
+    keep_page(backends, age=0)
+    answer = call("list_products", query={}, headers={"if-none-match": if_none_match})
+    assert (answer.status, answer.body) == (304, "")
+    assert answer.headers["ETag"] == ETAG
+    assert "Content-Type" not in answer.headers
+
+
+# ── The cache does not have it ────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_first_request_reads_the_catalog_and_answers_from_the_copy(backends: Backends) -> None:
+    backends.catalog.on("/products", CATALOG)
+    answer = call("list_products", query={})
+    assert answer.status == 200
+    assert answer.json == {
+        "items": [TEAPOT, TEAPOT | {"product_id": "8", "title": "Kettle"}],
+        "next_cursor": None,
+    }
+    assert '"price":22.30' in answer.body
+    assert answer.headers["X-Cache"] == "miss"
+    (written,) = backends.postgres.asked_for("WITH seen AS")
+    assert written["product_id"] == ["7", "8"]
+    assert written["price"] == [Decimal("22.30"), Decimal(60)]
+
+
+def test_the_second_request_is_a_hit_with_the_same_bytes(backends: Backends) -> None:
+    backends.catalog.on("/products", CATALOG)
+    miss, hit = call("list_products", query={}), call("list_products", query={})
+    assert hit.headers["X-Cache"] == "hit"
+    assert (miss.body, miss.headers["ETag"]) == (hit.body, hit.headers["ETag"])
+    assert backends.catalog.asked == ["/products"]
+
+
+def test_another_page_of_a_fresh_list_does_not_ask_the_catalog(backends: Backends) -> None:
+    keep_list(age=10)
+    answer = call("list_products", query={"limit": "50"})
+    assert answer.headers["X-Cache"] == "miss"
+    assert answer.headers["Age"] == "10"
+    assert backends.catalog.asked == []
+
+
+def test_the_next_page_begins_where_this_one_ends(backends: Backends) -> None:
+    keep_list(age=0)
+    first = call("list_products", query={"limit": "1", "sort": "price"})
+    assert [item["product_id"] for item in first.json["items"]] == ["7"]
+    assert f"cursor={first.json['next_cursor']}" in first.headers["Link"]
+    call("list_products", query={"limit": "1", "sort": "price", "cursor": first.json["next_cursor"]})
+    start, following = backends.postgres.asked_for(_PAGE)
+    assert start == {"category": None, "value": None, "product_id": None, "limit": 2}
+    assert following == {"category": None, "value": "22.30", "product_id": "7", "limit": 2}
+
+
+@pytest.mark.parametrize(
+    ("sort", "order"),
+    [
+        (None, "ORDER BY position ASC, product_id ASC"),
+        ("price", "ORDER BY price ASC, product_id ASC"),
+        ("-price", "ORDER BY price DESC, product_id DESC"),
+        ("title", "ORDER BY title ASC, product_id ASC"),
+        ("-title", "ORDER BY title DESC, product_id DESC"),
+    ],
+)
+def test_each_order_has_its_statement(backends: Backends, sort: str | None, order: str) -> None:
+    keep_list(age=0)
+    call("list_products", query={"sort": sort} if sort else {})
+    assert order in backends.postgres.statements[-1]
+
+
+@pytest.mark.parametrize("category", ["kitchen", "Home, Garden", "", "men's clothing"])
+def test_a_category_is_looked_for_as_it_is(backends: Backends, category: str) -> None:
+    keep_list(age=0)
+    call("list_products", query={"category": category})
+    assert backends.postgres.asked_for(_PAGE)[0]["category"] == category
+
+
+def test_an_empty_category_is_not_all_products(backends: Backends) -> None:
+    keep_page(backends, age=0)
+    assert call("list_products", query={"category": ""}).headers["X-Cache"] == "miss"
+
+
+def test_when_the_catalog_fails_the_stale_page_is_sent(backends: Backends) -> None:
+    keep_page(backends, age=3_600)
+    backends.catalog.on("/products", FakeAnswer(status=500))
+    answer = call("list_products", query={})
+    assert (answer.status, answer.body) == (200, BODY)
+    assert answer.headers["X-Cache"] == "stale"
+    assert answer.headers["Age"] == "3600"
+
+
+def test_when_the_catalog_fails_and_the_cache_is_empty_the_copy_is_sent(backends: Backends) -> None:
+    backends.postgres.on("SELECT FROM products LIMIT 1", [{}])
+    backends.catalog.on("/products", FakeAnswer(b"[", 200))
+    answer = call("list_products", query={})
+    assert [item["product_id"] for item in answer.json["items"]] == ["7", "8"]
+    assert answer.headers["X-Cache"] == "stale"
+
+
+def test_without_catalog_and_copy_it_is_503_with_retry_after(backends: Backends) -> None:
+    backends.postgres.on("SELECT FROM products LIMIT 1", [])
+    backends.catalog.on("/products", TimeoutError())
+    answer = call("list_products", query={})
+    assert answer.status == 503
+    assert answer.problem == "catalog-unavailable"
+    assert int(answer.headers["Retry-After"]) > 0
+    assert call("list_products", query={}).status == 503
+    assert len(backends.catalog.asked) == 1  # the second one did not try at once
+
+
+def test_a_list_that_lost_most_products_is_not_believed(backends: Backends) -> None:
+    keep_page(backends, age=3_600)
+    backends.postgres.on("SELECT count(*) AS known", [{"known": 60}])
+    backends.catalog.on("/products", CATALOG)
+    answer = call("list_products", query={})
+    assert answer.headers["X-Cache"] == "stale"
+    assert backends.postgres.asked_for("UPDATE products") == []
+    assert backends.postgres.statements[-1] == "ROLLBACK"
+
+
+def test_without_the_cache_the_catalog_is_read_once_in_its_time(backends: Backends) -> None:
+    backends.valkey.is_down = True
+    backends.catalog.on("/products", CATALOG)
+    for _ in range(3):
+        answer = call("list_products", query={})
+        assert answer.status == 200
+        assert answer.headers["X-Cache"] == "miss"
+    assert backends.catalog.asked == ["/products"]
+
+
+# ── Parameters ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("query", "wrong"),
+    [
+        ({"limit": "0"}, ["query.limit"]),
+        ({"limit": "101"}, ["query.limit"]),
+        ({"limit": "abc"}, ["query.limit"]),
+        ({"limit": "-5"}, ["query.limit"]),
+        ({"limit": "1e1"}, ["query.limit"]),
+        ({"limit": ""}, ["query.limit"]),
+        ({"sort": "rating"}, ["query.sort"]),
+        ({"sort": ""}, ["query.sort"]),
+        ({"sort": "price,title"}, ["query.sort"]),
+        ({"category": "x" * 201}, ["query.category"]),
+        ({"cursor": ""}, ["query.cursor"]),
+        ({"cursor": "x" * 2_001}, ["query.cursor"]),
+        ({"cursor": "forged"}, ["query.cursor"]),
+        ({"cursor": "Zm9yZ2VkIGJ1dCBiYXNlNjQ"}, ["query.cursor"]),
+        ({"limit": "0", "sort": "x"}, ["query.limit", "query.sort"]),
+    ],
+)
+def test_bad_input_is_422_and_named(backends: Backends, query: dict[str, str], wrong: list[str]) -> None:
+    keep_page(backends, age=0)
+    answer = call("list_products", query=query)
+    assert answer.status == 422
+    assert answer.wrong == wrong
+    assert backends.postgres.asked == []
+    assert backends.catalog.asked == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"sort": "title"}, {"sort": "price", "category": "kitchen"}, {"sort": "price", "category": ""}, {}],
+)
+def test_a_cursor_is_good_for_its_own_order_and_category_only(
+    backends: Backends, other: dict[str, str]
+) -> None:
+    keep_list(age=0)
+    cursor = call("list_products", query={"limit": "1", "sort": "price"}).json["next_cursor"]
+    assert call("list_products", query=other | {"cursor": cursor}).wrong == ["query.cursor"]
+    assert len(backends.postgres.asked_for(_PAGE)) == 1
+
+
+@pytest.mark.parametrize("name", ["limit", "sort", "category", "cursor"])
+def test_a_repeated_parameter_is_422_and_not_guessed(backends: Backends, name: str) -> None:
+    keep_list(age=0)
+    answer = call("list_products", rawQueryString=f"{name}=1&{name}=2", queryStringParameters={name: "1,2"})
+    assert answer.wrong == [f"query.{name}"]
+    assert backends.postgres.asked == []
+
+
+@pytest.mark.parametrize("name", ["limit", "sort", "cursor"])
+def test_an_empty_parameter_is_422_whether_a_page_is_cached_or_not(backends: Backends, name: str) -> None:
+    keep_page(backends, age=0)
+    assert call("list_products", query={name: ""}).wrong == [f"query.{name}"]
+
+
+def test_an_unknown_parameter_is_let_pass(backends: Backends) -> None:
+    keep_page(backends, age=0)
+    assert call("list_products", query={"utm_source": "mail"}).status == 200
