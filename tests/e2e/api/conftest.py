@@ -1,0 +1,75 @@
+"""What the tests of the HTTP contract ask: the stack of `make run`, or a service that runs elsewhere.
+
+With E2E_BASE_URL (and E2E_ADMIN_EMAIL, E2E_ADMIN_PASSWORD, E2E_ACCESS_TOKEN_KEYS) the same tests ask that
+address, except those marked `faults`, which stop and start what is behind the service.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from local.stack import Stack
+from tests.e2e.api.service import Customer, Service
+
+ELSEWHERE = os.environ.get("E2E_BASE_URL", "").rstrip("/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if ELSEWHERE:
+        for item in items:
+            if item.get_closest_marker("faults"):
+                item.add_marker(pytest.mark.skip(reason="the services of E2E_BASE_URL are not ours to stop"))
+
+
+@pytest.fixture(scope="session")
+def service(request: pytest.FixtureRequest) -> Service:
+    """The service under test."""
+    if ELSEWHERE:
+        keys = os.environ.get("E2E_ACCESS_TOKEN_KEYS")
+        return Service(
+            url=ELSEWHERE,
+            admin_email=os.environ["E2E_ADMIN_EMAIL"],
+            admin_password=os.environ["E2E_ADMIN_PASSWORD"],
+            access_token_keys=json.loads(keys) if keys else None,
+        )
+    stack: Stack = request.getfixturevalue("stack")
+    return Service(
+        url=stack.url,
+        admin_email=stack.admin_email,
+        admin_password=stack.admin_password,
+        access_token_keys=json.loads(stack.access_token_keys),
+    )
+
+
+@pytest.fixture(scope="session")
+def visitor(service: Service) -> Iterator[httpx.Client]:
+    """Somebody who is not logged in."""
+    with service.visitor() as http:
+        yield http
+
+
+@pytest.fixture(scope="session")
+def admin(service: Service) -> Iterator[httpx.Client]:
+    """The first admin, logged in."""
+    tokens = service.log_in(service.admin_email, service.admin_password)
+    with service.visitor(tokens["access_token"]) as http:
+        yield http
+
+
+@pytest.fixture
+def customer(service: Service) -> Iterator[Customer]:
+    """A customer of the test's own, logged in."""
+    customer = service.register()
+    with customer.http:
+        yield customer
+
+
+@pytest.fixture
+def other(service: Service) -> Iterator[Customer]:
+    """Another customer."""
+    customer = service.register("Ben Costa")
+    with customer.http:
+        yield customer

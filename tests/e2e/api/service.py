@@ -1,0 +1,110 @@
+"""The service as its callers see it: an address, and who administers it."""
+
+import itertools
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from tests.e2e.api.document import judge
+
+PASSWORD = "correct horse battery"
+
+_numbers = itertools.count(1)
+# A service that outlives the run has the clients of earlier runs still.
+_run = secrets.token_hex(4)
+
+
+@dataclass(frozen=True)
+class Service:
+    """All that a test of the contract knows of what it tests.
+
+    `access_token_keys` (key id to secret) are those the service signs with, None where they are not known.
+    """
+
+    url: str
+    admin_email: str
+    admin_password: str
+    access_token_keys: Mapping[str, str] | None
+
+    def visitor(self, token: str | None = None) -> httpx.Client:
+        """An HTTP client, every answer to which is judged; it sends the access token, if there is one."""
+        return httpx.Client(
+            base_url=self.url,
+            headers={} if token is None else {"Authorization": f"Bearer {token}"},
+            event_hooks={"response": [judge]},
+            timeout=30,
+        )
+
+    def log_in(self, email: str, password: str) -> dict[str, Any]:
+        """The tokens of a log-in that succeeds."""
+        with self.visitor() as visitor:
+            answer = visitor.post("/auth/login", json={"email": email, "password": password})
+        assert answer.status_code == 200, answer.text
+        tokens: dict[str, Any] = answer.json()
+        return tokens
+
+    def register(self, name: str = "Ana Souza", email: str | None = None) -> "Customer":
+        """A new customer, logged in."""
+        email = email or new_email()
+        with self.visitor() as visitor:
+            answer = visitor.post("/clients", json={"name": name, "email": email, "password": PASSWORD})
+        assert answer.status_code == 201, answer.text
+        tokens = self.log_in(email, PASSWORD)
+        return Customer(answer.json(), tokens, self.visitor(tokens["access_token"]))
+
+
+@dataclass(frozen=True)
+class Customer:
+    """Somebody with an account: the Client they registered as, their tokens, and `http` to ask with."""
+
+    client: dict[str, Any]
+    tokens: dict[str, Any] = field(repr=False)
+    http: httpx.Client
+
+    @property
+    def path(self) -> str:
+        """Where the client can be read."""
+        return f"/clients/{self.client['client_id']}"
+
+    @property
+    def email(self) -> str:
+        """What the customer logs in with, and PASSWORD."""
+        return str(self.client["email"])
+
+
+def new_email() -> str:
+    """An e-mail that nobody has."""
+    return f"customer{next(_numbers)}.{_run}@example.com"
+
+
+def problem(answer: httpx.Response) -> tuple[int, str]:
+    """What a refusal is, in short: its status and the slug of its type."""
+    assert answer.status_code >= 400, f"no refusal: {answer.status_code} {answer.text}"
+    return answer.status_code, str(answer.json()["type"]).removeprefix("/problems/")
+
+
+def next_page(answer: httpx.Response) -> str | None:
+    """Where the Link header of a page leads, None on the last page."""
+    return answer.links["next"]["url"] if "next" in answer.links else None
+
+
+def walk(http: httpx.Client, path: str) -> list[list[dict[str, Any]]]:
+    """The items of each page from `path` on, following Link as it is given; a page has its cursor too."""
+    pages = []
+    following: str | None = path
+    while following is not None:
+        answer = http.get(following)
+        assert answer.status_code == 200, answer.text
+        pages.append(answer.json()["items"])
+        following = next_page(answer)
+        assert (following is None) == (answer.json()["next_cursor"] is None)
+        assert len(pages) < 200, "the pages do not end"
+    return pages
+
+
+def flat(pages: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The items of all pages."""
+    return list(itertools.chain.from_iterable(pages))
