@@ -1,0 +1,375 @@
+"""What holds for every function: who is calling, what may come in, how refusals look."""
+
+import base64
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+import jwt
+import pytest
+
+from shared import access_tokens, errors, http, logs
+from tests.unit import fakes
+from tests.unit.calls import NEEDING_A_CALLER, TAKING_A_BODY, call, invoke, sample, token
+from tests.unit.fakes import ANA, RETIRED_KEY, SIGNING_KEY, Backends, client_row, favorite_row
+
+backends = pytest.fixture(fakes.backends)
+
+ANOTHER_KEY = "a-secret-that-this-service-never-signed-with"
+
+
+def claims(**changes: object) -> dict[str, Any]:
+    """The claims of a good token for Ana, changed; None takes one out."""
+    now = int(time.time())
+    good: dict[str, object] = {
+        "iss": "favorites-service",
+        "aud": "favorites-api",
+        "sub": str(ANA),
+        "role": "client",
+        "iat": now,
+        "exp": now + 900,
+        "jti": uuid4().hex,
+    }
+    return {name: value for name, value in (good | changes).items() if value is not None}
+
+
+def signed(key: str = SIGNING_KEY, header: Mapping[str, str | None] | None = None, **changes: object) -> str:
+    """A token with those claims, signed with the key."""
+    headers = {"kid": "2026-11", "typ": "at+jwt"} | dict(header or {})
+    headers = {name: value for name, value in headers.items() if value is not None or name == "typ"}
+    return jwt.encode(claims(**changes), key, algorithm="HS256", headers=headers)
+
+
+def unsigned(algorithm: str) -> str:
+    """A token that says of itself that it has no signature, or one that is none."""
+    header = {"alg": algorithm, "kid": "2026-11", "typ": "at+jwt"}
+    return ".".join(
+        base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
+        for part in (header, claims())
+    ) + ("." if algorithm != "HS256" else ".AAAA")
+
+
+BAD_TOKENS = {
+    "expired": lambda: signed(exp=int(time.time()) - 1),
+    "not issued yet": lambda: signed(iat=int(time.time()) + 3_600),
+    "alg none": lambda: unsigned("none"),
+    "alg None": lambda: unsigned("None"),
+    "a made-up signature": lambda: unsigned("HS256"),
+    "another key": lambda: signed(ANOTHER_KEY),
+    "the key of another kid": lambda: signed(RETIRED_KEY),
+    "an unknown kid": lambda: signed(header={"kid": "2020-01"}),
+    "no kid": lambda: signed(header={"kid": None}),
+    "an empty kid": lambda: signed(header={"kid": ""}),
+    "another algorithm": lambda: jwt.encode(
+        claims(), SIGNING_KEY * 2, algorithm="HS512", headers={"kid": "2026-11", "typ": "at+jwt"}
+    ),
+    "another audience": lambda: signed(aud="orders-api"),
+    "no audience": lambda: signed(aud=None),
+    "another issuer": lambda: signed(iss="orders-service"),
+    "no issuer": lambda: signed(iss=None),
+    "another type": lambda: signed(header={"typ": "JWT"}),
+    "no type": lambda: signed(header={"typ": None}),
+    "no subject": lambda: signed(sub=None),
+    "a subject that is no UUID": lambda: signed(sub="ana"),
+    "no role": lambda: signed(role=None),
+    "no time of issue": lambda: signed(iat=None),
+    "no expiry": lambda: signed(exp=None),
+    "no id": lambda: signed(jti=None),
+    "a changed payload": lambda: ".".join(
+        [signed().split(".")[0], signed(role="admin").split(".")[1], signed().split(".")[2]]
+    ),
+    "two parts": lambda: ".".join(signed().split(".")[:2]),
+    "four parts": lambda: signed() + ".x",
+    "no JSON in it": lambda: "eyJ.eyJ.eyJ",
+    "an array for a header": lambda: "W10.e30.x",
+    "nothing": lambda: "",
+    "a word": lambda: "secret",
+    "not ASCII": lambda: "tökén.💥.\ud800",
+    "two tokens": lambda: f"{signed()} {signed()}",
+    "very long": lambda: "x" * 10_000,
+}
+
+
+# ── Who is calling ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("bad", BAD_TOKENS.values(), ids=BAD_TOKENS)
+def test_a_bad_token_is_401_with_invalid_token(backends: Backends, bad: Any) -> None:
+    answer = call("get_favorite", authorization=f"Bearer {bad()}")
+    assert answer.status == 401
+    assert answer.problem == "invalid-token"
+    assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'  # RFC 6750 §3.1
+    assert backends.postgres.asked == []
+
+
+@pytest.mark.parametrize("function", NEEDING_A_CALLER)
+def test_each_function_that_needs_a_caller_refuses_a_forged_token(backends: Backends, function: str) -> None:
+    answer = call(function, authorization=f"Bearer {signed(ANOTHER_KEY, role='admin')}")
+    assert answer.status == 401
+    assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+    assert backends.postgres.asked == []
+
+
+@pytest.mark.parametrize("function", NEEDING_A_CALLER)
+@pytest.mark.parametrize("authorization", [None, "", "Basic YW5hOnNlY3JldA==", "Digest x", "Bearerx y"])
+def test_without_a_token_it_is_401_without_an_error_code(
+    backends: Backends, function: str, authorization: str | None
+) -> None:
+    answer = call(function, authorization=authorization)
+    assert answer.status == 401
+    assert answer.problem == "missing-credentials"
+    assert answer.headers["WWW-Authenticate"] == "Bearer"  # RFC 6750 §3: no code where no credentials came
+    assert backends.postgres.asked == []
+
+
+@pytest.mark.parametrize("function", NEEDING_A_CALLER)
+def test_the_sample_events_placeholder_is_no_token(backends: Backends, function: str) -> None:
+    assert invoke(function, sample(function)).problem == "invalid-token"
+    assert backends.postgres.asked == []
+
+
+@pytest.mark.parametrize("function", set(TAKING_A_BODY) & set(NEEDING_A_CALLER))
+@pytest.mark.usefixtures("backends")
+def test_who_is_calling_is_asked_before_what_they_send(function: str) -> None:
+    assert call(function, authorization=None, body="not JSON").problem == "missing-credentials"
+
+
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER  "])
+@pytest.mark.parametrize("header", ["authorization", "Authorization"])
+def test_the_scheme_and_the_headers_name_do_not_regard_case(
+    backends: Backends, scheme: str, header: str
+) -> None:
+    backends.postgres.on("FROM favorites JOIN products", [favorite_row()])
+    answer = call("get_favorite", authorization=None, headers={header: scheme + signed()})
+    assert answer.status == 200
+
+
+def test_a_key_that_only_verifies_still_does(backends: Backends) -> None:
+    backends.postgres.on("FROM favorites JOIN products", [favorite_row()])
+    authorization = f"Bearer {signed(RETIRED_KEY, {'kid': '2026-10'})}"
+    assert call("get_favorite", authorization=authorization).status == 200
+
+
+def test_a_caller_is_forgotten_before_the_next_request(backends: Backends) -> None:
+    backends.postgres.on("FROM favorites JOIN products", [favorite_row()])
+    somebody = fakes.SOMEBODY_ELSE
+    for authorization, status in ((token(), 200), (None, 401), (token(somebody), 200)):
+        assert call("get_favorite", authorization=authorization).status == status
+    asked = backends.postgres.asked_for("FROM favorites JOIN products")
+    assert [parameters["client_id"] for parameters in asked] == [ANA, somebody]
+
+
+def test_a_public_function_does_not_look_at_tokens(backends: Backends) -> None:
+    backends.postgres.on("INSERT INTO clients", [client_row()])
+    assert call("create_client", authorization="Bearer nonsense").status == 201
+
+
+def test_a_token_of_ours_has_just_the_claims_that_are_asked_for(backends: Backends) -> None:  # noqa: ARG001
+    ours = access_tokens.issue(ANA, "client")
+    assert jwt.decode(ours, options={"verify_signature": False}).keys() == claims().keys()
+
+
+# ── What may come in ──────────────────────────────────────────────────────────────────────────────────────
+
+NOT_JSON = {
+    "nothing": "",
+    "white space": " \n",
+    "a word": "name=Ana",
+    "half an object": '{"name": "Ana"',
+    "single quotes": "{'name': 'Ana'}",
+    "two values": "{} {}",
+    "a trailing comma": '{"name": "Ana",}',
+    "a byte order mark": "\ufeff{}",
+    "a NUL": "{}\0",
+    "arrays without end": "[" * 20_000,
+    "arrays as deep as the body is long": "[" * 30_000 + "]" * 30_000,
+    "objects as deep as the body is long": '{"a":' * 10_000 + "1" + "}" * 10_000,
+    "a number too long to be one": f'{{"name": {"1" * 5_000}}}',
+}
+NOT_AN_OBJECT = ["null", "[]", "[[]]", '"text"', "7", "true", "[" * 500 + "]" * 500]
+
+
+@pytest.mark.parametrize("function", TAKING_A_BODY)
+@pytest.mark.parametrize("body", NOT_JSON.values(), ids=NOT_JSON)
+def test_a_body_that_is_not_json_is_422(backends: Backends, function: str, body: str) -> None:
+    answer = call(function, body=body)
+    assert answer.status == 422
+    assert answer.wrong == ["body"]
+    assert answer.json["errors"][0]["type"] == "json_invalid"
+    assert backends.postgres.asked == []
+
+
+@pytest.mark.parametrize("function", TAKING_A_BODY)
+@pytest.mark.parametrize("body", NOT_AN_OBJECT, ids=lambda body: body[:8])
+def test_a_body_that_is_no_object_is_422(backends: Backends, function: str, body: str) -> None:
+    answer = call(function, body=body)
+    assert answer.status == 422
+    assert answer.wrong == ["body"]
+    assert backends.postgres.asked == []
+
+
+@pytest.mark.parametrize("function", TAKING_A_BODY)
+def test_a_request_without_a_body_is_422(backends: Backends, function: str) -> None:
+    event = sample(function)
+    del event["body"]
+    event["headers"] |= {"authorization": token()}
+    assert invoke(function, event).wrong == ["body"]
+    assert backends.postgres.asked == []
+
+
+@pytest.mark.parametrize("function", TAKING_A_BODY)
+@pytest.mark.parametrize("field", ["name\0", "\ud800", "__proto__", "", "x" * 50_000])
+def test_a_field_with_an_odd_name_is_422(backends: Backends, function: str, field: str) -> None:
+    answer = call(function, body=json.loads(sample(function)["body"]) | {field: 1})
+    assert answer.status == 422
+    assert len(answer.wrong) == 1
+    assert backends.postgres.asked == []
+
+
+@pytest.mark.parametrize("function", TAKING_A_BODY)
+@pytest.mark.parametrize("length", [http.MAX_BODY + 1, 1_000_000])
+@pytest.mark.parametrize("encoded", [False, True], ids=["plain", "base64"])
+def test_a_body_that_is_too_long_is_413(
+    backends: Backends, function: str, length: int, encoded: bool
+) -> None:
+    body = '{"name": "' + "x" * (length - 12) + '"}'
+    assert len(body) == length
+    if encoded:
+        body = base64.b64encode(body.encode()).decode()
+    answer = call(function, body=body, isBase64Encoded=encoded)
+    assert answer.status == 413
+    assert answer.problem == "body-too-large"
+    assert backends.postgres.asked == []
+
+
+def test_a_body_of_just_the_longest_length_is_looked_at(backends: Backends) -> None:
+    body = '{"name": "' + "x" * (http.MAX_BODY - 12) + '"}'
+    assert "body.name" in call("create_client", body=body).wrong
+    assert backends.postgres.asked == []
+
+
+@pytest.mark.parametrize("function", TAKING_A_BODY)
+@pytest.mark.parametrize(
+    "media_type",
+    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "json", "*/*"],
+)
+def test_a_body_of_another_media_type_is_415(backends: Backends, function: str, media_type: str) -> None:
+    answer = call(function, headers={"content-type": media_type})
+    assert answer.status == 415
+    assert answer.problem == "unsupported-media-type"
+    assert ("Accept-Patch" in answer.headers) == (function == "update_client")  # RFC 5789 §2.2
+    assert backends.postgres.asked == []
+
+
+@pytest.mark.parametrize("function", set(TAKING_A_BODY) - {"update_client"})
+def test_a_merge_patch_is_for_patch_only(backends: Backends, function: str) -> None:
+    assert call(function, headers={"content-type": "application/merge-patch+json"}).status == 415
+    assert backends.postgres.asked == []
+
+
+@pytest.mark.parametrize(
+    "headers", [{"content-type": None}, {"content-type": None, "Content-Type": "application/json"}]
+)
+@pytest.mark.parametrize("encoded", [False, True], ids=["plain", "base64"])
+def test_json_is_json_whether_its_type_is_said_and_however_it_is_carried(
+    backends: Backends, headers: dict[str, str | None], encoded: bool
+) -> None:
+    backends.postgres.on("INSERT INTO clients", [client_row()])
+    body = sample("create_client")["body"].replace("Ana Souza", "João 💥")
+    if encoded:
+        body = base64.b64encode(body.encode()).decode()
+    assert call("create_client", body=body, headers=headers, isBase64Encoded=encoded).status == 201
+    assert backends.postgres.asked_for("INSERT INTO clients")[0]["name"] == "João 💥"
+
+
+@pytest.mark.parametrize("body", ["!!!!", "e30", "gICA", base64.b64encode(b"\xff\xfe{}").decode()])
+def test_base64_that_carries_no_json_is_422(backends: Backends, body: str) -> None:
+    assert call("login", body=body, isBase64Encoded=True).wrong[0] == "body"
+    assert backends.postgres.asked == []
+
+
+def test_of_a_field_that_comes_twice_the_last_counts(backends: Backends) -> None:
+    backends.postgres.on("INSERT INTO clients", [client_row()])
+    body = sample("create_client")["body"].replace("{", '{"name": "Eva", ')
+    assert call("create_client", body=body).status == 201
+    assert backends.postgres.asked_for("INSERT INTO clients")[0]["name"] == "Ana Souza"
+
+
+# ── How refusals look ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_refusal_carries_the_id_of_its_request(backends: Backends) -> None:
+    backends.postgres.is_down = True
+    for function in ("login", "get_client"):
+        expected = sample(function)["requestContext"]["requestId"]
+        assert call(function).json["request_id"] == expected
+    assert call("get_client", authorization=None).json["request_id"] == expected
+
+
+def test_what_is_not_foreseen_is_500_and_tells_nothing(backends: Backends) -> None:
+    backends.postgres.on("", ZeroDivisionError("secret of the house"))
+    answer = call("get_favorite")
+    assert answer.status == 500
+    assert answer.problem == "internal-error"
+    for word in ("secret", "ZeroDivision", "Traceback", ".py"):
+        assert word not in answer.body
+
+
+def test_what_is_not_foreseen_is_logged_with_the_id_of_its_request(
+    backends: Backends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[tuple[str, dict[str, Any]]] = []
+
+    class Log:
+        def error(self, message: str, **fields: Any) -> None:
+            logged.append((message, fields))
+
+        def info(self, message: str, **fields: Any) -> None:
+            logged.append((message, fields))
+
+    monkeypatch.setattr(logs, "logger", Log)
+    error = ZeroDivisionError("secret of the house")
+    backends.postgres.on("", error)
+    request_id = call("get_favorite").json["request_id"]
+    (kind, fields), (request, summary) = logged
+    assert (kind, fields) == ("unforeseen", {"exc_info": error, "request_id": request_id})
+    assert (request, summary["status"], summary["request_id"]) == ("request", 500, request_id)
+    assert summary["route"] == "GET /favorites/{product_id}"
+
+
+def test_a_missing_setting_is_500_and_tells_nothing(
+    backends: Backends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authorization = token()
+    monkeypatch.delenv("ACCESS_TOKEN_KEYS")
+    answer = call("get_favorite", authorization=authorization)
+    assert answer.status == 500
+    assert answer.problem == "internal-error"
+    assert "ACCESS_TOKEN" not in answer.body
+    assert backends.postgres.asked == []
+
+
+@pytest.mark.parametrize("function", set(NEEDING_A_CALLER) - {"update_client"})
+def test_when_the_database_is_gone_it_is_503_with_retry_after(backends: Backends, function: str) -> None:
+    backends.postgres.is_down = True
+    answer = call(function, authorization=token(role="admin"))
+    assert answer.status == 503
+    assert answer.problem == "database-unavailable"
+    assert answer.headers["Retry-After"] == "1"
+
+
+def test_every_kind_of_problem_has_a_slug_and_a_title_of_its_own() -> None:
+    kinds = list(http.PROBLEMS.values())
+    assert len({kind.slug for kind in kinds}) == len(kinds)
+    assert len({kind.title for kind in kinds}) == len(kinds)
+    assert all(400 <= kind.status <= 599 for kind in kinds)
+
+
+def test_every_error_of_the_domain_has_a_kind_of_problem() -> None:
+    def leaves(kind: type[Exception]) -> set[type[Exception]]:
+        return {leaf for child in kind.__subclasses__() for leaf in leaves(child)} or {kind}
+
+    for error in leaves(errors.DomainError):
+        assert any(ancestor in http.PROBLEMS for ancestor in error.__mro__ if ancestor is not Exception)
