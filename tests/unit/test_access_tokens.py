@@ -1,0 +1,126 @@
+import json
+import time
+from uuid import uuid4
+
+import jwt
+import pytest
+
+from shared import access_tokens
+from shared.access_tokens import Caller
+from shared.errors import InvalidToken
+from shared.settings import MissingSetting
+from tests.unit.fakes import ANA, RETIRED_KEY, SIGNING_KEY
+from tests.unit.properties import given, st
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _keys() -> object:
+    """One key that signs, and an older one that only verifies."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("ACCESS_TOKEN_KEYS", json.dumps({"new": SIGNING_KEY, "old": RETIRED_KEY}))
+        yield
+
+
+@pytest.mark.parametrize("role", ["client", "admin"])
+def test_a_token_says_who_it_was_issued_to(role: str) -> None:
+    caller = access_tokens.verify(access_tokens.issue(ANA, role))
+    assert caller == Caller(ANA, role)
+    assert caller.is_admin == (role == "admin")
+
+
+def test_a_token_is_a_jwt_of_its_own_type_signed_with_the_first_key() -> None:
+    token = access_tokens.issue(ANA, "client")
+    assert jwt.get_unverified_header(token) == {"alg": "HS256", "kid": "new", "typ": "at+jwt"}
+    assert jwt.decode(token, SIGNING_KEY, algorithms=["HS256"], audience="favorites-api")
+
+
+def test_a_token_is_good_for_15_minutes_from_now() -> None:
+    before = int(time.time())
+    claims = jwt.decode(access_tokens.issue(ANA, "client"), options={"verify_signature": False})
+    assert before <= claims["iat"] <= time.time()
+    assert claims["exp"] - claims["iat"] == 15 * 60 == access_tokens.LIFETIME
+    assert claims["iss"] == "favorites-service"
+    assert claims["aud"] == "favorites-api"
+
+
+def test_each_token_has_an_id_of_its_own() -> None:
+    tokens = [access_tokens.issue(ANA, "client") for _ in range(2)]
+    first, second = (jwt.decode(token, options={"verify_signature": False})["jti"] for token in tokens)
+    assert first != second
+
+
+def test_a_token_outlives_its_key_only_while_the_key_verifies(monkeypatch: pytest.MonkeyPatch) -> None:
+    token = access_tokens.issue(ANA, "client")
+    monkeypatch.setenv("ACCESS_TOKEN_KEYS", json.dumps({"newer": "n" * 32, "new": SIGNING_KEY}))
+    assert access_tokens.verify(token).client_id == ANA
+    monkeypatch.setenv("ACCESS_TOKEN_KEYS", json.dumps({"newer": "n" * 32}))
+    with pytest.raises(InvalidToken):
+        access_tokens.verify(token)
+
+
+def test_an_expired_token_says_so() -> None:
+    now = int(time.time())
+    claims = jwt.decode(access_tokens.issue(ANA, "client"), options={"verify_signature": False})
+    old = jwt.encode(
+        claims | {"iat": now - 901, "exp": now - 1}, SIGNING_KEY, headers={"kid": "new", "typ": "at+jwt"}
+    )
+    with pytest.raises(InvalidToken, match="expired"):
+        access_tokens.verify(old)
+
+
+def test_why_a_forged_token_was_refused_is_not_told() -> None:
+    header, payload, _ = access_tokens.issue(ANA, "client").split(".")
+    with pytest.raises(InvalidToken) as refusal:
+        access_tokens.verify(f"{header}.{payload}.AAAA")
+    assert "signature" not in refusal.value.detail.lower()
+
+
+base64url = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+
+
+@given(token=st.text() | st.lists(base64url, max_size=4).map(".".join))
+def test_any_text_is_refused_and_nothing_worse(token: str) -> None:
+    with pytest.raises(InvalidToken):
+        access_tokens.verify(token)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(
+    claim=st.sampled_from(["iss", "aud", "sub", "role", "iat", "exp", "jti"]),
+    value=json_values.filter(lambda value: not isinstance(value, str)),
+)
+def test_a_signed_claim_of_another_type_is_refused_or_harmless(claim: str, value: object) -> None:
+    now = int(time.time())
+    claims: dict[str, object] = {
+        "iss": "favorites-service",
+        "aud": "favorites-api",
+        "sub": str(ANA),
+        "role": "client",
+        "iat": now,
+        "exp": now + 900,
+        "jti": uuid4().hex,
+    }
+    signed = jwt.api_jws.encode(
+        json.dumps(claims | {claim: value}).encode(), SIGNING_KEY, headers={"kid": "new", "typ": "at+jwt"}
+    )
+    try:
+        caller = access_tokens.verify(signed)
+    except InvalidToken:
+        return
+    assert caller.client_id == ANA
+    assert not caller.is_admin
+
+
+def test_without_keys_nothing_is_issued_or_verified(monkeypatch: pytest.MonkeyPatch) -> None:
+    token = access_tokens.issue(ANA, "client")
+    monkeypatch.delenv("ACCESS_TOKEN_KEYS")
+    with pytest.raises(MissingSetting):
+        access_tokens.issue(ANA, "client")
+    with pytest.raises(MissingSetting):
+        access_tokens.verify(token)

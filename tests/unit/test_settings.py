@@ -1,0 +1,97 @@
+import json
+from collections.abc import Callable
+
+import pytest
+
+from shared import settings
+from shared.settings import MissingSetting
+
+KEY = "k" * 32
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("DATABASE_URL", settings.database_url),
+        ("REDIS_URL", settings.redis_url),
+        ("CATALOG_URL", settings.catalog_url),
+        ("ACCESS_TOKEN_KEYS", settings.access_token_keys),
+    ],
+)
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_missing_setting_is_an_error_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, read: Callable[[], object], value: str | None
+) -> None:
+    monkeypatch.delenv(name, raising=False)
+    if value is not None:
+        monkeypatch.setenv(name, value)
+    with pytest.raises(MissingSetting, match=name):
+        read()
+
+
+def test_settings_are_read_when_they_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for address in ("redis://one", "redis://two"):
+        monkeypatch.setenv("REDIS_URL", address)
+        assert settings.redis_url() == address
+
+
+@pytest.mark.parametrize(
+    "address", ["http://catalog.test/api", "http://catalog.test/api/", "http://catalog.test/api//"]
+)
+def test_the_catalogs_address_ends_without_a_slash(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("CATALOG_URL", address)
+    assert settings.catalog_url() == "http://catalog.test/api"
+
+
+def test_products_are_fresh_for_5_minutes_unless_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PRODUCT_CACHE_TTL_SECONDS", raising=False)
+    assert settings.product_cache_ttl() == 300
+    monkeypatch.setenv("PRODUCT_CACHE_TTL_SECONDS", "10")
+    assert settings.product_cache_ttl() == 10
+
+
+def test_keys_come_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCESS_TOKEN_KEYS", json.dumps({"z": KEY, "a": KEY + "2"}))
+    assert list(settings.access_token_keys().items()) == [("z", KEY), ("a", KEY + "2")]
+
+
+@pytest.mark.parametrize("value", ["not JSON", "{", "[]", "null", "{}", '"text"', '{"a": 7}', '{"a": null}'])
+def test_keys_of_another_shape_are_an_error_that_names_the_setting(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("ACCESS_TOKEN_KEYS", value)
+    with pytest.raises(MissingSetting, match="ACCESS_TOKEN_KEYS"):
+        settings.access_token_keys()
+
+
+def test_a_key_shorter_than_its_hash_is_an_error_that_does_not_show_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ACCESS_TOKEN_KEYS", json.dumps({"good": KEY, "bad": "s" * 31}))
+    with pytest.raises(MissingSetting, match="'bad'") as error:
+        settings.access_token_keys()
+    assert "sss" not in str(error.value)
+
+
+def test_a_keys_length_is_that_of_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCESS_TOKEN_KEYS", json.dumps({"a": "é" * 16}))
+    assert settings.access_token_keys() == {"a": "é" * 16}
+
+
+@pytest.mark.parametrize(
+    ("email", "password", "admin"),
+    [
+        ("admin@example.com", "secret", ("admin@example.com", "secret")),
+        ("admin@example.com", "", None),
+        ("", "secret", None),
+        (None, None, None),
+    ],
+)
+def test_there_is_a_first_admin_where_both_are_set(
+    monkeypatch: pytest.MonkeyPatch, email: str | None, password: str | None, admin: tuple[str, str] | None
+) -> None:
+    for name, value in (("ADMIN_EMAIL", email), ("ADMIN_PASSWORD", password)):
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    assert settings.first_admin() == admin
