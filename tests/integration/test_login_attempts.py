@@ -1,0 +1,181 @@
+"""Failed log-ins are counted per account in Valkey, and have to wait longer and longer."""
+
+import time
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+import redis
+
+from local.valkey import Valkey
+from shared import cache, database, login_attempts, passwords, sessions
+from shared.errors import DatabaseUnavailable, InvalidCredentials, TooManyAttempts
+from shared.models import Tokens
+from tests.integration import accounts, witness
+from tests.integration.accounts import PASSWORD
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+EMAIL = "ana@example.com"
+
+
+@pytest.fixture
+def server(valkey: Valkey) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(valkey.url, decode_responses=True) as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The passwords that were looked at; looking takes no time."""
+    seen: list[str] = []
+
+    def is_password(password: str, password_hash: str | None) -> bool:
+        seen.append(password)
+        return password_hash is not None and password == PASSWORD
+
+    monkeypatch.setattr(passwords, "is_password", is_password)
+    return seen
+
+
+def fail(email: str = EMAIL, *, typed: str = "wrong") -> int:
+    """A log-in that fails: 0 for a plain refusal, or the seconds that it tells to wait."""
+    with pytest.raises((InvalidCredentials, TooManyAttempts)) as refused:
+        sessions.log_in(email, typed)
+    return refused.value.retry_after or 0
+
+
+def let_the_wait_pass(server: redis.Redis) -> None:
+    [key] = server.keys("login:*")
+    server.hset(key, "not_before", f"{time.time() - 1:.3f}")
+
+
+def test_four_failures_are_free_and_the_fifth_has_to_wait_a_second() -> None:
+    accounts.register(email=EMAIL)
+    assert [fail() for _ in range(5)] == [0, 0, 0, 0, 1]
+
+
+def test_the_wait_doubles_up_to_fifteen_minutes(server: redis.Redis) -> None:
+    accounts.register(email=EMAIL)
+    waits = []
+    for _ in range(17):
+        waits.append(fail())
+        let_the_wait_pass(server)
+    assert waits == [0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900]
+
+
+def test_the_wait_of_a_second_is_over_after_a_second() -> None:
+    accounts.register(email=EMAIL)
+    for _ in range(5):
+        fail()
+    time.sleep(1.01)
+    assert fail() == 2
+
+
+def test_who_comes_too_early_is_not_heard_and_does_not_wait_longer_for_it(quick_hashes: list[str]) -> None:
+    accounts.register(email=EMAIL)
+    for _ in range(5):
+        fail()
+    quick_hashes.clear()
+    assert [fail(typed=PASSWORD) for _ in range(3)] == [1, 1, 1]  # not even with the right one
+    assert quick_hashes == []
+
+
+def test_the_time_left_is_told_in_whole_seconds_rounded_up(server: redis.Redis) -> None:
+    accounts.register(email=EMAIL)
+    for _ in range(5):
+        fail()
+    [key] = server.keys("login:*")
+    server.hset(key, "not_before", f"{time.time() + 41.5:.3f}")
+    assert fail() == 42
+
+
+def test_a_log_in_that_succeeds_clears_the_count(server: redis.Redis) -> None:
+    accounts.register(email=EMAIL)
+    for _ in range(4):
+        fail()
+    sessions.log_in(EMAIL, PASSWORD)
+    assert server.keys("login:*") == []
+    assert [fail() for _ in range(5)] == [0, 0, 0, 0, 1]
+
+
+def test_the_right_password_is_heard_once_the_wait_is_over(server: redis.Redis) -> None:
+    accounts.register(email=EMAIL)
+    for _ in range(6):
+        fail()
+    let_the_wait_pass(server)
+    assert isinstance(sessions.log_in(EMAIL, PASSWORD), Tokens)
+
+
+def test_the_accounts_are_counted_apart() -> None:
+    accounts.register(email=EMAIL)
+    accounts.register(email="ben@example.com")
+    for _ in range(5):
+        fail()
+    assert isinstance(sessions.log_in("ben@example.com", PASSWORD), Tokens)
+
+
+def test_spellings_of_one_e_mail_are_one_account() -> None:
+    accounts.register(email=EMAIL)
+    spellings = [EMAIL, EMAIL.upper(), f" {EMAIL}", "Ana@example.com", EMAIL]
+    assert [fail(spelling) for spelling in spellings] == [0, 0, 0, 0, 1]
+
+
+def test_an_e_mail_that_nobody_has_is_counted_as_any_other() -> None:
+    assert [fail("nobody@example.com") for _ in range(5)] == [0, 0, 0, 0, 1]
+
+
+def test_what_was_typed_is_not_to_be_read_from_the_cache(server: redis.Redis) -> None:
+    fail("my secret typed into the wrong field")
+    [key] = server.keys("*")
+    assert "secret" not in key
+    assert "secret" not in str(server.hgetall(key))
+
+
+def test_a_count_is_forgotten_a_day_after_the_last_attempt(server: redis.Redis) -> None:
+    fail()
+    [key] = server.keys("login:*")
+    assert server.ttl(key) == pytest.approx(24 * 3600, abs=5)
+
+
+@pytest.mark.usefixtures("connection_per_thread")
+def test_many_guesses_at_once_get_no_more_looks_than_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch, quick_hashes: list[str]
+) -> None:
+    monkeypatch.setattr(cache, "TIMEOUT", 5.0)  # fifty threads share one interpreter here
+    accounts.register(email=EMAIL)
+    outcomes = witness.at_once([partial(fail, typed=f"guess {number}") for number in range(50)])
+    assert len(quick_hashes) == 5
+    assert sorted(map(str, outcomes)) == ["0"] * 4 + ["1"] * 46
+
+
+@pytest.mark.parametrize("trouble", ["stopped", "killed between two"])
+def test_without_valkey_log_ins_work_and_are_not_counted(valkey: Valkey, trouble: str) -> None:
+    accounts.register(email=EMAIL)
+    if trouble == "killed between two":
+        fail()
+        valkey.kill()
+    else:
+        valkey.stop()
+    assert [fail() for _ in range(6)] == [0] * 6
+    assert isinstance(sessions.log_in(EMAIL, PASSWORD), Tokens)
+
+
+def test_a_failure_that_is_the_databases_is_not_the_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An outage does not lock out who tried to log in during it."""
+    accounts.register(email=EMAIL)
+    with monkeypatch.context() as outage:
+        outage.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:9/nothing")
+        database.close()
+        for _ in range(5):
+            with pytest.raises(DatabaseUnavailable):
+                sessions.log_in(EMAIL, PASSWORD)
+    assert isinstance(sessions.log_in(EMAIL, PASSWORD), Tokens)
+
+
+def test_the_count_is_one_command_and_one_trip(valkey: Valkey) -> None:
+    login_attempts.begin(EMAIL)
+    with witness.commands(valkey.url) as counted:
+        login_attempts.begin(EMAIL)
+    assert counted["eval"] == 1
+    assert set(counted) <= {"eval", "time", "hmget", "hset", "expire"}
