@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, LiteralString, TypeVar
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, class_row, dict_row
 
 from shared import settings
@@ -126,6 +127,8 @@ def _server_hung_up(current: Connection) -> bool:
     Costs one system call, and lets a write after a server restart go to a new connection at once, where
     finding out by failing would leave open whether the write was done.
     """
+    if current.pgconn.transaction_status != TransactionStatus.IDLE:
+        return False
     poll = select.poll()
     poll.register(current.fileno(), select.POLLIN)
     return bool(poll.poll(0))

@@ -19,4 +19,5 @@ def checked_email(text: str) -> str:
 
 def email_key(email: str) -> str:
     """What two spellings of the same address have in common: the key that is unique among the clients."""
-    return unicodedata.normalize("NFC", email.strip()).casefold()
+    # NUL, which PostgreSQL cannot even look up, becomes another character that no address has.
+    return unicodedata.normalize("NFC", email.strip()).casefold().replace("\0", "\ufffd")

@@ -35,6 +35,8 @@ Item = TypeVar("Item", bound=BaseModel)
 Event = dict[str, Any]
 Result = dict[str, Any]
 
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL's texts hold every character but this one
+
 ClientRef = Annotated[
     Literal["me"] | UUID, Path(description="A client's id, or `me` for the caller's own.", examples=["me"])
 ]

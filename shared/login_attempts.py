@@ -30,7 +30,8 @@ local wait = 0
 if failures > tonumber(ARGV[1]) then
   wait = math.min(2 ^ math.min(failures - ARGV[1] - 1, 20), tonumber(ARGV[2]))
 end
-redis.call('HSET', KEYS[1], 'failures', failures, 'not_before', string.format('%.3f', now + wait))
+local not_before = wait > 0 and string.format('%.3f', now + wait) or 0
+redis.call('HSET', KEYS[1], 'failures', failures, 'not_before', not_before)
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 return wait
 """
@@ -57,6 +58,13 @@ def succeed(email: str) -> None:
     """Clear the account's count."""
     with suppress(CacheDown):
         cache.command(lambda valkey: valkey.delete(_key(email)))
+
+
+def take_back(email: str) -> None:
+    """Uncount the attempt that was begun last: it was neither right nor wrong."""
+    with suppress(CacheDown):
+        cache.command(lambda valkey: valkey.hincrby(_key(email), "failures", -1))
+        cache.command(lambda valkey: valkey.hdel(_key(email), "not_before"))
 
 
 def too_many(seconds: int) -> TooManyAttempts:

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+from psycopg.rows import DictRow
+
 from shared import access_tokens, database, login_attempts, passwords
 from shared.emails import email_key
-from shared.errors import InvalidCredentials, InvalidRefreshToken
+from shared.errors import DatabaseUnavailable, InvalidCredentials, InvalidRefreshToken
 from shared.models import Tokens
 
 REFRESH_TOKEN_LIFETIME = timedelta(days=30)
@@ -34,41 +36,46 @@ def log_in(email: str, password: str) -> Tokens:
     TooManyAttempts.
     """
     wait = login_attempts.begin(email)
-    account = database.fetch_one(
-        _Account,
-        "SELECT client_id, role, password_hash FROM clients WHERE email_key = %(email_key)s",
-        {"email_key": email_key(email)},
-        repeatable=True,
-    )
+    try:
+        account = database.fetch_one(
+            _Account,
+            "SELECT client_id, role, password_hash FROM clients WHERE email_key = %(email_key)s",
+            {"email_key": email_key(email)},
+            repeatable=True,
+        )
+    except DatabaseUnavailable:
+        login_attempts.take_back(email)  # nobody failed but us
+        raise
     if not passwords.is_password(password, account.password_hash if account else None) or not account:
         if wait:
             raise login_attempts.too_many(wait)
         raise InvalidCredentials("The e-mail and password do not belong together.")
     login_attempts.succeed(email)
-    if passwords.needs_rehash(account.password_hash):
-        _rehash(account, password)
-    return database.transaction(lambda current: _issue(current, account.client_id, account.role, uuid4()))
+    new_hash = passwords.hash_password(password) if passwords.needs_rehash(account.password_hash) else None
+    tokens = database.transaction(lambda current: _begin(current, account, new_hash))
+    if tokens is None:
+        raise InvalidCredentials("The e-mail and password do not belong together.")
+    return tokens
 
 
 def refresh(refresh_token: str) -> Tokens:
     """New tokens for a refresh token, which is used up by that. Raises InvalidRefreshToken."""
 
     def work(current: database.Connection) -> Tokens | None:
+        client = _lock_client(current, refresh_token)
         used = current.execute(
             """
             UPDATE refresh_tokens
                SET used_at = now()
-              FROM clients
              WHERE token_hash = %(token_hash)s AND used_at IS NULL AND expires_at > now()
-               AND clients.client_id = refresh_tokens.client_id
-            RETURNING refresh_tokens.family_id, clients.client_id, clients.role
+            RETURNING family_id
             """,
             {"token_hash": _hash(refresh_token)},
         ).fetchone()
-        if used is None:
+        if client is None or used is None:
             _revoke_family(current, refresh_token)
             return None
-        return _issue(current, used["client_id"], used["role"], used["family_id"])
+        return _issue(current, client["client_id"], client["role"], used["family_id"])
 
     tokens = database.transaction(work)
     if tokens is None:
@@ -78,7 +85,12 @@ def refresh(refresh_token: str) -> Tokens:
 
 def log_out(refresh_token: str) -> None:
     """Revoke the token and all of its family. Raises InvalidRefreshToken."""
-    if not database.run(lambda current: _revoke_family(current, refresh_token), repeatable=False):
+
+    def work(current: database.Connection) -> int:
+        _lock_client(current, refresh_token)
+        return _revoke_family(current, refresh_token)
+
+    if not database.transaction(work):
         raise InvalidRefreshToken("The refresh token is unknown, expired, revoked or was used before.")
 
 
@@ -112,6 +124,42 @@ def _issue(current: database.Connection, client_id: UUID, role: str, family_id: 
     )
 
 
+def _begin(current: database.Connection, account: _Account, new_hash: str | None) -> Tokens | None:
+    """A first token for the account; None where it is gone or its password was changed since it was read."""
+    held = current.execute(
+        """
+        UPDATE clients SET password_hash = %(new_hash)s
+         WHERE client_id = %(client_id)s AND password_hash = %(verified)s
+        RETURNING role
+        """
+        if new_hash
+        else """
+        SELECT role FROM clients
+         WHERE client_id = %(client_id)s AND password_hash = %(verified)s
+           FOR NO KEY UPDATE
+        """,
+        {"client_id": account.client_id, "verified": account.password_hash, "new_hash": new_hash},
+    ).fetchone()
+    return None if held is None else _issue(current, account.client_id, held["role"], uuid4())
+
+
+def _lock_client(current: database.Connection, refresh_token: str) -> DictRow | None:
+    """Lock the client before any of its tokens, the order in which edits and removals take them too.
+
+    Of two that happen to one session at once, one then comes after the other and sees what it did.
+    """
+    return current.execute(
+        """
+        SELECT clients.client_id, clients.role
+          FROM clients
+          JOIN refresh_tokens USING (client_id)
+         WHERE token_hash = %(token_hash)s
+           FOR NO KEY UPDATE OF clients
+        """,
+        {"token_hash": _hash(refresh_token)},
+    ).fetchone()
+
+
 def _revoke_family(current: database.Connection, refresh_token: str) -> int:
     """Remove all tokens of the family that this one is of; how many there were."""
     return current.execute(
@@ -121,21 +169,6 @@ def _revoke_family(current: database.Connection, refresh_token: str) -> int:
         """,
         {"token_hash": _hash(refresh_token)},
     ).rowcount
-
-
-def _rehash(account: _Account, password: str) -> None:
-    """Keep the password under today's parameters, unless it was changed meanwhile."""
-    database.execute(
-        """
-        UPDATE clients SET password_hash = %(new)s
-         WHERE client_id = %(client_id)s AND password_hash = %(old)s
-        """,
-        {
-            "client_id": account.client_id,
-            "old": account.password_hash,
-            "new": passwords.hash_password(password),
-        },
-    )
 
 
 def _hash(token: str) -> bytes:

@@ -12,7 +12,10 @@ from shared.models import Client, Page
 app = http.resolver()
 
 EmailFilter = Annotated[
-    str | None, Query(max_length=254, description="Only the client with this e-mail, in whatever case.")
+    str | None,
+    Query(
+        max_length=254, pattern=http.NO_NUL, description="Only the client with this e-mail, in whatever case."
+    ),
 ]
 
 

@@ -11,7 +11,10 @@ from shared.models import Page, Product
 
 app = http.resolver(public=True)
 
-Category = Annotated[str | None, Query(max_length=200, description="Only products of exactly this category.")]
+Category = Annotated[
+    str | None,
+    Query(max_length=200, pattern=http.NO_NUL, description="Only products of exactly this category."),
+]
 Sort = Annotated[
     Literal["price", "-price", "title", "-title"] | None,
     Query(description="The order, `-` for descending; without it, the catalogue's own."),
