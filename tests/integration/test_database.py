@@ -1,0 +1,250 @@
+"""The connection to PostgreSQL: reopened when it was closed; what broke is repeated where that is safe."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import psycopg
+import pytest
+
+from local.postgres import Postgres
+from shared import database
+from shared.database import Connection
+from shared.errors import DatabaseUnavailable
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+
+@pytest.fixture
+def notes(look: psycopg.Connection) -> Iterator[Callable[[], list[str]]]:
+    """A table to write to; tells what is in it."""
+    look.execute("CREATE TABLE notes (note text)")
+    yield lambda: [note for (note,) in look.execute("SELECT note FROM notes ORDER BY note")]
+    look.execute("DROP TABLE notes")
+
+
+def write(note: str) -> int:
+    return database.execute("INSERT INTO notes VALUES (%(note)s)", {"note": note})
+
+
+def read(current: Connection) -> object:
+    row = current.execute("SELECT 40 + 2 AS answer").fetchone()
+    return row and row["answer"]
+
+
+def end_sessions(look: psycopg.Connection) -> None:
+    """End the environment's session from the server's side, and see it gone."""
+    look.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'favorites'"
+    )
+
+
+def session() -> int:
+    return database.run(lambda current: current.info.backend_pid, repeatable=True)
+
+
+def test_the_connection_is_kept_between_requests() -> None:
+    assert session() == session()
+
+
+def test_a_read_after_the_server_closed_the_idle_connection_gets_a_new_one(look: psycopg.Connection) -> None:
+    before = session()
+    end_sessions(look)
+    assert database.run(read, repeatable=False) == 42
+    assert session() != before
+
+
+def test_a_write_after_the_server_closed_the_idle_connection_is_made_once(
+    look: psycopg.Connection, notes: Callable[[], list[str]]
+) -> None:
+    session()
+    end_sessions(look)
+    assert write("after") == 1
+    assert notes() == ["after"]
+
+
+def test_a_transaction_after_the_server_closed_the_idle_connection_is_made_once(
+    look: psycopg.Connection, notes: Callable[[], list[str]]
+) -> None:
+    session()
+    end_sessions(look)
+    database.transaction(lambda current: current.execute("INSERT INTO notes VALUES ('after')"))
+    assert notes() == ["after"]
+
+
+def test_a_restart_of_the_server_is_not_noticed_by_the_next_request(
+    migrated_postgres: Postgres,
+) -> None:
+    session()
+    migrated_postgres.restart()
+    assert database.run(read, repeatable=False) == 42
+
+
+@pytest.fixture
+def ended_in_the_middle(look: psycopg.Connection) -> Callable[[Connection], None]:
+    """End the session while a statement of it runs; the first time only."""
+    done: list[bool] = []
+
+    def end(current: Connection) -> None:
+        if done:
+            return
+        done.append(True)
+        pid = current.info.backend_pid
+        threading.Timer(0.05, look.execute, ["SELECT pg_terminate_backend(%s)", [pid]]).start()
+        current.execute("SELECT pg_sleep(3)")
+
+    return end
+
+
+def test_a_read_whose_connection_breaks_in_the_middle_is_repeated_once(
+    ended_in_the_middle: Callable[[Connection], None],
+) -> None:
+    tries: list[int] = []
+
+    def work(current: Connection) -> object:
+        tries.append(current.info.backend_pid)
+        ended_in_the_middle(current)
+        return read(current)
+
+    assert database.run(work, repeatable=True) == 42
+    assert len(tries) == len(set(tries)) == 2
+
+
+def test_a_read_whose_connection_breaks_twice_is_given_up(look: psycopg.Connection) -> None:
+    tries: list[int] = []
+
+    def work(current: Connection) -> None:
+        tries.append(current.info.backend_pid)
+        look.execute("SELECT pg_terminate_backend(%s, 5000)", [current.info.backend_pid])
+        read(current)
+
+    with pytest.raises(DatabaseUnavailable):
+        database.run(work, repeatable=True)
+    assert len(tries) == 2
+
+
+def test_a_write_whose_connection_breaks_in_the_middle_is_not_repeated(
+    ended_in_the_middle: Callable[[Connection], None], notes: Callable[[], list[str]]
+) -> None:
+    tries: list[int] = []
+
+    def work(current: Connection) -> None:
+        tries.append(current.info.backend_pid)
+        current.execute("INSERT INTO notes VALUES ('once')")
+        ended_in_the_middle(current)
+
+    with pytest.raises(DatabaseUnavailable):
+        database.run(work, repeatable=False)
+    assert len(tries) == 1
+    assert notes() == ["once"]
+    assert write("next") == 1
+
+
+def test_a_transaction_whose_connection_breaks_in_the_middle_leaves_nothing(
+    ended_in_the_middle: Callable[[Connection], None], notes: Callable[[], list[str]]
+) -> None:
+    def work(current: Connection) -> None:
+        current.execute("INSERT INTO notes VALUES ('never')")
+        ended_in_the_middle(current)
+
+    with pytest.raises(DatabaseUnavailable):
+        database.transaction(work)
+    assert notes() == []
+    assert write("next") == 1
+
+
+def test_a_transaction_whose_work_fails_leaves_nothing_and_the_connection_works(
+    notes: Callable[[], list[str]],
+) -> None:
+    def work(current: Connection) -> None:
+        current.execute("INSERT INTO notes VALUES ('never')")
+        raise LookupError
+
+    before = session()
+    with pytest.raises(LookupError):
+        database.transaction(work)
+    assert notes() == []
+    assert session() == before
+
+
+@pytest.mark.parametrize(
+    "run",
+    [partial(database.run, repeatable=False), partial(database.run, repeatable=True), database.transaction],
+    ids=["run", "repeatable run", "transaction"],
+)
+def test_a_statement_that_takes_too_long_is_given_up_and_the_connection_works(
+    run: Callable[[Callable[[Connection], None]], None],
+) -> None:
+    database.connection().execute("SET statement_timeout = '50ms'")  # 5 s by the first migration
+    tries = 0
+
+    def work(current: Connection) -> None:
+        nonlocal tries
+        tries += 1
+        current.execute("SELECT pg_sleep(2)")
+
+    before = session()
+    started = time.monotonic()
+    with pytest.raises(DatabaseUnavailable) as failed:
+        run(work)
+    assert time.monotonic() - started < 1
+    assert failed.value.retry_after == 1
+    assert tries == 1  # what took too long once would again
+    assert session() == before
+
+
+def test_the_environments_connection_has_the_statement_timeout_of_the_migrations() -> None:
+    def timeout(current: Connection) -> object:
+        row = current.execute("SHOW statement_timeout").fetchone()
+        return row and row["statement_timeout"]
+
+    assert database.run(timeout, repeatable=True) == "5s"
+
+
+@pytest.mark.parametrize("connected_before", [False, True])
+def test_a_stopped_server_is_told_fast_and_back_when_it_is_back(
+    migrated_postgres: Postgres, connected_before: bool
+) -> None:
+    if connected_before:
+        session()
+    migrated_postgres.stop()
+    try:
+        for repeatable in (False, True):
+            started = time.monotonic()
+            with pytest.raises(DatabaseUnavailable):
+                database.run(read, repeatable=repeatable)
+            assert time.monotonic() - started < 0.5
+    finally:
+        migrated_postgres.start()
+    assert database.run(read, repeatable=False) == 42
+
+
+def test_a_server_that_takes_the_connection_and_says_nothing_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(database, "CONNECT_TIMEOUT", 2)  # libpq waits 2 seconds at the least
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("DATABASE_URL", f"postgresql://any@127.0.0.1:{silent.getsockname()[1]}/any")
+        started = time.monotonic()
+        with pytest.raises(DatabaseUnavailable):
+            database.run(read, repeatable=False)
+        assert time.monotonic() - started < 3
+
+
+def test_the_refusal_tells_nothing_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://somebody:secret@127.0.0.1:9/somewhere")
+    with pytest.raises(DatabaseUnavailable) as failed:
+        database.run(read, repeatable=False)
+    assert failed.value.detail == "The database cannot be reached."
+
+
+def test_statements_are_not_prepared(look: psycopg.Connection) -> None:
+    for number in range(10):  # psycopg prepares a statement when it comes for the sixth time
+        database.execute("DELETE FROM clients WHERE name = %(name)s", {"name": str(number)})
+    rows = database.run(
+        lambda current: current.execute("SELECT name FROM pg_prepared_statements").fetchall(), repeatable=True
+    )
+    assert rows == []
+    assert look.execute("SELECT count(*) FROM clients").fetchone() == (0,)

@@ -1,0 +1,249 @@
+"""Entries, list pages and leases in Valkey: what is written last loses when it is older."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from local.valkey import Valkey
+from shared import product_cache
+from shared.product_cache import Entry, Lease, ListState, Taken
+from tests.integration import witness
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+NOW = 1_795_000_000.0
+
+
+@pytest.fixture
+def server(valkey: Valkey) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(valkey.url, decode_responses=True) as client:
+        yield client
+
+
+def entry(
+    version: int = 1, fetched_at: float = NOW, status: int = 200, body: str = '{"title":"é\\n"}'
+) -> Entry:
+    return Entry(status, version, fetched_at, body, product_cache.etag_of(body))
+
+
+# ── Entries ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "body", ["", "{}", '{"title":"Zoë 🦊"}', "line\nbreaks\n\nin it", '{"a":"%d $1 \\\\"}']
+)
+@pytest.mark.parametrize("status", [200, 404])
+def test_what_was_put_is_what_one_gets(body: str, status: int) -> None:
+    put = entry(status=status, body=body)
+    assert product_cache.get("7") is None
+    assert product_cache.put("7", put)
+    assert product_cache.get("7") == put
+    assert product_cache.get("8") is None
+
+
+def test_a_get_is_one_command(valkey: Valkey) -> None:
+    product_cache.put("7", entry())
+    with witness.commands(valkey.url) as counted:
+        product_cache.get("7")
+    assert counted == {"get": 1}
+
+
+def test_a_stale_product_is_kept_for_a_day_and_an_unknown_one_for_a_minute(server: redis.Redis) -> None:
+    product_cache.put("7", entry())
+    product_cache.put("8", entry(status=404, body=""))
+    assert server.ttl("product:7") == pytest.approx(24 * 3600, abs=2)
+    assert server.ttl("product:8") == pytest.approx(60, abs=2)
+
+
+@pytest.mark.parametrize(("status", "seconds"), [(200, 300), (404, 60)])
+def test_freshness_ends_with_the_ttl(status: int, seconds: int) -> None:
+    now = time.time()
+    assert entry(status=status, fetched_at=now - seconds + 1).is_fresh
+    assert not entry(status=status, fetched_at=now - seconds).is_fresh
+
+
+def test_an_older_version_does_not_replace_a_newer_one() -> None:
+    newer, older = entry(version=2), entry(version=1, fetched_at=NOW - 5, body="old")
+    product_cache.put("7", newer)
+    assert not product_cache.put("7", older)
+    assert product_cache.get("7") == newer
+
+
+def test_of_one_version_the_later_confirmation_stays() -> None:
+    later, sooner = entry(fetched_at=NOW + 0.001), entry(fetched_at=NOW)
+    product_cache.put("7", later)
+    assert not product_cache.put("7", sooner)
+    assert product_cache.get("7") == later
+
+
+def test_versions_are_compared_as_numbers() -> None:
+    product_cache.put("7", entry(version=9))
+    assert product_cache.put("7", entry(version=10))
+    assert not product_cache.put("7", entry(version=9))
+
+
+def test_versions_of_today_that_differ_by_a_millisecond_are_told_apart() -> None:
+    version = 1_795_000_000_000
+    product_cache.put("7", entry(version=version + 1))
+    assert not product_cache.put("7", entry(version=version))
+    assert product_cache.put("7", entry(version=version + 2))
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    history=st.lists(
+        st.builds(
+            entry,
+            version=st.integers(1, 5),
+            fetched_at=st.integers(0, 4000).map(lambda milliseconds: NOW + milliseconds / 1000),
+            status=st.sampled_from([200, 404]),
+            body=st.text(st.characters(codec="utf-8"), max_size=20),
+        ),
+        min_size=1,
+        max_size=8,
+        # A version that is fetched at one moment has one content.
+        unique_by=lambda put: (put.version, put.fetched_at),
+    ),
+    data=st.data(),
+)
+def test_any_order_of_puts_ends_with_the_newest(
+    server: redis.Redis, history: list[Entry], data: st.DataObject
+) -> None:
+    server.flushdb()
+    # One that was confirmed later is never older: what the service writes, and no more is promised.
+    shuffled = data.draw(st.permutations(history + history[:2]))
+    for put in shuffled:
+        product_cache.put("7", put)
+    assert product_cache.get("7") == max(history, key=lambda put: (put.version, put.fetched_at))
+
+
+# ── List pages ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+PAGE = product_cache.page_name(limit=20, cursor=None, category=None, sort=None)
+
+
+def fresh_state() -> ListState:
+    state = ListState(product_cache.new_generation(), round(time.time(), 3))
+    product_cache.set_list_state(state)
+    return state
+
+
+def test_a_page_is_found_under_the_state_that_it_was_made_for() -> None:
+    state = fresh_state()
+    body = '{"items":[]}'
+    page = Entry(200, 0, state.synced_at, body, product_cache.etag_of(body), "next")
+    product_cache.put_page(state, PAGE, page)
+    assert product_cache.list_state() == state
+    assert product_cache.get_page(state, PAGE) == page
+    last = replace(page, next_cursor=None)
+    product_cache.put_page(state, PAGE, last)
+    assert product_cache.get_page(state, PAGE) == last
+
+
+def test_a_new_generation_makes_all_pages_unreachable_and_the_list_no_older() -> None:
+    state = fresh_state()
+    product_cache.put_page(state, PAGE, entry())
+    product_cache.start_generation()
+    now = product_cache.list_state()
+    assert now
+    assert now.synced_at == state.synced_at
+    assert product_cache.get_page(now, PAGE) is None
+
+
+def test_a_page_that_was_made_of_old_rows_is_not_found_under_the_new_generation() -> None:
+    before = fresh_state()
+    product_cache.start_generation()
+    product_cache.put_page(before, PAGE, entry())  # by a slow reader
+    now = product_cache.list_state()
+    assert now
+    assert product_cache.get_page(now, PAGE) is None
+
+
+def test_losing_the_lists_state_brings_no_old_page_back(server: redis.Redis) -> None:
+    seen = set()
+    for _ in range(3):
+        state = fresh_state()
+        assert product_cache.get_page(state, PAGE) is None
+        product_cache.put_page(state, PAGE, entry())
+        seen.add(state.generation)
+        server.delete("products")
+        assert product_cache.list_state() is None
+        product_cache.start_generation()
+        lost = product_cache.list_state()
+        assert lost
+        assert not lost.is_fresh
+        assert product_cache.get_page(lost, PAGE) is None
+    assert len(seen) == 3
+
+
+def test_different_pages_have_different_names() -> None:
+    parameters = [
+        {"limit": limit, "cursor": cursor, "category": category, "sort": sort}
+        for limit, cursor, category, sort in itertools.product(
+            (1, 11), (None, "a", "ab"), (None, "", "a", "b"), (None, "price", "-price", "title")
+        )
+    ]
+    names = {product_cache.page_name(**each) for each in parameters}  # type: ignore[arg-type]
+    assert len(names) == len(parameters)
+
+
+# ── Leases ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_only_one_gets_the_lease() -> None:
+    assert isinstance(product_cache.acquire_lease("x", 5), Lease)
+    assert product_cache.acquire_lease("x", 5) == Taken(failed=False)
+    assert isinstance(product_cache.acquire_lease("y", 5), Lease)
+
+
+@pytest.mark.usefixtures("connection_per_thread")
+def test_of_many_at_once_only_one_gets_the_lease() -> None:
+    outcomes = witness.at_once([lambda: product_cache.acquire_lease("x", 5)] * 16)
+    assert sum(isinstance(outcome, Lease) for outcome in outcomes) == 1
+
+
+def test_a_released_lease_can_be_had_again() -> None:
+    lease = product_cache.acquire_lease("x", 5)
+    assert isinstance(lease, Lease)
+    assert product_cache.is_leased("x")
+    lease.release()
+    assert not product_cache.is_leased("x")
+    assert isinstance(product_cache.acquire_lease("x", 5), Lease)
+
+
+def test_a_lease_ends_by_itself() -> None:
+    product_cache.acquire_lease("x", 0.1)
+    time.sleep(0.12)
+    assert isinstance(product_cache.acquire_lease("x", 5), Lease)
+
+
+@pytest.mark.parametrize("end", [Lease.release, Lease.release_failed])
+def test_who_lost_the_lease_does_not_end_that_of_the_next(end: Callable[[Lease], None]) -> None:
+    late = product_cache.acquire_lease("x", 0.05)
+    assert isinstance(late, Lease)
+    time.sleep(0.07)
+    assert isinstance(product_cache.acquire_lease("x", 5), Lease)
+    end(late)
+    assert product_cache.acquire_lease("x", 5) == Taken(failed=False)
+
+
+def test_a_failed_refresh_keeps_everybody_away_for_two_seconds(server: redis.Redis) -> None:
+    lease = product_cache.acquire_lease("x", 5)
+    assert isinstance(lease, Lease)
+    lease.release_failed()
+    assert product_cache.acquire_lease("x", 5) == Taken(failed=True)
+    assert 1_500 < int(server.pttl("lease:x")) <= 2_000
+
+
+def test_trying_for_a_lease_does_not_prolong_it(server: redis.Redis) -> None:
+    product_cache.acquire_lease("x", 5)
+    server.pexpire("lease:x", 1_000)
+    product_cache.acquire_lease("x", 5)
+    assert int(server.pttl("lease:x")) <= 1_000
