@@ -1,0 +1,287 @@
+"""Who is calling: every route that needs a caller refuses everybody who cannot prove to be one."""
+
+import base64
+import hmac
+import json
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.api.document import operations
+from tests.e2e.api.service import Customer, Service, problem
+
+PROTECTED = [
+    (method, path.replace("{client_id}", "me").replace("{product_id}", "1"))
+    for method, path, operation in operations()
+    if operation["security"]
+]
+
+ANOTHER_KEY = "another key, as long as it has to be"
+
+protected = pytest.mark.parametrize(("method", "path"), PROTECTED)
+
+
+def test_the_routes_that_need_a_caller_are_those_of_the_design() -> None:
+    assert set(PROTECTED) == {
+        ("GET", "/clients"),
+        ("GET", "/clients/me"),
+        ("PATCH", "/clients/me"),
+        ("DELETE", "/clients/me"),
+        ("PUT", "/favorites/1"),
+        ("POST", "/favorites"),
+        ("GET", "/favorites/1"),
+        ("GET", "/favorites"),
+        ("DELETE", "/favorites/1"),
+    }
+
+
+@protected
+def test_a_request_without_credentials_is_401_and_told_how_to_send_them(
+    visitor: httpx.Client, method: str, path: str
+) -> None:
+    answer = visitor.request(method, path)
+    assert problem(answer) == (401, "missing-credentials")
+    assert answer.headers["www-authenticate"] == "Bearer"  # no error code where nothing came: RFC 6750 §3
+
+
+@protected
+def test_a_request_without_credentials_is_refused_before_its_body_is_looked_at(
+    visitor: httpx.Client, method: str, path: str
+) -> None:
+    answer = visitor.request(method, path, content=b"x" * 100_000, headers={"Content-Type": "text/plain"})
+    assert problem(answer) == (401, "missing-credentials")
+
+
+@pytest.mark.parametrize(
+    "authorization", ["", "Basic YW5hOnB3", "Bearer", "Token abc", "bearer", "eyJhbGciOi"]
+)
+def test_credentials_of_another_kind_are_401(visitor: httpx.Client, authorization: str) -> None:
+    answer = visitor.get("/clients/me", headers={"Authorization": authorization})
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+def test_the_case_of_the_scheme_does_not_matter(
+    visitor: httpx.Client, customer: Customer, scheme: str
+) -> None:
+    authorization = f"{scheme} {customer.tokens['access_token']}"
+    assert visitor.get("/clients/me", headers={"Authorization": authorization}).status_code == 200
+
+
+# ── Tokens that the service's key did not sign ────────────────────────────────────────────────────────────
+
+
+def encoded(value: dict[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+def decoded(part: str) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return value
+
+
+def signed(header: dict[str, Any], claims: dict[str, Any], key: str, digest: str = "sha256") -> str:
+    """By hand: a library does not make what is not allowed."""
+    text = f"{encoded(header)}.{encoded(claims)}"
+    signature = hmac.digest(key.encode(), text.encode(), digest)
+    return f"{text}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+
+
+def opened(token: str) -> tuple[dict[str, Any], dict[str, Any], str]:
+    header, claims, signature = token.split(".")
+    return decoded(header), decoded(claims), signature
+
+
+def unsigned(token: str) -> str:
+    header, claims, _ = opened(token)
+    return f"{encoded({**header, 'alg': 'none'})}.{encoded(claims)}."
+
+
+def unsigned_in_capitals(token: str) -> str:
+    header, claims, _ = opened(token)
+    return f"{encoded({**header, 'alg': 'NONE'})}.{encoded(claims)}."
+
+
+def without_its_signature(token: str) -> str:
+    return token.rpartition(".")[0] + "."
+
+
+def unsigned_with_the_old_signature(token: str) -> str:
+    header, claims, signature = opened(token)
+    return f"{encoded({**header, 'alg': 'none'})}.{encoded(claims)}.{signature}"
+
+
+def signed_with_another_key(token: str) -> str:
+    header, claims, _ = opened(token)
+    return signed(header, claims, ANOTHER_KEY)
+
+
+def signed_with_a_key_that_it_names(token: str) -> str:
+    header, claims, _ = opened(token)
+    return signed({**header, "kid": "mine"}, claims, ANOTHER_KEY)
+
+
+def with_a_key_inside(token: str) -> str:
+    header, claims, _ = opened(token)
+    jwk = {"kty": "oct", "k": base64.urlsafe_b64encode(ANOTHER_KEY.encode()).rstrip(b"=").decode()}
+    return signed({**header, "jwk": jwk, "jku": "https://example.com/keys"}, claims, ANOTHER_KEY)
+
+
+def with_another_role(token: str) -> str:
+    header, claims, signature = opened(token)
+    return f"{encoded(header)}.{encoded({**claims, 'role': 'admin'})}.{signature}"
+
+
+def with_a_kid_of_another_type(token: str) -> str:
+    header, claims, signature = opened(token)
+    return f"{encoded({**header, 'kid': ['local']})}.{encoded(claims)}.{signature}"
+
+
+def cut_off(token: str) -> str:
+    return token[:-2]
+
+
+def with_more_behind(token: str) -> str:
+    return f"{token}.more"
+
+
+FORGERIES = [
+    unsigned,
+    unsigned_in_capitals,
+    without_its_signature,
+    unsigned_with_the_old_signature,
+    signed_with_another_key,
+    signed_with_a_key_that_it_names,
+    with_a_key_inside,
+    with_another_role,
+    with_a_kid_of_another_type,
+    cut_off,
+    with_more_behind,
+]
+
+
+def assert_refused(answer: httpx.Response) -> None:
+    assert problem(answer) == (401, "invalid-token")
+    assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+
+
+@pytest.mark.parametrize("forge", FORGERIES, ids=lambda forge: forge.__name__)
+def test_a_forged_token_is_401(service: Service, customer: Customer, forge: Callable[[str], str]) -> None:
+    with service.visitor(forge(customer.tokens["access_token"])) as http:
+        assert_refused(http.get("/clients/me"))
+
+
+@pytest.mark.parametrize("token", ["x", "a.b.c", "..", "é.é.é", "x" * 5_000, "null", "e30.e30.e30", "=.=.="])
+def test_what_is_no_token_at_all_is_401(visitor: httpx.Client, token: str) -> None:
+    assert_refused(visitor.get("/clients/me", headers={"Authorization": f"Bearer {token}".encode()}))
+
+
+@protected
+def test_an_unsigned_token_is_401_on_every_route(
+    service: Service, customer: Customer, method: str, path: str
+) -> None:
+    with service.visitor(unsigned(customer.tokens["access_token"])) as http:
+        assert_refused(http.request(method, path))
+
+
+# ── Tokens that the service's key did sign ────────────────────────────────────────────────────────────────
+
+Sign = Callable[..., str]
+
+
+@pytest.fixture
+def sign(service: Service, customer: Customer) -> Sign:
+    """Signs a token of the customer's with the service's own key, some of its claims changed or left out."""
+    if service.access_token_keys is None:
+        pytest.skip("the keys of E2E_BASE_URL are not known")
+    key = next(iter(service.access_token_keys.values()))
+    header, claims, _ = opened(customer.tokens["access_token"])
+
+    def sign_anew(
+        *,
+        without: str = "",
+        header_changes: dict[str, Any] | None = None,
+        digest: str = "sha256",
+        **changes: Any,
+    ) -> str:
+        payload = {name: value for name, value in {**claims, **changes}.items() if name != without}
+        return signed({**header, **(header_changes or {})}, payload, key, digest)
+
+    return sign_anew
+
+
+def test_a_token_signed_as_the_service_does_is_accepted(service: Service, sign: Sign) -> None:
+    with service.visitor(sign()) as http:
+        assert http.get("/clients/me").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"exp": int(time.time()) - 1},
+        {"exp": 0},
+        {"aud": "another-api"},
+        {"aud": ["another-api"]},
+        {"iss": "another-service"},
+        {"iat": int(time.time()) + 3600},
+        {"nbf": int(time.time()) + 3600},
+        {"sub": "not-a-uuid"},
+        {"sub": ""},
+        {"sub": 7},
+        {"exp": "tomorrow"},
+        {"header_changes": {"typ": "JWT"}},
+        {"header_changes": {"typ": None}},
+        {"header_changes": {"alg": "HS512"}, "digest": "sha512"},
+        {"header_changes": {"alg": "RS256"}},
+        {"header_changes": {"crit": ["exp"]}},
+        *({"without": claim} for claim in ("exp", "iat", "aud", "iss", "sub", "role", "jti")),
+    ],
+    ids=str,
+)
+def test_a_token_that_is_not_for_here_and_now_is_401(
+    service: Service, sign: Sign, changes: dict[str, Any]
+) -> None:
+    with service.visitor(sign(**changes)) as http:
+        assert_refused(http.get("/clients/me"))
+
+
+@protected
+def test_an_expired_token_is_401_on_every_route(service: Service, sign: Sign, method: str, path: str) -> None:
+    with service.visitor(sign(exp=int(time.time()) - 1)) as http:
+        assert_refused(http.request(method, path))
+
+
+def test_an_expired_token_and_a_forbidden_resource_can_be_told_apart(
+    service: Service, sign: Sign, other: Customer
+) -> None:
+    with service.visitor(sign()) as http:
+        assert http.get(other.path).status_code == 403
+    with service.visitor(sign(exp=0)) as http:
+        assert http.get(other.path).status_code == 401
+
+
+def test_a_role_of_admin_is_looked_up_and_not_believed(service: Service, sign: Sign, other: Customer) -> None:
+    with service.visitor(sign(role="admin")) as http:
+        assert problem(http.get("/clients")) == (403, "forbidden")
+        assert problem(http.get(other.path)) == (403, "forbidden")
+        assert problem(http.delete(other.path)) == (403, "forbidden")
+
+
+@pytest.mark.parametrize(("method", "path"), [route for route in PROTECTED if route != ("GET", "/clients")])
+def test_the_token_of_a_removed_client_is_401_on_every_route(
+    customer: Customer, method: str, path: str
+) -> None:
+    customer.http.delete("/clients/me")
+    bodies = {"/favorites": {"product_id": "1"}, "/clients/me": {"name": "Ana"}}
+    body = bodies[path] if method in ("POST", "PATCH") else None
+    assert_refused(customer.http.request(method, path, json=body))
+
+
+def test_the_token_of_a_client_that_never_was_is_401(service: Service, sign: Sign) -> None:
+    with service.visitor(sign(sub=str(uuid.uuid4()))) as http:
+        assert_refused(http.get("/favorites"))
