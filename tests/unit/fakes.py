@@ -311,6 +311,17 @@ class FakeValkey:
         self._command("DEL")
         return int(self.values.pop(key, None) is not None)
 
+    def hincrby(self, key: str, name: str, amount: int) -> int:
+        self._command("HINCRBY")
+        held = cast("dict[str, bytes]", self.values.setdefault(key, {}))
+        held[name] = str(int(held.get(name, b"0")) + amount).encode()
+        return int(held[name])
+
+    def hdel(self, key: str, name: str) -> int:
+        self._command("HDEL")
+        held = cast("dict[str, bytes]", self.values.get(key, {}))
+        return int(held.pop(name, None) is not None)
+
     def ping(self) -> bool:
         self._command("PING")
         return True

@@ -9,6 +9,7 @@ from tests.unit.fakes import ANA, SIGNING_KEY, Backends
 backends = pytest.fixture(fakes.backends)
 
 _LOOK_UP = "SELECT client_id, role, password_hash FROM clients"
+_CONFIRM = "AND password_hash = %(verified)s"
 _KEEP_TOKEN = "INSERT INTO refresh_tokens"
 PASSWORD = "correct horse battery"
 
@@ -24,6 +25,7 @@ def ana(backends: Backends, password_hash: str) -> Backends:
     """The backends, with Ana in the database."""
     found = {"client_id": ANA, "role": "client", "password_hash": password_hash}
     backends.postgres.on(_LOOK_UP, [found])
+    backends.postgres.on(_CONFIRM, [{"role": "client"}])
     backends.postgres.on("DELETE FROM refresh_tokens", 0)
     backends.postgres.on(_KEEP_TOKEN, 1)
     return backends
@@ -146,12 +148,30 @@ def test_a_hash_with_older_parameters_is_renewed(ana: Backends) -> None:
 
     old = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
     ana.postgres.on(_LOOK_UP, [{"client_id": ANA, "role": "client", "password_hash": old}])
-    ana.postgres.on("UPDATE clients", 1)
     assert call("login").status == 200
     (written,) = ana.postgres.asked_for("UPDATE clients")
-    assert written["old"] == old  # only if it is still that one
-    assert "m=19456,t=2,p=1" in written["new"]
-    assert passwords.is_password(PASSWORD, written["new"])
+    assert written["verified"] == old  # only if it is still that one
+    assert "m=19456,t=2,p=1" in written["new_hash"]
+    assert passwords.is_password(PASSWORD, written["new_hash"])
+
+
+def test_a_password_that_was_changed_meanwhile_gives_no_tokens(ana: Backends) -> None:
+    ana.postgres.on(_CONFIRM, [])
+    assert call("login").problem == "invalid-credentials"
+    assert ana.postgres.asked_for(_KEEP_TOKEN) == []
+
+
+def test_the_role_is_that_of_the_moment_the_tokens_are_issued(ana: Backends) -> None:
+    ana.postgres.on(_CONFIRM, [{"role": "admin"}])
+    claims = jwt.decode(call("login").json["access_token"], options={"verify_signature": False})
+    assert claims["role"] == "admin"
+
+
+def test_an_attempt_that_the_database_did_not_hear_is_not_counted(ana: Backends) -> None:
+    ana.postgres.is_down = True
+    answer = call("login")
+    assert answer.status == 503
+    assert ana.valkey.commands == ["EVAL", "HINCRBY", "HDEL"]
 
 
 def test_a_hash_with_the_parameters_of_today_is_left_alone(ana: Backends) -> None:

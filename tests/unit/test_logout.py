@@ -11,6 +11,7 @@ _REVOKE_FAMILY = "DELETE FROM refresh_tokens WHERE family_id"
 
 
 def test_the_whole_family_of_the_token_is_revoked(backends: Backends) -> None:
+    backends.postgres.on("FOR NO KEY UPDATE OF clients", [])
     backends.postgres.on(_REVOKE_FAMILY, 3)
     answer = call("logout", body={"refresh_token": "held"})
     assert (answer.status, answer.body) == (204, "")
@@ -18,6 +19,7 @@ def test_the_whole_family_of_the_token_is_revoked(backends: Backends) -> None:
 
 
 def test_a_token_that_is_not_good_is_401(backends: Backends) -> None:
+    backends.postgres.on("FOR NO KEY UPDATE OF clients", [])
     backends.postgres.on(_REVOKE_FAMILY, 0)
     answer = call("logout")
     assert answer.status == 401
@@ -29,5 +31,6 @@ def test_it_needs_no_access_token_nor_the_key_for_one(
     backends: Backends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("ACCESS_TOKEN_KEYS")
+    backends.postgres.on("FOR NO KEY UPDATE OF clients", [])
     backends.postgres.on(_REVOKE_FAMILY, 1)
     assert call("logout", authorization=None).status == 204

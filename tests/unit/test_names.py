@@ -51,7 +51,7 @@ def _short_form(loader: Loader, name: str, node: yaml.ScalarNode) -> dict[str, A
     return {name: loader.construct_scalar(node)}
 
 
-Loader.add_multi_constructor("!", _short_form)
+Loader.add_multi_constructor("!", _short_form)  # type: ignore[no-untyped-call]
 
 
 def _template() -> dict[str, Any]:
@@ -251,11 +251,6 @@ HEAVY = ("pydantic", "psycopg", "boto3", "aws_lambda_powertools", "jwt", "argon2
 
 def run_python(program: str, **environment: str) -> str:
     """What the program prints in a fresh interpreter that knows no other settings."""
-    kept = {
-        name: os.environ[name]
-        for name in ("PATH", "SYSTEMROOT", "COVERAGE_PROCESS_START")
-        if name in os.environ
-    }
     result = subprocess.run(  # noqa: S603 — our own program
         [sys.executable, "-c", program],
         cwd=ROOT,

@@ -9,6 +9,7 @@ from tests.unit.fakes import ANA, Backends
 
 backends = pytest.fixture(fakes.backends)
 
+_CLIENT = "JOIN refresh_tokens USING (client_id)"
 _USE = "UPDATE refresh_tokens"
 _KEEP = "INSERT INTO refresh_tokens"
 _REVOKE_FAMILY = "WHERE family_id ="
@@ -19,7 +20,8 @@ FAMILY = UUID("7d1c1f53-0b8e-4c59-9a64-4bb1a2d6e833")
 def logged_in(backends: Backends) -> Backends:
     """The backends, with a session of Ana's whose token is the sample's."""
     backends.postgres.on("DELETE FROM refresh_tokens WHERE client_id", 0)
-    backends.postgres.on(_USE, [{"family_id": FAMILY, "client_id": ANA, "role": "client"}])
+    backends.postgres.on(_CLIENT, [{"client_id": ANA, "role": "client"}])
+    backends.postgres.on(_USE, [{"family_id": FAMILY}])
     backends.postgres.on(_KEEP, 1)
     return backends
 
@@ -27,6 +29,7 @@ def logged_in(backends: Backends) -> Backends:
 @pytest.fixture
 def unknown(backends: Backends) -> Backends:
     """The backends, with no token that is good any more."""
+    backends.postgres.on(_CLIENT, [])
     backends.postgres.on(_USE, [])
     backends.postgres.on(_REVOKE_FAMILY, 0)
     return backends
@@ -44,8 +47,9 @@ def test_a_good_token_gives_new_ones_that_nobody_may_keep(logged_in: Backends) -
 
 def test_the_old_token_is_used_up_and_the_new_one_kept_in_one_transaction(logged_in: Backends) -> None:
     call("refresh_token")
-    begin, use, *_, keep, commit = logged_in.postgres.statements
+    begin, lock, use, *_, keep, commit = logged_in.postgres.statements
     assert (begin, commit) == ("BEGIN", "COMMIT")
+    assert "FOR NO KEY UPDATE OF clients" in lock
     assert use.startswith(_USE)
     assert keep.startswith(_KEEP)
 
@@ -58,8 +62,8 @@ def test_the_new_token_is_of_the_same_family(logged_in: Backends) -> None:
 
 
 def test_the_new_access_token_has_the_role_of_now(logged_in: Backends) -> None:
-    logged_in.postgres.on(_USE, [{"family_id": FAMILY, "client_id": ANA, "role": "admin"}])
-    logged_in.postgres.on("SELECT role", [{"role": "admin"}])
+    logged_in.postgres.on(_CLIENT, [{"client_id": ANA, "role": "admin"}])
+    logged_in.postgres.on("SELECT role FROM clients", [{"role": "admin"}])
     logged_in.postgres.on("FROM clients WHERE (", [])
     token = call("refresh_token").json["access_token"]
     assert call("list_clients", authorization=f"Bearer {token}").status == 200
@@ -74,6 +78,7 @@ def test_a_token_that_is_not_good_is_401(unknown: Backends) -> None:
 
 
 def test_a_token_that_was_used_before_revokes_its_family_for_good(unknown: Backends) -> None:
+    unknown.postgres.on(_CLIENT, [{"client_id": ANA, "role": "client"}])
     unknown.postgres.on(_REVOKE_FAMILY, 4)
     assert call("refresh_token").status == 401
     assert len(unknown.postgres.asked_for(_REVOKE_FAMILY)) == 1
