@@ -39,6 +39,7 @@ def judge(response: httpx.Response) -> None:
         if response.status_code == 404 and response.json() == _NO_ROUTE:
             return
         assert operation is not None, f"not a route of the document: {seen}"
+    assert response.status_code != 500, f"documented, and a fault all the same: {seen}"
     described = operation["responses"].get(str(response.status_code))
     assert described is not None, f"not a documented status: {seen}"
     faults = [*_faults_of_headers(response, described), *_faults_of_body(response, described)]

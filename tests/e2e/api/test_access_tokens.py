@@ -178,7 +178,7 @@ def test_a_forged_token_is_401(service: Service, customer: Customer, forge: Call
 
 @pytest.mark.parametrize("token", ["x", "a.b.c", "..", "é.é.é", "x" * 5_000, "null", "e30.e30.e30", "=.=.="])
 def test_what_is_no_token_at_all_is_401(visitor: httpx.Client, token: str) -> None:
-    assert_refused(visitor.get("/clients/me", headers={"Authorization": f"Bearer {token}".encode()}))
+    assert_refused(visitor.get("/clients/me", headers={b"Authorization": f"Bearer {token}".encode()}))
 
 
 @protected
