@@ -1,6 +1,8 @@
 """What the services saw: the SQL statements that went over the wire, the commands that Valkey processed."""
 
+import os
 import re
+import signal
 import tempfile
 import threading
 from collections import Counter
@@ -12,6 +14,7 @@ from typing import TypeVar
 import redis
 from psycopg.pq import Trace
 
+from local.valkey import Valkey
 from shared import database
 
 Result = TypeVar("Result")
@@ -65,3 +68,20 @@ def at_once(works: Sequence[Callable[[], Result]]) -> list[Result | Exception]:
 
     with ThreadPoolExecutor(len(works)) as pool:
         return list(pool.map(run, works))
+
+
+@contextmanager
+def later(seconds: float, act: Callable[[], object]) -> Iterator[None]:
+    """Do it in another thread so many seconds after the block began; it is done when the block ends."""
+    timer = threading.Timer(seconds, act)
+    timer.start()
+    yield
+    timer.join()
+
+
+def freeze(valkey: Valkey) -> Callable[[], None]:
+    """Let Valkey answer nobody, with all connections open; returns what lets it go on."""
+    with redis.Redis.from_url(valkey.url, protocol=2) as client:
+        process = client.info("server")["process_id"]
+    os.kill(process, signal.SIGSTOP)
+    return lambda: os.kill(process, signal.SIGCONT)

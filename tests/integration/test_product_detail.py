@@ -1,0 +1,579 @@
+"""One product through the cache protocol: every row of the design's table, and faults of all it stands on."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+
+import psycopg
+import pytest
+import simplejson
+
+from local.postgres import Postgres
+from local.valkey import Valkey
+from shared import cache, catalog, database, product_answers, product_cache, product_copy, products
+from shared.errors import CatalogUnavailable, DatabaseUnavailable, UnknownProduct
+from shared.products import Answer
+from tests.hostile_catalog import Answer as Says
+from tests.hostile_catalog import HostileCatalog, product
+from tests.integration import witness
+from tests.integration.conftest import cold_start
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+Travel = Callable[[float], None]
+
+PATH = "/products/7"
+TTL = 300
+AT_ONCE = 0.1  # seconds
+
+
+@pytest.fixture(autouse=True)
+def seven(store: HostileCatalog) -> None:
+    store.answer(PATH, Says.json(product(7)))
+
+
+def ask(product_id: str = "7") -> tuple[str, str]:
+    """The state, and the title and price."""
+    answer: Answer = products.detail(product_id)
+    shown = simplejson.loads(answer.entry.body, use_decimal=True)
+    return answer.state, f"{shown['title']} {shown['price']}"
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    assert time.monotonic() - started < AT_ONCE
+
+
+# ── The states of the cache ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_cold_product_is_fetched_once_and_then_a_hit(store: HostileCatalog) -> None:
+    assert [ask() for _ in range(3)] == [
+        ("miss", "Product 7 22.30"),
+        ("hit", "Product 7 22.30"),
+        ("hit", "Product 7 22.30"),
+    ]
+    assert store.calls == {PATH: 1}
+
+
+def test_the_body_has_the_products_fields_and_its_exact_decimals() -> None:
+    assert products.detail("7").entry.body == (
+        '{"product_id":"7","title":"Product 7","price":22.30,"description":"As good as any.",'
+        '"category":"kitchen","image":"https://images.example.com/7.jpg","review":{"rate":3.9,"count":120}}'
+    )
+
+
+def test_a_hit_is_one_command_and_nothing_else(valkey: Valkey, store: HostileCatalog) -> None:
+    ask()
+    store.forget_calls()
+    with witness.commands(valkey.url) as counted, witness.statements() as sent:
+        products.detail("7")
+        product_answers.cached_detail({"pathParameters": {"product_id": "7"}})
+    assert counted == {"get": 2}  # one each
+    assert sent == []
+    assert store.calls == {}
+
+
+def test_a_hit_is_served_by_every_environment(store: HostileCatalog) -> None:
+    ask()
+    cold_start()
+    assert ask()[0] == "hit"
+    assert store.calls == {PATH: 1}
+
+
+def test_a_price_change_is_visible_after_the_ttl(store: HostileCatalog, travel: Travel) -> None:
+    ask()
+    store.answer(PATH, Says.json(product(7, price=Decimal("9.90"))))
+    travel(TTL - 5)
+    assert ask() == ("hit", "Product 7 22.30")
+    travel(5)
+    assert ask() == ("miss", "Product 7 9.90")
+    assert ask() == ("hit", "Product 7 9.90")
+
+
+def test_the_ttl_is_a_setting(travel: Travel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRODUCT_CACHE_TTL_SECONDS", "10")
+    ask()
+    travel(9)
+    assert ask()[0] == "hit"
+    travel(1)
+    assert ask()[0] == "miss"
+
+
+def test_while_one_refreshes_a_stale_product_the_others_get_it_at_once(
+    store: HostileCatalog, travel: Travel, valkey: Valkey
+) -> None:
+    ask()
+    store.forget_calls()
+    travel(TTL)
+    product_cache.acquire_lease("product:7", 5)  # the one who refreshes
+    with at_once(), witness.commands(valkey.url) as counted:
+        assert ask() == ("stale", "Product 7 22.30")
+    assert counted["get"] == 1
+    assert sum(counted.values()) == 2
+    assert store.calls == {}
+
+
+def test_who_finds_that_the_last_holder_has_just_refreshed_asks_nobody(
+    store: HostileCatalog, travel: Travel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask()
+    travel(TTL)
+    real = product_cache.acquire_lease
+
+    def acquire_lease(name: str, seconds: float) -> product_cache.Lease | product_cache.Taken:
+        with monkeypatch.context() as undone:
+            undone.setattr(product_cache, "acquire_lease", real)
+            ask()  # another one, from beginning to end
+        return real(name, seconds)
+
+    store.forget_calls()
+    monkeypatch.setattr(product_cache, "acquire_lease", acquire_lease)
+    assert ask()[0] == "hit"
+    assert store.calls == {PATH: 1}
+    assert not product_cache.is_leased("product:7")
+
+
+def test_a_refresh_gives_the_lease_back() -> None:
+    ask()
+    assert not product_cache.is_leased("product:7")
+
+
+def test_without_a_body_one_waits_for_the_holders_result(store: HostileCatalog) -> None:
+    """The holder is another environment: its entry appears while this one waits."""
+    product_cache.acquire_lease("product:7", 5)
+    now = time.time()
+    entry = product_cache.Entry(200, int(now * 1000), now, '{"title":"Theirs","price":1}', '"etag"')
+    with witness.later(0.15, lambda: product_cache.put("7", entry)):
+        started = time.monotonic()
+        assert ask() == ("miss", "Theirs 1")
+        assert 0.1 < time.monotonic() - started < 0.15 + AT_ONCE
+    assert store.calls == {}
+
+
+def test_a_waiting_one_takes_over_when_the_holder_is_gone(
+    store: HostileCatalog,
+) -> None:
+    product_cache.acquire_lease("product:7", 0.3)  # and never released
+    started = time.monotonic()
+    assert ask() == ("miss", "Product 7 22.30")
+    assert 0.25 < time.monotonic() - started < 0.3 + AT_ONCE
+    assert store.calls == {PATH: 1}
+
+
+def test_when_the_holder_failed_the_copy_is_served_at_once(valkey: Valkey, store: HostileCatalog) -> None:
+    ask()
+    valkey.flush()
+    lease = product_cache.acquire_lease("product:7", 5)
+    assert isinstance(lease, product_cache.Lease)
+    lease.release_failed()
+    store.forget_calls()
+    with at_once():
+        assert ask()[1] == "Product 7 22.30"
+    assert store.calls == {}
+
+
+def test_when_the_holder_takes_too_long_the_copy_is_served(
+    valkey: Valkey, store: HostileCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask()
+    valkey.flush()
+    store.forget_calls()
+    monkeypatch.setattr(products, "WAIT", 0.2)
+    product_cache.acquire_lease("product:7", 5)
+    started = time.monotonic()
+    assert ask() == ("stale", "Product 7 22.30")
+    assert time.monotonic() - started < 0.2 + AT_ONCE
+    assert store.calls == {}
+
+
+def test_the_time_to_wait_is_longer_than_a_lease_and_a_lease_longer_than_a_call() -> None:
+    assert catalog.TIMEOUT < products.LEASE < products.WAIT
+
+
+# ── Products that do not exist, or no longer ──────────────────────────────────────────────────────────────
+
+NO_SUCH_PRODUCT = {
+    "null": Says.null(),
+    "empty": Says.empty(),
+    "404": Says.status(404),
+    "410": Says.status(410),
+}
+
+
+@pytest.mark.parametrize("how", NO_SUCH_PRODUCT)
+def test_an_unknown_product_is_asked_for_once_a_minute(
+    store: HostileCatalog, travel: Travel, how: str, look: psycopg.Connection
+) -> None:
+    store.answer("/products/999", NO_SUCH_PRODUCT[how])
+    for _ in range(2):
+        with pytest.raises(UnknownProduct):
+            ask("999")
+    assert store.calls == {"/products/999": 1}
+    travel(59)
+    with pytest.raises(UnknownProduct):
+        ask("999")
+    assert store.calls == {"/products/999": 1}
+    travel(1)
+    with pytest.raises(UnknownProduct):
+        ask("999")
+    assert store.calls == {"/products/999": 2}
+    assert look.execute("SELECT count(*) FROM products").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("how", NO_SUCH_PRODUCT)
+def test_a_known_product_that_is_gone_becomes_a_tombstone(
+    store: HostileCatalog, travel: Travel, how: str
+) -> None:
+    ask()
+    travel(TTL)
+    store.answer(PATH, NO_SUCH_PRODUCT[how])
+    with pytest.raises(UnknownProduct):
+        ask()
+    held = product_copy.find("7")
+    assert held
+    assert held.removed_at is not None
+
+
+def test_a_product_that_returns_is_there_again_after_a_minute(store: HostileCatalog, travel: Travel) -> None:
+    ask()
+    travel(TTL)
+    store.answer(PATH, Says.null())
+    with pytest.raises(UnknownProduct):
+        ask()
+    store.answer(PATH, Says.json(product(7)))
+    travel(59)
+    with pytest.raises(UnknownProduct):
+        ask()
+    travel(1)
+    assert ask() == ("miss", "Product 7 22.30")
+    held = product_copy.find("7")
+    assert held
+    assert held.removed_at is None
+
+
+def test_a_tombstone_is_a_404_also_when_the_catalogue_is_down(
+    store: HostileCatalog, travel: Travel, valkey: Valkey
+) -> None:
+    ask()
+    travel(TTL)
+    store.answer(PATH, Says.null())
+    with pytest.raises(UnknownProduct):
+        ask()
+    valkey.flush()
+    store.answer(PATH, Says.status(500))
+    travel(TTL)
+    with pytest.raises(UnknownProduct):
+        ask()
+
+
+# ── Ids that are no numbers: the catalogue never answers a request for them ───────────────────────────────
+
+
+@pytest.mark.parametrize("product_id", ["abc", "7a", "-7", "007", "7.0", "1e1", "~", "..", "_", "a" * 64])
+def test_an_id_that_is_no_number_never_reaches_the_detail_of_the_catalogue(
+    store: HostileCatalog, product_id: str
+) -> None:
+    for _ in range(2):
+        with pytest.raises(UnknownProduct):
+            ask(product_id)
+    assert store.calls == {"/products": 1}  # its list was asked instead, once
+
+
+def test_an_id_that_the_list_told_of_is_asked_for(store: HostileCatalog, travel: Travel) -> None:
+    store.answer("/products", Says.json([{**product(), "id": "mug-7", "title": "Mug"}]))
+    store.answer("/products/mug-7", Says.json({**product(), "id": "mug-7", "title": "Mug", "price": 5}))
+    assert ask("mug-7") == ("miss", "Mug 22.30")
+    assert store.calls == {"/products": 1}
+    travel(TTL)
+    assert ask("mug-7") == ("miss", "Mug 5")
+    assert store.calls == {"/products": 1, "/products/mug-7": 1}
+
+
+def test_a_number_that_is_too_long_to_be_one_is_unknown_at_once(store: HostileCatalog) -> None:
+    with at_once(), pytest.raises(UnknownProduct):
+        ask("9" * 64)
+    assert set(store.calls) <= {"/products"}
+
+
+# ── Valkey down, or slow ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def silent_server() -> Iterator[str]:
+    """A server that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
+        yield f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+
+
+@pytest.fixture(params=["stopped", "frozen", "silent", "not Valkey"])
+def no_valkey(
+    request: pytest.FixtureRequest,
+    valkey: Valkey,
+    store: HostileCatalog,
+    silent_server: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Callable[[], None]]:
+    """Take Valkey away; it cannot be asked in time any more."""
+    resume: list[Callable[[], None]] = []
+
+    def take_away() -> None:
+        match request.param:
+            case "stopped":
+                valkey.stop()
+            case "frozen":  # its connection is open, and it no longer answers
+                resume.append(witness.freeze(valkey))
+            case "silent":
+                monkeypatch.setenv("REDIS_URL", silent_server)
+                cache.close()
+            case "not Valkey":
+                monkeypatch.setenv("REDIS_URL", store.url.replace("http", "redis"))
+                cache.close()
+
+    yield take_away
+    for each in resume:
+        each()
+
+
+def test_without_valkey_a_fresh_copy_answers_and_shields_the_catalogue(
+    store: HostileCatalog, no_valkey: Callable[[], None]
+) -> None:
+    ask()
+    store.forget_calls()
+    no_valkey()
+    started = time.monotonic()
+    for _ in range(5):
+        assert ask() == ("miss", "Product 7 22.30")
+    assert time.monotonic() - started < 0.2 + AT_ONCE  # only the first of them found out, in a tenth
+    assert PATH not in store.calls
+
+
+def test_without_valkey_an_old_copy_is_refreshed(
+    store: HostileCatalog, no_valkey: Callable[[], None], travel: Travel
+) -> None:
+    ask()
+    no_valkey()
+    store.answer(PATH, Says.json(product(7, price=Decimal("9.90"))))
+    travel(TTL)
+    assert ask() == ("miss", "Product 7 9.90")
+    assert ask() == ("miss", "Product 7 9.90")
+    assert store.calls[PATH] == 2
+
+
+def test_without_valkey_and_catalogue_an_old_copy_is_served(
+    store: HostileCatalog, no_valkey: Callable[[], None], travel: Travel
+) -> None:
+    ask()
+    no_valkey()
+    store.answer_all(Says.reset())
+    store.answer(PATH, Says.reset())
+    travel(TTL)
+    assert ask() == ("stale", "Product 7 22.30")
+
+
+def test_without_valkey_an_unknown_product_is_unknown(
+    store: HostileCatalog, no_valkey: Callable[[], None]
+) -> None:
+    store.answer("/products/999", Says.null())
+    no_valkey()
+    with pytest.raises(UnknownProduct):
+        ask("999")
+
+
+def test_valkey_is_used_again_soon_after_it_is_back(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "HOLD_OFF", 0.1)
+    ask()
+    valkey.stop()
+    assert ask()[0] == "miss"
+    valkey.start()
+    time.sleep(0.1)
+    assert ask()[0] == "miss"  # it came back empty
+    assert ask()[0] == "hit"
+
+
+def test_a_valkey_that_dies_while_the_catalogue_is_asked_costs_nothing_but_the_cache(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = catalog.fetch_product
+
+    def fetch_product(product_id: str) -> catalog.CatalogProduct | None:
+        found = real(product_id)
+        valkey.kill()
+        return found
+
+    monkeypatch.setattr(catalog, "fetch_product", fetch_product)
+    assert ask() == ("miss", "Product 7 22.30")
+    assert product_copy.find("7")
+
+
+def test_a_restart_of_valkey_between_two_requests_is_not_noticed(valkey: Valkey) -> None:
+    ask()
+    valkey.restart()
+    assert ask()[0] == "miss"
+    assert ask()[0] == "hit"
+
+
+# ── PostgreSQL down ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def no_postgres(migrated_postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Take PostgreSQL away from the environment."""
+    assert migrated_postgres.url
+
+    def take_away() -> None:
+        monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:9/nothing")
+        database.close()
+
+    return take_away
+
+
+def test_without_postgres_a_hit_is_a_hit(no_postgres: Callable[[], None]) -> None:
+    ask()
+    no_postgres()
+    assert ask() == ("hit", "Product 7 22.30")
+
+
+def test_without_postgres_the_catalogues_answer_is_as_good_and_cached(
+    no_postgres: Callable[[], None], store: HostileCatalog
+) -> None:
+    no_postgres()
+    assert ask() == ("miss", "Product 7 22.30")
+    assert ask() == ("hit", "Product 7 22.30")
+    store.answer("/products/999", Says.null())
+    with pytest.raises(UnknownProduct):
+        ask("999")
+
+
+def test_the_body_is_the_same_with_and_without_postgres(
+    no_postgres: Callable[[], None], valkey: Valkey, store: HostileCatalog
+) -> None:
+    store.answer(PATH, Says.text(simplejson.dumps({**product(7), "price": 1, "rating": {"rate": 4}})))
+    with_it = products.detail("7").entry.body
+    valkey.flush()
+    no_postgres()
+    assert products.detail("7").entry.body == with_it
+
+
+def test_without_postgres_and_catalogue_a_stale_product_is_served(
+    no_postgres: Callable[[], None], store: HostileCatalog, travel: Travel
+) -> None:
+    ask()
+    no_postgres()
+    store.answer(PATH, Says.status(500))
+    travel(TTL)
+    assert ask() == ("stale", "Product 7 22.30")
+
+
+def test_with_nothing_at_all_the_answer_is_a_refusal(
+    no_postgres: Callable[[], None], store: HostileCatalog, valkey: Valkey
+) -> None:
+    no_postgres()
+    store.stop()
+    valkey.stop()
+    with pytest.raises((CatalogUnavailable, DatabaseUnavailable)) as refused:
+        ask()
+    assert refused.value.retry_after
+
+
+# ── The catalogue down: see test_catalog_answers.py for what it may say ───────────────────────────────────
+
+
+def test_a_catalogue_that_is_down_is_asked_once_in_two_seconds(store: HostileCatalog, travel: Travel) -> None:
+    ask()
+    travel(TTL)
+    store.answer(PATH, Says.status(500))
+    store.forget_calls()
+    assert [ask()[0] for _ in range(5)] == ["stale"] * 5
+    assert store.calls == {PATH: 1}
+
+
+def test_the_stale_product_is_refreshed_once_the_catalogue_is_back(
+    store: HostileCatalog, travel: Travel, valkey: Valkey
+) -> None:
+    ask()
+    travel(TTL)
+    store.stop()
+    assert ask()[0] == "stale"
+    store.start()
+    valkey_forgets_the_failure(valkey)
+    assert ask()[0] == "miss"
+    assert ask()[0] == "hit"
+
+
+def valkey_forgets_the_failure(valkey: Valkey) -> None:
+    """Two seconds pass for the lease."""
+    assert valkey.url
+    cache.command(lambda client: client.delete("lease:product:7"))
+
+
+def test_a_copy_that_was_served_for_want_of_better_is_served_from_the_cache_next(
+    store: HostileCatalog, valkey: Valkey, travel: Travel
+) -> None:
+    ask()
+    valkey.flush()
+    travel(TTL)
+    store.answer(PATH, Says.status(500))
+    assert ask() == ("stale", "Product 7 22.30")
+    entry = product_cache.get("7")
+    assert entry
+    assert not entry.is_fresh
+    with witness.statements() as sent:
+        assert ask() == ("stale", "Product 7 22.30")
+    assert sent == []
+
+
+# ── The circuit breaker ───────────────────────────────────────────────────────────────────────────────────
+
+
+def refused(first: int, last: int) -> None:
+    for number in range(first, last + 1):
+        with pytest.raises(CatalogUnavailable):
+            ask(str(number))
+
+
+def test_after_five_failures_in_a_row_the_catalogue_is_left_alone(store: HostileCatalog) -> None:
+    store.answer_all(Says.status(500))
+    refused(100, 109)
+    assert sum(store.calls.values()) == catalog.FAILURES_TO_OPEN == 5
+
+
+@pytest.mark.parametrize("how", NO_SUCH_PRODUCT)
+def test_an_answer_in_between_keeps_the_breaker_closed(store: HostileCatalog, how: str) -> None:
+    store.answer_all(Says.status(500))
+    store.answer("/products/99", NO_SUCH_PRODUCT[how])
+    refused(100, 103)
+    with pytest.raises(UnknownProduct):
+        ask("99")
+    refused(104, 107)
+    assert sum(store.calls.values()) == 9
+
+
+def test_after_its_time_one_request_tries_again_and_closes_it(
+    store: HostileCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog, "OPEN_SECONDS", 0.2)
+    store.answer_all(Says.status(500))
+    refused(100, 106)
+    time.sleep(0.2)
+    store.forget_calls()
+    refused(107, 109)
+    assert sum(store.calls.values()) == 1  # half open: one failure opens it again
+    time.sleep(0.2)
+    assert ask()[0] == "miss"
+    refused(110, 113)
+    assert sum(store.calls.values()) == 1 + 1 + 4  # closed: four failures are forgiven
+
+
+def test_an_open_breaker_still_serves_what_is_known(store: HostileCatalog, travel: Travel) -> None:
+    ask()
+    travel(TTL)
+    store.answer_all(Says.status(500))
+    refused(100, 105)
+    store.forget_calls()
+    assert ask() == ("stale", "Product 7 22.30")
+    assert store.calls == {}
