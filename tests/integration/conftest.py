@@ -48,11 +48,23 @@ def environment(
     cold_start()
 
 
+@pytest.fixture(scope="session")
+def shared_store() -> Iterator[HostileCatalog]:
+    """One catalogue for all tests that only program its answers: stopping one takes longer than most tests."""
+    server = HostileCatalog()
+    server.start()
+    yield server
+    server.stop()
+
+
 @pytest.fixture
-def store(environment: pytest.MonkeyPatch, hostile_catalog: HostileCatalog) -> HostileCatalog:
-    """The catalogue that the environment asks: well-behaved until a test programs it otherwise."""
-    environment.setenv("CATALOG_URL", hostile_catalog.url)
-    return hostile_catalog
+def store(environment: pytest.MonkeyPatch, shared_store: HostileCatalog) -> HostileCatalog:
+    """The catalogue that the environment asks: well-behaved until the test programs it otherwise."""
+    shared_store.behave()
+    shared_store.forget_calls()
+    shared_store.start()
+    environment.setenv("CATALOG_URL", shared_store.url)
+    return shared_store
 
 
 @pytest.fixture
