@@ -37,6 +37,10 @@ format: $(PACKAGES) ## Put the code into shape
 openapi: $(PACKAGES) ## Write the OpenAPI document anew after a route has changed
 	@$(BIN)/python -m local.openapi
 
+.PHONY: schemas
+schemas: $(PACKAGES) ## Write the events' JSON Schemas anew after an event has changed
+	@$(BIN)/python -m local.schemas
+
 .PHONY: test
 test: lint ## Check everything and run all tests
 	$(BIN)/pytest --cov

@@ -47,6 +47,8 @@ _PRODUCT = {
 _FAVORITE = {
     **{name: _PRODUCT[name] for name in ("product_id", "title", "image", "price", "review")},
     "available": True,
+    "price_when_favorited": 13.7,
+    "price_change": -2.5,
     "favorited_at": "2026-11-23T12:00:00.000000Z",
 }
 _CLIENT = {
@@ -209,7 +211,7 @@ def _complete(operation: Json, path: str, method: str, *, public: bool, source: 
 
 def _success(response: Json, status: str, path: str, method: str) -> Json:
     response = copy.deepcopy(response)
-    response["description"] = HTTPStatus(int(status)).phrase
+    response["description"] = _phrase(int(status))
     if status == "204":
         response.pop("content", None)
         return response
@@ -239,7 +241,7 @@ def _problems(slugs: list[str]) -> dict[str, Json]:
     for status, slug, _ in PROBLEMS.values():
         if slug not in slugs:
             continue
-        response = responses.setdefault(str(status), {"description": HTTPStatus(status).phrase})
+        response = responses.setdefault(str(status), {"description": _phrase(status)})
         if names := _PROBLEM_HEADERS.get(status):
             response["headers"] = _headers(names)
         content = response.setdefault("content", {"application/problem+json": {}})["application/problem+json"]
@@ -270,6 +272,11 @@ def _problem_examples() -> Json:
             value["errors"] = [{"location": "body.name", "message": "Field required", "type": "missing"}]
         examples[slug] = {"summary": title, "value": value}
     return examples
+
+
+def _phrase(status: int) -> str:
+    # Python 3.13 renamed these two to what RFC 9110 calls them; the document is the same whatever makes it.
+    return {413: "Content Too Large", 422: "Unprocessable Content"}.get(status, HTTPStatus(status).phrase)
 
 
 def _headers(names: list[str]) -> Json:

@@ -6,32 +6,33 @@ breaker per execution environment leaves a catalogue alone that keeps failing.
 
 from __future__ import annotations
 
-import json
+import io
 import threading
 import time
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, cast
+from tempfile import SpooledTemporaryFile
+from typing import IO, TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, cast
 
 import urllib3
 from pydantic import (
-    AliasPath,
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     Field,
     StringConstraints,
     ValidationError,
+    WithJsonSchema,
     field_validator,
 )
 
-from shared import logs, settings
+from shared import json_items, logs, metrics, settings
 from shared.errors import CatalogUnavailable
 from shared.json_text import plain_decimal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator
 
 TIMEOUT = 2.0  # seconds from the request to the last byte of the answer
 PRODUCT_BYTES = 1024 * 1024  # the longest answer for one product that is read
@@ -40,6 +41,9 @@ FAILURES_TO_OPEN = 5  # in a row
 OPEN_SECONDS = 10.0
 
 Result = TypeVar("Result")
+
+
+_PRODUCT_ID = r"^[A-Za-z0-9._~-]{1,64}$"
 
 
 def _text_id(value: object) -> object:
@@ -56,8 +60,33 @@ def _text_or_nothing(value: object) -> object:
     return "" if value is None else value
 
 
-Number = Annotated[Decimal, BeforeValidator(_number)]
+def _plain(number: Decimal) -> Decimal:
+    exponent = number.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent < -6:
+        raise ValueError("has more than 6 decimals")
+    return plain_decimal(number)
+
+
+def _whole_rating(value: object) -> object:
+    """Half a rating, or something else in its place, is none: no reason to refuse the product."""
+    if not isinstance(value, dict) or value.get("rate") is None or value.get("count") is None:
+        return None
+    return value
+
+
+Number = Annotated[Decimal, BeforeValidator(_number), AfterValidator(_plain)]
 OptionalText = Annotated[str, BeforeValidator(_text_or_nothing)]
+
+
+class CatalogRating(BaseModel):
+    """What the catalogue's buyers made of a product."""
+
+    rate: Annotated[
+        Number,
+        Field(ge=0, lt=1_000),
+        WithJsonSchema({"type": "number", "minimum": 0, "exclusiveMaximum": 1_000}),
+    ]
+    count: Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 
 
 class CatalogProduct(BaseModel):
@@ -66,18 +95,20 @@ class CatalogProduct(BaseModel):
     product_id: Annotated[
         str,
         BeforeValidator(_text_id),
-        StringConstraints(pattern=r"^[A-Za-z0-9._~-]{1,64}$"),
-        Field(alias="id"),
+        StringConstraints(pattern=_PRODUCT_ID),
+        Field(validation_alias="id"),
+        WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string", "pattern": _PRODUCT_ID}]}),
     ]
     title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1_000)]
-    price: Annotated[Number, Field(ge=0, lt=Decimal(10) ** 12)]
+    price: Annotated[
+        Number,
+        Field(ge=0, lt=10**12),
+        WithJsonSchema({"type": "number", "minimum": 0, "exclusiveMaximum": 10**12}),
+    ]
     description: Annotated[OptionalText, StringConstraints(strip_whitespace=True, max_length=50_000)] = ""
     category: Annotated[OptionalText, StringConstraints(strip_whitespace=True, max_length=200)] = ""
     image: Annotated[OptionalText, StringConstraints(strip_whitespace=True, max_length=4_000)] = ""
-    rate: Annotated[Number | None, Field(ge=0, lt=1_000, validation_alias=AliasPath("rating", "rate"))] = None
-    review_count: Annotated[
-        int | None, Field(ge=0, lt=2**31, strict=True, validation_alias=AliasPath("rating", "count"))
-    ] = None
+    rating: Annotated[CatalogRating | None, BeforeValidator(_whole_rating)] = None
 
     @field_validator("title", "description", "category", "image")
     @classmethod
@@ -86,28 +117,61 @@ class CatalogProduct(BaseModel):
             raise ValueError("contains the NUL character")
         return text
 
-    @field_validator("price", "rate")
-    @classmethod
-    def _plain(cls, number: Decimal | None) -> Decimal | None:
-        if number is None:
-            return None
-        exponent = number.as_tuple().exponent
-        if not isinstance(exponent, int) or exponent < -6:
-            raise ValueError("has more than 6 decimals")
-        return plain_decimal(number)
 
-
-@dataclass(frozen=True, slots=True)
 class CatalogList:
     """The whole catalogue in its own order, as it was when the request began.
 
-    `version` is that moment in milliseconds since the epoch; `refused` are the ids of products that were
-    there and did not pass the check.
+    `version` is that moment in milliseconds since the epoch. `ids` are those of the products that passed the
+    check, in order; `refused` those of products that were there and did not. The products themselves stay in
+    the file they were received in, until `close`, and are read from there again, `chunks` at a time.
     """
 
-    version: int
-    products: Sequence[CatalogProduct]
-    refused: frozenset[str]
+    def __init__(self, version: int, file: IO[bytes]) -> None:
+        self.version = version
+        self._file = file
+        refused: dict[str, str] = {}
+        ids: dict[str, None] = {}
+        for item, product in self._read():
+            if isinstance(product, CatalogProduct):
+                ids[product.product_id] = None
+            else:
+                refused[str(item.get("id", "?"))[:64] if isinstance(item, dict) else "?"] = product
+        self.ids = list(ids)
+        self.refused = frozenset(refused) - ids.keys()
+        if refused:
+            logs.logger().warning("catalog products refused", products=dict(list(refused.items())[:20]))
+        if len(refused) > len(ids):
+            _refuse("most products of its list fail the check")
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._file.close()
+
+    def chunks(self, size: int) -> Iterator[list[CatalogProduct]]:
+        """The products in order, so many at a time; of two with one id the first."""
+        seen: set[str] = set()
+        chunk: list[CatalogProduct] = []
+        for _, product in self._read():
+            if isinstance(product, CatalogProduct) and product.product_id not in seen:
+                seen.add(product.product_id)
+                chunk.append(product)
+                if len(chunk) == size:
+                    yield chunk
+                    chunk = []
+        if chunk:
+            yield chunk
+
+    def _read(self) -> Iterator[tuple[Any, CatalogProduct | str]]:
+        """Each item, and the product that it is or why it is none."""
+        self._file.seek(0)
+        try:
+            for item in json_items.iterate(self._file):
+                try:
+                    yield item, CatalogProduct.model_validate(item)
+                except ValidationError as error:
+                    yield item, _reasons(error)
+        except json_items.NotJson as error:
+            _refuse(f"its list is no JSON array: {error}")
 
 
 def fetch_product(product_id: str) -> CatalogProduct | None:
@@ -115,10 +179,15 @@ def fetch_product(product_id: str) -> CatalogProduct | None:
 
     Waits `TIMEOUT` seconds at most. Raises CatalogUnavailable.
     """
-    answer = _fetch(f"/products/{product_id}", at_most=PRODUCT_BYTES, unknown_statuses=(404, 410))
+    file = io.BytesIO()
+    _fetch(f"/products/{product_id}", file, at_most=PRODUCT_BYTES, unknown_statuses=(404, 410))
+    answer = file.getvalue()
     if not answer.strip():  # an unknown id is an empty body, …
         return None
-    value = _parse(answer)
+    try:
+        value = json_items.loads(answer)
+    except json_items.NotJson as error:
+        _refuse(f"its answer is no JSON: {error}")
     if value is None:  # … or null
         return None
     try:
@@ -130,30 +199,21 @@ def fetch_product(product_id: str) -> CatalogProduct | None:
     return product
 
 
-def fetch_all() -> CatalogList:
-    """The catalogue's list. Raises CatalogUnavailable.
+def fetch_all(*, timeout: float = TIMEOUT, at_most: int = LIST_BYTES) -> CatalogList:
+    """The catalogue's list, received whole within `timeout` seconds and `at_most` bytes.
 
     A few bad products are left out and logged; a list that is mostly bad is no list.
+    Raises CatalogUnavailable.
     """
     version = now_version()
-    value = _parse(_fetch("/products", at_most=LIST_BYTES))
-    if not isinstance(value, list):
-        _refuse("its list is not a list")
-    products: dict[str, CatalogProduct] = {}
-    refused: dict[str, str] = {}
-    for item in value:
-        try:
-            product = CatalogProduct.model_validate(item)
-        except ValidationError as error:
-            name = str(item.get("id", "?"))[:64] if isinstance(item, dict) else "?"
-            refused[name] = _reasons(error)
-        else:
-            products.setdefault(product.product_id, product)
-    if refused:
-        logs.logger().warning("catalog products refused", products=dict(list(refused.items())[:20]))
-    if len(refused) > len(products):
-        _refuse("most products of its list fail the check")
-    return CatalogList(version, list(products.values()), frozenset(refused) - products.keys())
+    # A large list lies on disk meanwhile, a small one never gets there.
+    file = SpooledTemporaryFile(max_size=1024 * 1024)  # noqa: SIM115 — closed with the list that has it
+    try:
+        _fetch("/products", file, timeout=timeout, at_most=at_most)
+        return CatalogList(version, cast("IO[bytes]", file))
+    except BaseException:
+        file.close()
+        raise
 
 
 def now_version() -> int:
@@ -206,39 +266,48 @@ def _pool() -> urllib3.PoolManager:
     )
 
 
-def _fetch(path: str, *, at_most: int, unknown_statuses: tuple[int, ...] = ()) -> bytes:
-    """The body of a 200, or nothing for a status that means there is nothing."""
+def _fetch(
+    path: str,
+    into: IO[bytes] | SpooledTemporaryFile[bytes],
+    *,
+    at_most: int,
+    timeout: float = TIMEOUT,
+    unknown_statuses: tuple[int, ...] = (),
+) -> None:
+    """Write the body of a 200 into the file; nothing for a status that means there is nothing."""
     _breaker.check()
+    started = time.monotonic()
     try:
-        status, body = _within(TIMEOUT, lambda: _request(path, at_most))
+        status = _within(timeout, lambda: _request(path, into, timeout, at_most))
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        _fail(f"it did not answer: {type(error).__name__}")
-    if status in unknown_statuses:
-        _breaker.succeeded()
-        return b""
-    if status != 200:
-        _fail(f"it answered with status {status}")
-    return body
+        _breaker.failed()
+        _refuse(f"it did not answer: {type(error).__name__} {error}".strip())
+    if status != 200 and status not in unknown_statuses:
+        _breaker.failed()
+        _refuse(f"it answered with status {status}")
+    _breaker.succeeded()
+    metrics.put({"CatalogTime": (round((time.monotonic() - started) * 1000, 1), "Milliseconds")})
 
 
-def _request(path: str, at_most: int) -> tuple[int, bytes]:
-    """The answer's status, and the body of a 200."""
-    deadline = time.monotonic() + TIMEOUT
+def _request(path: str, into: IO[bytes] | SpooledTemporaryFile[bytes], timeout: float, at_most: int) -> int:
+    """The answer's status, after the body of a 200 was written."""
+    deadline = time.monotonic() + timeout
     response = _pool().request(
-        "GET", settings.catalog_url() + path, timeout=TIMEOUT, preload_content=False, redirect=False
+        "GET", settings.catalog_url() + path, timeout=timeout, preload_content=False, redirect=False
     )
-    body = bytearray()
+    received = 0
     try:
         if response.status != 200:
-            return response.status, b""
+            return response.status
         if response.headers.get("Content-Encoding", "identity") != "identity":
             raise OSError("an encoding that was not asked for")
         # Not by read(): it would wait for bytes that trickle in one by one, long after anybody listens.
         while chunk := response.read1(65_536):
-            body += chunk
-            if len(body) > at_most or time.monotonic() > deadline:
+            received += len(chunk)
+            if received > at_most or time.monotonic() > deadline:
                 raise OSError("an answer that does not end")
-        return 200, bytes(body)
+            into.write(chunk)
+        return 200
     finally:
         response.close()  # a connection whose answer was read to its end is in the pool again by now
 
@@ -267,28 +336,10 @@ def _within(seconds: float, work: Callable[[], Result]) -> Result:
     return cast("Result", result)
 
 
-def _parse(body: bytes) -> Any:
-    try:
-        value = json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        _fail("its answer is not JSON")
-    _breaker.succeeded()
-    return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _fail(reason: str) -> NoReturn:
-    """No answer, or none that could be read: the breaker counts it."""
-    _breaker.failed()
-    _refuse(reason)
-
-
 def _refuse(reason: str) -> NoReturn:
-    """It answered, with nonsense: of no more use than no answer, but no sign that it is down."""
-    logs.logger().warning("catalog unavailable", reason=reason)
+    """Whether it did not answer or answered nonsense: there is nothing to go by."""
+    logs.logger().warning("catalog unavailable", reason=reason[:300])
+    metrics.count("CatalogFailures")
     raise CatalogUnavailable("The catalogue is not answering.", retry_after=5)
 
 

@@ -33,10 +33,19 @@ def register(new: NewClient) -> Client:
     client = database.fetch_one(
         Client,
         """
-        INSERT INTO clients (name, email, email_key, password_hash)
-        VALUES (%(name)s, %(email)s, %(email_key)s, %(password_hash)s)
-            ON CONFLICT (email_key) DO NOTHING
-        RETURNING client_id, name, email, role, created_at, updated_at
+        WITH registered AS (
+            INSERT INTO clients (name, email, email_key, password_hash)
+            VALUES (%(name)s, %(email)s, %(email_key)s, %(password_hash)s)
+                ON CONFLICT (email_key) DO NOTHING
+            RETURNING client_id, name, email, role, created_at, updated_at
+        ), emitted AS (
+            INSERT INTO outbox (stream, detail_type, detail)
+            SELECT 'client:' || client_id, 'ClientRegistered', json_build_object(
+                       'client_id', client_id,
+                       'registered_at', rfc3339(created_at))
+              FROM registered
+        )
+        SELECT * FROM registered
         """,
         {
             "name": new.name,
@@ -157,7 +166,19 @@ def remove(caller: Caller, ref: ClientRef) -> None:
     """
     client_id = _permitted(caller, ref)
     removed = database.execute(
-        "DELETE FROM clients WHERE client_id = %(client_id)s", {"client_id": client_id}
+        """
+        WITH removed AS (
+            DELETE FROM clients WHERE client_id = %(client_id)s RETURNING client_id
+        ), emitted AS (
+            INSERT INTO outbox (stream, detail_type, detail)
+            SELECT 'client:' || client_id, 'ClientRemoved', json_build_object(
+                       'client_id', client_id,
+                       'removed_at', rfc3339(now()))
+              FROM removed
+        )
+        SELECT client_id FROM removed
+        """,
+        {"client_id": client_id},
     )
     if not removed:
         raise _nobody(caller, client_id)

@@ -21,13 +21,15 @@ from shared.models import Favorite, Page
 
 # The model Favorite, as PostgreSQL writes it; a test holds the two together.
 _FAVORITE: LiteralString = """
-json_build_object(
-    'product_id', product_id, 'title', title, 'image', image, 'price', price,
-    'review', CASE WHEN review_rate IS NOT NULL AND review_count IS NOT NULL
-                   THEN json_build_object('rate', review_rate, 'count', review_count) END,
-    'available', removed_at IS NULL,
-    'favorited_at', to_char(favorited_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
-)::text
+(SELECT row_to_json(shown)::text
+   FROM (SELECT product_id, title, image, price,
+                CASE WHEN review_rate IS NOT NULL AND review_count IS NOT NULL
+                     THEN (SELECT row_to_json(review)
+                             FROM (SELECT review_rate AS rate, review_count AS count) AS review)
+                END AS review,
+                removed_at IS NULL AS available,
+                price_when_favorited, price - price_when_favorited AS price_change,
+                rfc3339(favorited_at) AS favorited_at) AS shown)
 """
 
 
@@ -91,7 +93,20 @@ def get(caller: Caller, product_id: str) -> Rendered[Favorite]:
 def remove(caller: Caller, product_id: str) -> None:
     """Unmark the product. Raises NotFavorite, and InvalidToken where the caller was removed."""
     removed = database.execute(
-        "DELETE FROM favorites WHERE client_id = %(client_id)s AND product_id = %(product_id)s",
+        """
+        WITH removed AS (
+            DELETE FROM favorites
+             WHERE client_id = %(client_id)s AND product_id = %(product_id)s
+            RETURNING client_id, product_id
+        ), emitted AS (
+            INSERT INTO outbox (stream, detail_type, detail)
+            SELECT 'client:' || client_id, 'FavoriteRemoved', json_build_object(
+                       'client_id', client_id, 'product_id', product_id,
+                       'removed_at', rfc3339(now()))
+              FROM removed
+        )
+        SELECT product_id FROM removed
+        """,
         {"client_id": caller.client_id, "product_id": product_id},
     )
     if not removed:
@@ -166,10 +181,21 @@ def _insert(caller: Caller, product_id: str) -> bool:
         return bool(
             database.execute(
                 """
-                INSERT INTO favorites (client_id, product_id)
-                SELECT %(client_id)s, product_id
-                  FROM products WHERE product_id = %(product_id)s AND removed_at IS NULL
-                    ON CONFLICT (client_id, product_id) DO NOTHING
+                WITH added AS (
+                    INSERT INTO favorites (client_id, product_id, price_when_favorited)
+                    SELECT %(client_id)s, product_id, price
+                      FROM products WHERE product_id = %(product_id)s AND removed_at IS NULL
+                        ON CONFLICT (client_id, product_id) DO NOTHING
+                    RETURNING client_id, product_id, price_when_favorited, favorited_at
+                ), emitted AS (
+                    INSERT INTO outbox (stream, detail_type, detail)
+                    SELECT 'client:' || client_id, 'FavoriteAdded', json_build_object(
+                               'client_id', client_id, 'product_id', product_id,
+                               'price', price_when_favorited,
+                               'favorited_at', rfc3339(favorited_at))
+                      FROM added
+                )
+                SELECT product_id FROM added
                 """,
                 {"client_id": caller.client_id, "product_id": product_id},
                 repeatable=True,

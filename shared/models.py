@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Annotated, Generic, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from shared.emails import checked_email
 from shared.passwords import checked_password
@@ -139,15 +139,14 @@ class Tokens(BaseModel):
 class Review(BaseModel):
     """What buyers made of a product."""
 
-    rate: Annotated[Decimal, Field(examples=[4.6], json_schema_extra={"type": "number"})]
+    rate: Annotated[Decimal, WithJsonSchema({"type": "number", "examples": [4.6]})]
     count: Annotated[int, Field(examples=[120])]
 
 
 Price = Annotated[
     Decimal,
-    Field(
-        description="The catalogue's exact decimals.", examples=[22.3], json_schema_extra={"type": "number"}
-    ),
+    Field(description="The catalogue's exact decimals."),
+    WithJsonSchema({"type": "number", "examples": [22.3]}),
 ]
 
 
@@ -178,6 +177,12 @@ class Favorite(BaseModel):
     price: Price
     review: Review | None
     available: Annotated[bool, Field(description="False when the catalogue no longer has the product.")]
+    price_when_favorited: Price
+    price_change: Annotated[
+        Decimal,
+        Field(description="The price less the price when it was marked: below zero it fell."),
+        WithJsonSchema({"type": "number", "examples": [-2.5]}),
+    ]
     favorited_at: datetime
 
 

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import urlencode
 
-from shared import product_cache
+from shared import metrics, product_cache
 from shared.cache import CacheDown
 from shared.product_cache import Entry
 
@@ -89,10 +89,12 @@ def answer(entry: Entry, state: str, event: Event) -> tuple[int, dict[str, str],
     `Age` and `max-age` are whole seconds; a client may use a stale body for a minute while it asks again,
     and for a day while this service is down (RFC 5861).
     """
+    age = entry.age
+    metrics.put({"ProductAnswers": (1, "Count"), "ProductAge": (round(age, 1), "Seconds")}, state=state)
     headers = {
         "Content-Type": "application/json",
         "Cache-Control": f"public, max-age={entry.seconds_fresh}, {_WHEN_STALE}",
-        "Age": str(int(entry.age)),
+        "Age": str(int(age)),
         "ETag": entry.etag,
         "X-Cache": state,
     }

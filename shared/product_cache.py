@@ -14,12 +14,18 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
+
+import redis
 
 from shared import cache, settings
 
 HARD_TTL = 24 * 60 * 60  # seconds for which a stale body may still be served
 UNKNOWN_TTL = 60  # seconds for which a product stays unknown
+# A removal outlives every function that might still write what was before it: Lambda's limit is 15 minutes.
+REMOVED_TTL = 15 * 60  # seconds
 BACK_OFF = 2  # seconds in which nobody asks again after the catalogue failed
 
 _FAILED = b"failed"
@@ -108,12 +114,28 @@ def get(product_id: str) -> Entry | None:
 
 def put(product_id: str, entry: Entry) -> bool:
     """Keep the entry, unless a newer one is there already: then False. Raises CacheDown."""
+    arguments = _put_arguments(product_id, entry)
+    return bool(cache.command(lambda valkey: valkey.eval(_PUT_IF_NEWER, 1, *arguments)))
+
+
+def put_all(entries: Mapping[str, Entry]) -> None:
+    """Keep the entries as `put` does, in one round trip for a hundred of them. Raises CacheDown."""
+
+    def run(valkey: redis.Redis) -> None:
+        pipeline = valkey.pipeline(transaction=False)
+        for product_id, entry in chunk:
+            pipeline.eval(_PUT_IF_NEWER, 1, *_put_arguments(product_id, entry))
+        pipeline.execute()
+
+    waiting = iter(entries.items())
+    while chunk := list(islice(waiting, 100)):
+        cache.command(run)
+
+
+def _put_arguments(product_id: str, entry: Entry) -> tuple[str, str, int, str, int]:
     header = f"{entry.status} {entry.version} {entry.fetched_at:.3f} {entry.etag}\n"
-    ttl = HARD_TTL if entry.status == 200 else UNKNOWN_TTL
-    arguments = (header + entry.body, entry.version, f"{entry.fetched_at:.3f}", ttl)
-    return bool(
-        cache.command(lambda valkey: valkey.eval(_PUT_IF_NEWER, 1, f"product:{product_id}", *arguments))
-    )
+    ttl = HARD_TTL if entry.status == 200 else REMOVED_TTL
+    return (f"product:{product_id}", header + entry.body, entry.version, f"{entry.fetched_at:.3f}", ttl)
 
 
 def _text(value: bytes | str) -> str:
@@ -130,25 +152,27 @@ def page_name(*, limit: int | str, cursor: str | None, category: str | None, sor
 
 
 def list_state() -> ListState | None:
-    """The list's generation and time; None when the cache knows of none. Raises CacheDown."""
+    """The list's generation and time; None when the cache does not know both. Raises CacheDown."""
     fields = ["generation", "synced_at"]
     generation, synced_at = cache.command(lambda valkey: valkey.hmget("products", fields))
-    return None if generation is None else ListState(_text(generation), float(synced_at or 0))
+    if generation is None or synced_at is None:
+        return None
+    return ListState(_text(generation), float(synced_at))
 
 
-def set_list_state(state: ListState) -> None:
-    """Keep the list's generation and time. Raises CacheDown."""
-    fields = ["generation", state.generation, "synced_at", f"{state.synced_at:.3f}"]
-    cache.command(lambda valkey: valkey.hset("products", items=fields))
+def confirm_list(synced_at: float) -> None:
+    """Keep when the whole catalogue was last read, and a generation if there is none. Raises CacheDown."""
+    cache.command(lambda valkey: valkey.hset("products", "synced_at", f"{synced_at:.3f}"))
+    cache.command(lambda valkey: valkey.hsetnx("products", "generation", _new_generation()))
 
 
 def start_generation() -> None:
     """Make all list pages unreachable, since what they show has changed. Raises CacheDown."""
-    cache.command(lambda valkey: valkey.hset("products", "generation", new_generation()))
+    cache.command(lambda valkey: valkey.hset("products", "generation", _new_generation()))
 
 
-def new_generation() -> str:
-    """A generation that no page was ever kept under: random, so that losing the old one brings none back."""
+def _new_generation() -> str:
+    # Random, not counted: a counter that gets lost would count again, and bring old pages back.
     return secrets.token_hex(8)
 
 

@@ -1,26 +1,32 @@
 """This service's durable copy of the catalogue: the table `products`.
 
 Newer wins, wherever it came from: every write carries a version (milliseconds since the epoch) and does
-nothing to a row whose version is higher; the same content writes no new version. A product that is gone stays
-as a tombstone (`removed_at`), for the favourites that point at it.
+nothing to a row whose version is not lower. A product that is gone stays as a tombstone (`removed_at`), for
+the favourites that point at it and so that an older change cannot bring it back. What a change means for
+those who hold the product as a favourite goes into the outbox in the same statement.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, LiteralString
 
-from shared import database
+from psycopg.rows import tuple_row
+
+from shared import database, settings
 from shared.models import Product, Review
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from shared.catalog import CatalogList, CatalogProduct
 
 CHUNK = 1_000  # products a statement
+
+_UNLISTED = 2_147_483_647  # the position of products that no list has shown
+_GAP = 1_024  # between the positions of a list's neighbours, so that one can come between them
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,8 @@ class CopiedProduct:
     position: int
     fetched_at: datetime
     removed_at: datetime | None
+    changed: bool = False  # by the statement that returned it, in what customers see
+    confirmed: bool = False  # as what the catalogue has, by the answer or event that was written
 
     def as_product(self) -> Product:
         """The product as the API shows it."""
@@ -49,13 +57,18 @@ class CopiedProduct:
             description=self.description,
             category=self.category,
             image=self.image,
-            review=review(self.review_rate, self.review_count),
+            review=None
+            if self.review_rate is None or self.review_count is None
+            else Review(rate=self.review_rate, count=self.review_count),
         )
 
 
-def review(rate: Decimal | None, count: int | None) -> Review | None:
-    """The two columns as one value; half a review is none."""
-    return None if rate is None or count is None else Review(rate=rate, count=count)
+def shown(product: CatalogProduct) -> Product:
+    """A product that was not copied, as the API shows it."""
+    return Product(
+        **product.model_dump(exclude={"rating"}),
+        review=Review(rate=product.rating.rate, count=product.rating.count) if product.rating else None,
+    )
 
 
 def find(product_id: str) -> CopiedProduct | None:
@@ -80,144 +93,185 @@ def is_empty() -> bool:
     )
 
 
+# ── Writing ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
 def save(product: CatalogProduct, version: int) -> CopiedProduct:
-    """Keep what the catalogue answered to a request that began at `version`; what the copy holds afterwards.
+    """Keep the product as it was at `version`; what the copy holds now, which may be newer.
 
-    The same content moves `fetched_at` only: it says when the catalogue last confirmed the row.
-    Raises DatabaseUnavailable.
+    The version moves even where the content is the same, or a change that is older and arrives later would
+    win over this one. Raises DatabaseUnavailable.
     """
-    saved = database.fetch_one(
-        CopiedProduct,
-        """
-        INSERT INTO products AS held
-               (product_id, title, price, description, category, image, review_rate, review_count,
-                version, fetched_at)
-        VALUES (%(product_id)s, %(title)s, %(price)s, %(description)s, %(category)s, %(image)s,
-                %(review_rate)s, %(review_count)s, %(version)s, to_timestamp(%(version)s / 1000.0))
-            ON CONFLICT (product_id) DO UPDATE
-           SET title = excluded.title, price = excluded.price, description = excluded.description,
-               category = excluded.category, image = excluded.image,
-               review_rate = excluded.review_rate, review_count = excluded.review_count,
-               fetched_at = excluded.fetched_at, removed_at = NULL,
-               version = CASE
-                   WHEN (held.title, held.price, held.description, held.category, held.image,
-                         held.review_rate, held.review_count, held.removed_at)
-                        IS NOT DISTINCT FROM
-                        (excluded.title, excluded.price, excluded.description, excluded.category,
-                         excluded.image, excluded.review_rate, excluded.review_count, NULL)
-                   THEN held.version ELSE excluded.version
-               END
-         WHERE held.version < excluded.version AND held.fetched_at < excluded.fetched_at
-        RETURNING product_id, title, price, description, category, image, review_rate, review_count,
-                  version, position, fetched_at, removed_at
-        """,
-        {**_columns(product), "version": version},
-        repeatable=True,
-    )
-    if saved is None:  # the row is newer than this answer
-        saved = find(product.product_id)
-        assert saved is not None  # noqa: S101 — rows are never deleted, and the conflict was with this one
-    return saved
+    saved = _write([product], [version], positions=[None], confirm=True)
+    if not saved:  # written by another at this very moment, and newer
+        saved = [row for row in [find(product.product_id)] if row is not None]
+    return saved[0]
 
 
-def mark_removed(product_id: str, version: int) -> bool:
-    """Make the product a tombstone; False where it was one, never existed, or is newer than `version`.
+def mark_removed(product_id: str, version: int, *, remember: bool = False) -> CopiedProduct | None:
+    """Make the product a tombstone as of `version`; what the copy holds now, None where it never knew it.
 
-    Raises DatabaseUnavailable.
+    With `remember`, a product that was never known gets a tombstone too: a change that is older may still
+    arrive. Raises DatabaseUnavailable.
     """
-    return bool(
-        database.execute(
-            """
-            UPDATE products
-               SET removed_at = now(), version = %(version)s, fetched_at = to_timestamp(%(version)s / 1000.0)
-             WHERE product_id = %(product_id)s AND removed_at IS NULL AND version < %(version)s
-            """,
-            {"product_id": product_id, "version": version},
-            repeatable=True,
-        )
-    )
+    rows = _remove([product_id], version, remember=remember)
+    return rows[0] if rows else find(product_id)
 
 
-# ── The whole catalogue ───────────────────────────────────────────────────────────────────────────────────
-
-
-class ShrunkCatalog(Exception):
-    """The catalogue's list is empty, or less than half of what was known: it is not believed."""
-
-
-def sync(catalog: CatalogList) -> list[str]:
-    """Make the copy what the list says; the ids of the products that changed, came, or went.
-
-    One statement writes up to `CHUNK` products, and only those that differ. Products that the list no longer
-    has become tombstones. All of it happens in one transaction.
-    Raises ShrunkCatalog (and then nothing was written) and DatabaseUnavailable.
-    """
-
-    def work(current: database.Connection) -> list[str]:
-        # Two at once would wait for each other's rows in different orders: one after the other, then.
-        current.execute("SELECT pg_advisory_xact_lock(hashtext('favorites.products.sync'))")
-        known = current.execute("SELECT count(*) AS known FROM products WHERE removed_at IS NULL").fetchone()
-        if known and known["known"] > 2 * (len(catalog.products) + len(catalog.refused)):
-            raise ShrunkCatalog(f"{len(catalog.products)} products, where {known['known']} were known")
-        changed: list[str] = []
-        for start in range(0, len(catalog.products), CHUNK):
-            changed += _write(current, catalog.products[start : start + CHUNK], start, catalog.version)
-        present = [product.product_id for product in catalog.products]
-        gone = current.execute(
-            """
-            UPDATE products
-               SET removed_at = now(), version = %(version)s, fetched_at = to_timestamp(%(version)s / 1000.0)
-             WHERE removed_at IS NULL AND version < %(version)s
-               AND product_id NOT IN (SELECT unnest(%(present)s::text[]))
-            RETURNING product_id
-            """,
-            {"version": catalog.version, "present": present + list(catalog.refused)},
-        ).fetchall()
-        return changed + [row["product_id"] for row in gone]
-
-    return database.transaction(work)
+# Favourites whose product went, came back or costs another price now: one event each. `held` are the rows as
+# they were, locked; `written` are the same rows as they are.
+_EMIT: LiteralString = """
+INSERT INTO outbox (stream, detail_type, detail)
+SELECT 'product:' || written.product_id,
+       'FavoriteProduct' || CASE
+           WHEN written.removed_at IS NOT NULL THEN 'Removed'
+           WHEN held.removed_at IS NOT NULL THEN 'Restored'
+           WHEN written.price < held.price THEN 'PriceDropped'
+           ELSE 'PriceRaised'
+       END,
+       json_build_object(
+           'product', json_build_object('product_id', written.product_id, 'title', written.title,
+                                        'category', written.category, 'image', written.image),
+           'old_price', held.price,
+           'new_price', CASE WHEN written.removed_at IS NULL THEN written.price END,
+           'version', written.version,
+           'clients', holders.clients)
+  FROM written
+  JOIN held USING (product_id)
+ CROSS JOIN LATERAL (
+       SELECT count(*) AS clients FROM favorites WHERE favorites.product_id = written.product_id
+       ) AS holders
+ WHERE holders.clients > 0
+   AND ((written.removed_at IS NULL) <> (held.removed_at IS NULL)
+        OR (written.removed_at IS NULL AND written.price <> held.price))
+"""
 
 
 def _write(
-    current: database.Connection, products: Sequence[CatalogProduct], start: int, version: int
-) -> list[str]:
+    products: Sequence[CatalogProduct],
+    versions: Sequence[int],
+    *,
+    positions: Sequence[int | None],
+    confirm: bool,
+) -> list[CopiedProduct]:
+    """Keep the products (no two with one id) where they are newer; what the copy holds of them afterwards.
+
+    Rows that are the same are not even locked, unless `confirm` asks to move their version.
+    """
     columns = [_columns(product) for product in products]
-    rows = current.execute(
-        """
+    return database.fetch_all(
+        CopiedProduct,
+        f"""
         WITH seen AS (
             SELECT *
               FROM unnest(%(product_id)s::text[], %(title)s::text[], %(price)s::numeric[],
                           %(description)s::text[], %(category)s::text[], %(image)s::text[],
-                          %(review_rate)s::numeric[], %(review_count)s::integer[], %(position)s::integer[])
+                          %(review_rate)s::numeric[], %(review_count)s::integer[], %(position)s::integer[],
+                          %(version)s::bigint[])
                 AS seen (product_id, title, price, description, category, image,
-                         review_rate, review_count, position)
-        )
-        INSERT INTO products AS held
-               (product_id, title, price, description, category, image, review_rate, review_count,
-                position, version, fetched_at)
-        SELECT seen.*, %(version)s, to_timestamp(%(version)s / 1000.0)
-          FROM seen
-          LEFT JOIN products AS known USING (product_id)
-         -- Rows that are the same are left out here already: even a DO UPDATE that does nothing locks them.
-         WHERE (known.title, known.price, known.description, known.category, known.image,
-                known.review_rate, known.review_count, known.position, known.removed_at)
+                         review_rate, review_count, position, version)
+        ), candidates AS (
+            SELECT seen.*
+              FROM seen
+              LEFT JOIN products AS known USING (product_id)
+             WHERE known.product_id IS NULL
+                OR (known.version < seen.version
+                    AND (%(confirm)s
+                         OR (known.title, known.price, known.description, known.category, known.image,
+                             known.review_rate, known.review_count, known.position, known.removed_at)
+                            IS DISTINCT FROM
+                            (seen.title, seen.price, seen.description, seen.category, seen.image,
+                             seen.review_rate, seen.review_count, coalesce(seen.position, known.position),
+                             NULL)))
+        ), held AS (
+            SELECT products.*
+              FROM products
+              JOIN candidates USING (product_id)
+             ORDER BY products.product_id
+               FOR NO KEY UPDATE OF products
+        ), written AS (
+            INSERT INTO products AS kept
+                   (product_id, title, price, description, category, image, review_rate, review_count,
+                    position, version, fetched_at)
+            SELECT product_id, candidates.title, candidates.price, candidates.description,
+                   candidates.category, candidates.image, candidates.review_rate, candidates.review_count,
+                   coalesce(candidates.position, held.position, {_UNLISTED}), candidates.version,
+                   %(fetched_at)s
+              FROM candidates
+              LEFT JOIN held USING (product_id)
+             ORDER BY product_id
+                ON CONFLICT (product_id) DO UPDATE
+               SET title = excluded.title, price = excluded.price, description = excluded.description,
+                   category = excluded.category, image = excluded.image,
+                   review_rate = excluded.review_rate, review_count = excluded.review_count,
+                   position = excluded.position, version = excluded.version,
+                   fetched_at = excluded.fetched_at, removed_at = NULL
+             WHERE kept.version < excluded.version
+            RETURNING kept.*
+        ), emitted AS ({_EMIT})
+        SELECT written.*,
+               (held.title, held.price, held.description, held.category, held.image,
+                held.review_rate, held.review_count, held.position, held.removed_at)
                IS DISTINCT FROM
-               (seen.title, seen.price, seen.description, seen.category, seen.image,
-                seen.review_rate, seen.review_count, seen.position, NULL)
-         ORDER BY product_id
-            ON CONFLICT (product_id) DO UPDATE
-           SET title = excluded.title, price = excluded.price, description = excluded.description,
-               category = excluded.category, image = excluded.image,
-               review_rate = excluded.review_rate, review_count = excluded.review_count,
-               position = excluded.position, version = excluded.version,
-               fetched_at = excluded.fetched_at, removed_at = NULL
-         WHERE held.version < excluded.version
-        RETURNING product_id
-        """,
+               (written.title, written.price, written.description, written.category, written.image,
+                written.review_rate, written.review_count, written.position, NULL) AS changed,
+               true AS confirmed
+          FROM written
+          LEFT JOIN held USING (product_id)
+         UNION ALL
+        SELECT known.*, false, known.version < seen.version AND NOT EXISTS (
+                   SELECT FROM candidates WHERE candidates.product_id = known.product_id)
+          FROM seen
+          JOIN products AS known USING (product_id)
+         WHERE NOT EXISTS (SELECT FROM written WHERE written.product_id = known.product_id)
+        """,  # noqa: S608 — the parts are constants of this module
         {name: [column[name] for column in columns] for name in columns[0]}
-        | {"position": list(range(start, start + len(columns))), "version": version},
-    ).fetchall()
-    return [row["product_id"] for row in rows]
+        | {
+            "position": list(positions),
+            "version": list(versions),
+            "fetched_at": datetime.now(UTC),
+            "confirm": confirm,
+        },
+        repeatable=True,
+    )
+
+
+def _remove(product_ids: Sequence[str], version: int, *, remember: bool) -> list[CopiedProduct]:
+    """Make the products tombstones where that is newer; the rows that were written."""
+    return database.fetch_all(
+        CopiedProduct,
+        f"""
+        WITH gone AS (
+            SELECT product_id FROM unnest(%(product_ids)s::text[]) AS gone (product_id)
+        ), held AS (
+            SELECT products.*
+              FROM products
+              JOIN gone USING (product_id)
+             WHERE products.version < %(version)s
+             ORDER BY products.product_id
+               FOR NO KEY UPDATE OF products
+        ), written AS (
+            INSERT INTO products AS kept
+                   (product_id, title, price, description, category, image, version, fetched_at, removed_at)
+            SELECT product_id, '', 0, '', '', '', %(version)s, now(), now()
+              FROM gone
+              LEFT JOIN held USING (product_id)
+             WHERE %(remember)s OR held.product_id IS NOT NULL
+             ORDER BY product_id
+                ON CONFLICT (product_id) DO UPDATE
+               SET version = excluded.version, fetched_at = excluded.fetched_at,
+                   removed_at = coalesce(kept.removed_at, excluded.removed_at)
+             WHERE kept.version < excluded.version
+            RETURNING kept.*
+        ), emitted AS ({_EMIT})
+        SELECT written.*, held.product_id IS NOT NULL AND held.removed_at IS NULL AS changed,
+               true AS confirmed
+          FROM written
+          LEFT JOIN held USING (product_id)
+        """,  # noqa: S608 — the part is a constant of this module
+        {"product_ids": list(product_ids), "version": version, "remember": remember},
+        repeatable=True,
+    )
 
 
 def _columns(product: CatalogProduct) -> dict[str, object]:
@@ -228,9 +282,63 @@ def _columns(product: CatalogProduct) -> dict[str, object]:
         "description": product.description,
         "category": product.category,
         "image": product.image,
-        "review_rate": product.rate,
-        "review_count": product.review_count,
+        "review_rate": product.rating.rate if product.rating else None,
+        "review_count": product.rating.count if product.rating else None,
     }
+
+
+# ── The whole catalogue ───────────────────────────────────────────────────────────────────────────────────
+
+
+class ShrunkCatalog(Exception):
+    """The catalogue's list is empty, or less than half of what was known: it is not believed."""
+
+
+def sync(listed: CatalogList) -> Iterator[list[CopiedProduct]]:
+    """Make the copy what the list says, a chunk at a time; what it holds of each chunk afterwards.
+
+    A chunk is one statement and writes only what differs. Products that the list no longer has become
+    tombstones at the end, and come as the last chunks.
+    Raises ShrunkCatalog, before anything is written, and DatabaseUnavailable.
+    """
+    known = _positions()
+    if len(known) > 2 * (len(listed.ids) + len(listed.refused)) and not settings.allow_mass_removal():
+        raise ShrunkCatalog(f"{len(listed.ids)} products, where {len(known)} were known")
+    positions = _in_order(listed.ids, known)
+    for chunk in listed.chunks(CHUNK):
+        yield _write(
+            chunk,
+            [listed.version] * len(chunk),
+            positions=[positions[product.product_id] for product in chunk],
+            confirm=False,
+        )
+    vanished = sorted(known.keys() - positions.keys() - listed.refused)
+    for start in range(0, len(vanished), CHUNK):
+        yield _remove(vanished[start : start + CHUNK], listed.version, remember=False)
+
+
+def _positions() -> dict[str, int]:
+    """Where the list shows each available product."""
+
+    def work(current: database.Connection) -> dict[str, int]:
+        with current.cursor(row_factory=tuple_row) as cursor:
+            cursor.execute("SELECT product_id, position FROM products WHERE removed_at IS NULL")
+            return dict(cursor)
+
+    return database.run(work, repeatable=True)
+
+
+def _in_order(ids: Sequence[str], known: Mapping[str, int]) -> dict[str, int]:
+    """Rising positions for the ids: those that they have as far as these rise, so that few rows change."""
+    highest = max((position for position in known.values() if position != _UNLISTED), default=0)
+    positions: dict[str, int] = {}
+    last = 0
+    for product_id in ids:
+        position = known.get(product_id, _UNLISTED)
+        if position == _UNLISTED:  # between two that are listed, or behind all of them
+            position = last + 1 if last < highest else last + _GAP
+        last = positions[product_id] = position if position > last else last + 1
+    return positions
 
 
 # ── Pages ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -270,6 +378,17 @@ def page(
         {"category": category, "value": value, "product_id": product_id, "limit": limit},
         repeatable=True,
     )
+
+
+def categories() -> list[str]:
+    """The categories of the available products. Raises DatabaseUnavailable."""
+
+    def work(current: database.Connection) -> list[str]:
+        with current.cursor(row_factory=tuple_row) as cursor:
+            cursor.execute("SELECT DISTINCT category FROM products WHERE removed_at IS NULL ORDER BY 1")
+            return [category for (category,) in cursor]
+
+    return database.run(work, repeatable=True)
 
 
 def sort_value(order: str, product: CopiedProduct) -> str:

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from shared import catalog, cursors, json_text, product_cache, product_copy, settings
+from shared import catalog, cursors, json_text, logs, metrics, product_cache, product_copy, settings
 from shared.cache import CacheDown
 from shared.errors import CatalogUnavailable, DatabaseUnavailable, UnknownProduct
 from shared.models import Page, Product
 from shared.product_cache import Entry, Lease, ListState
 
 if TYPE_CHECKING:
-    from shared.catalog import CatalogProduct
+    from collections.abc import Iterator
+
+    from shared.catalog import CatalogList
     from shared.product_copy import CopiedProduct
 
 LEASE = catalog.TIMEOUT + 0.5  # seconds: the catalogue's time, and some to write down what it said
@@ -103,7 +105,7 @@ def _from_copy(product_id: str, error: CatalogUnavailable | DatabaseUnavailable)
     copied = product_copy.find(product_id)
     if copied is None:
         raise error
-    entry = _copied_entry(copied)
+    entry = entry_of(copied)
     with suppress(CacheDown):
         product_cache.put(product_id, entry)
     return _answer(product_id, entry, "stale")
@@ -115,7 +117,7 @@ def _without_cache(product_id: str) -> Answer:
         copied = product_copy.find(product_id)
     except DatabaseUnavailable:
         copied = None
-    entry = None if copied is None else _copied_entry(copied)
+    entry = None if copied is None else entry_of(copied)
     if entry is not None and entry.is_fresh:
         return _answer(product_id, entry, "miss")
     try:
@@ -139,51 +141,51 @@ _CANONICAL_INTEGER = re.compile(r"0|[1-9][0-9]*")
 
 def _fetch(product_id: str) -> Entry:
     """What the catalogue has under that id now, kept in the copy and the cache. Raises CatalogUnavailable."""
+    metrics.count("Refreshes", cause="demand")
     version = catalog.now_version()
     if not _CANONICAL_INTEGER.fullmatch(product_id) and product_copy.find(product_id) is None:
         # The Fake Store contract never answers a request for such an id. A catalogue that has such ids tells
         # of them in its list.
         _sync_if_old()
         copied = product_copy.find(product_id)
-        entry = _unknown(version) if copied is None else _copied_entry(copied)
     else:
         product = catalog.fetch_product(product_id)
-        entry = _remove(product_id, version) if product is None else _save(product, version)
+        try:
+            copied = (
+                product_copy.mark_removed(product_id, version)
+                if product is None
+                else product_copy.save(product, version)
+            )
+        except DatabaseUnavailable:
+            if product is not None:  # the answer is good all the same
+                return _keep(product_id, _entry(product_copy.shown(product), version, version / 1000))
+            copied = None
+    if copied is None:
+        return _keep(product_id, _unknown(version))
+    show(copied)
+    return entry_of(copied)
+
+
+def _keep(product_id: str, entry: Entry) -> Entry:
     with suppress(CacheDown):
         product_cache.put(product_id, entry)
     return entry
 
 
-def _save(product: CatalogProduct, version: int) -> Entry:
-    try:
-        copied = product_copy.save(product, version)
-    except DatabaseUnavailable:  # the answer is good all the same
-        shown = Product(
-            **product.model_dump(exclude={"rate", "review_count"}),
-            review=product_copy.review(product.rate, product.review_count),
-        )
-        return _entry(shown, version, version / 1000)
-    if copied.version == version:
-        _lists_changed()
-    return _copied_entry(copied)
-
-
-def _remove(product_id: str, version: int) -> Entry:
-    with suppress(DatabaseUnavailable):
-        if product_copy.mark_removed(product_id, version):
-            _lists_changed()
-    return _unknown(version)
-
-
-def _lists_changed() -> None:
+def show(copied: CopiedProduct) -> None:
+    """Let the cache have what the copy has, and no list page that shows what was before."""
     with suppress(CacheDown):
-        product_cache.start_generation()
+        product_cache.put(copied.product_id, entry_of(copied))
+        if copied.changed:
+            product_cache.start_generation()
 
 
-def _copied_entry(copied: CopiedProduct) -> Entry:
+def entry_of(copied: CopiedProduct, confirmed_at: float = 0.0) -> Entry:
+    """The copy's product as the cache keeps it; `confirmed_at` is a time later than the row itself tells."""
+    fetched_at = max(copied.fetched_at.timestamp(), confirmed_at)
     if copied.removed_at is not None:
-        return _unknown(copied.version, copied.fetched_at.timestamp())
-    return _entry(copied.as_product(), copied.version, copied.fetched_at.timestamp())
+        return _unknown(copied.version, fetched_at)
+    return _entry(copied.as_product(), copied.version, fetched_at)
 
 
 def _entry(product: Product, version: int, fetched_at: float) -> Entry:
@@ -276,22 +278,40 @@ def _sync(state: ListState | None) -> ListState:
     """Make the copy what the catalogue's list says now; the list's state after that.
 
     Does nothing where the state is fresh: who held the lease before has done it.
-    Raises CatalogUnavailable.
+    Raises CatalogUnavailable and DatabaseUnavailable.
     """
-    global _synced_here
     if state is not None and state.is_fresh:
         return state
-    listed = catalog.fetch_all()
+    with closing(catalog.fetch_all()) as listed:
+        changed = False
+        for chunk in sync(listed):
+            changed = changed or any(copied.changed for copied in chunk)
+    return list_synced(listed.version / 1000, changed=changed)
+
+
+def sync(listed: CatalogList) -> Iterator[list[CopiedProduct]]:
+    """As product_copy.sync; a list that is not believed is CatalogUnavailable."""
     try:
-        changed = product_copy.sync(listed)
+        yield from product_copy.sync(listed)
     except product_copy.ShrunkCatalog as error:
-        raise CatalogUnavailable(f"The catalogue's list is not believed: {error}.", retry_after=5) from error
-    _synced_here = listed.version / 1000
-    generation = state.generation if state and not changed else product_cache.new_generation()
-    state = ListState(generation, _synced_here)
+        logs.logger().error("catalog refused", reason=str(error))
+        metrics.count("CatalogRefused")
+        raise CatalogUnavailable("The catalogue's list is not believed.", retry_after=5) from error
+
+
+def list_synced(synced_at: float, *, changed: bool) -> ListState:
+    """The list's state after the copy became what the catalogue said at `synced_at`."""
+    global _synced_here
+    _synced_here = synced_at
     with suppress(CacheDown):
-        product_cache.set_list_state(state)
-    return state
+        # In this order: a page made between the two is either of the new content or unreachable.
+        if changed:
+            product_cache.start_generation()
+        product_cache.confirm_list(synced_at)
+        state = product_cache.list_state()
+        if state is not None:
+            return state
+    return ListState("", synced_at)
 
 
 def _sync_if_old() -> None:

@@ -33,6 +33,16 @@ def product_cache_ttl() -> int:
     return int(os.environ.get("PRODUCT_CACHE_TTL_SECONDS", "300"))
 
 
+def allow_mass_removal() -> bool:
+    """Whether a catalogue that lost more than half of its products is believed."""
+    return os.environ.get("ALLOW_MASS_REMOVAL", "").lower() == "true"
+
+
+def event_bus_name() -> str:
+    """The EventBridge bus that the service's own events go to."""
+    return _required("EVENT_BUS_NAME")
+
+
 def access_token_keys() -> dict[str, str]:
     """Key id to HMAC secret; the first one signs, all of them verify, so that keys can be rotated."""
     try:

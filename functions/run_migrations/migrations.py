@@ -13,8 +13,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from shared import logs, passwords
-from shared.emails import checked_email, email_key
-from shared.passwords import checked_password
+from shared.emails import email_key
+from shared.models import NewClient
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,18 +105,18 @@ def create_first_admin(connection: Connection, email: str, password: str) -> boo
     Who has it stays as they are: their password is theirs, and their role is for admins to change.
     Raises ValueError for an e-mail or password that no client could have.
     """
-    checked_password(password)
-    email = checked_email(email)
+    admin = NewClient(name="Admin", email=email, password=password)
     created = connection.execute(
         """
         INSERT INTO clients (name, email, email_key, password_hash, role)
-        VALUES ('Admin', %(email)s, %(email_key)s, %(password_hash)s, 'admin')
+        VALUES (%(name)s, %(email)s, %(email_key)s, %(password_hash)s, 'admin')
             ON CONFLICT (email_key) DO NOTHING
         """,
         {
-            "email": email,
-            "email_key": email_key(email),
-            "password_hash": passwords.hash_password(password),
+            "name": admin.name,
+            "email": admin.email,
+            "email_key": email_key(admin.email),
+            "password_hash": passwords.hash_password(admin.password),
         },
     ).rowcount
     return bool(created)

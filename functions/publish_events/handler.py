@@ -1,0 +1,13 @@
+"""Sends the outbox to the event bus, on a schedule."""
+
+from typing import Any
+
+from shared import logs, outbox
+
+
+def lambda_handler(_event: dict[str, Any], _context: Any) -> dict[str, int]:
+    """How many events were sent, and how many the bus refused."""
+    published = outbox.publish(outbox.put_events)
+    if published.sent or published.refused:
+        logs.logger().info("outbox published", sent=published.sent, refused=published.refused)
+    return {"sent": published.sent, "refused": published.refused}

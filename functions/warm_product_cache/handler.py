@@ -1,0 +1,12 @@
+"""Keeps the product cache hot, on a schedule."""
+
+from typing import Any
+
+from shared import catalog_poll, logs
+
+
+def lambda_handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
+    """What the poll did. Raises what went wrong, so that the schedule's failures are counted."""
+    done = catalog_poll.run()
+    logs.logger().info("catalog polled", **done)
+    return done

@@ -1,0 +1,26 @@
+"""Push: what the catalogue tells of its changes, in whatever order and however often it arrives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared import metrics, product_copy, products
+from shared.events import CatalogEvent, ProductChanged
+from shared.product_copy import CopiedProduct
+
+
+def take(event: dict[str, Any]) -> None:
+    """Make the copy and the cache know the change, unless they know a newer one.
+
+    A second delivery writes what the first had no time for: the copy's row goes to the cache either way.
+    Raises pydantic.ValidationError for what is no such event, and DatabaseUnavailable.
+    """
+    change = CatalogEvent.model_validate(event).opened()
+    copied: CopiedProduct | None
+    if isinstance(change, ProductChanged):
+        copied = product_copy.save(change.product, change.version)
+    else:
+        copied = product_copy.mark_removed(change.product_id, change.version, remember=True)
+    if copied is not None:
+        products.show(copied)
+    metrics.count("Refreshes", cause="push")
