@@ -103,6 +103,7 @@ def test_a_stale_product_is_sent_at_once_while_another_refreshes_it(backends: Ba
     assert answer.headers["Cache-Control"] == (
         "public, max-age=0, stale-while-revalidate=60, stale-if-error=86400"
     )
+    assert backends.valkey.commands == ["GET", "EXISTS"]
     assert backends.catalog.asked == []
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from tests.unit import fakes
 from tests.unit.calls import call, token
-from tests.unit.fakes import ADMIN, ANA, NOON, Backends, client_row
+from tests.unit.fakes import ADMIN, ANA, NOON, SOMEBODY_ELSE, Backends, client_row
 
 backends = pytest.fixture(fakes.backends)
 
@@ -38,14 +38,15 @@ def test_an_admin_reads_a_page_of_clients(backends: Backends, admin: str) -> Non
 
 def test_the_next_page_begins_where_this_one_ends(backends: Backends, admin: str) -> None:
     later = NOON + timedelta(microseconds=1)
-    backends.postgres.on(_LIST, [client_row(), client_row(client_id=ADMIN, created_at=later)], [])
-    first = call("list_clients", authorization=admin, query={"limit": "1"})
-    assert [client["client_id"] for client in first.json["items"]] == [str(ANA)]
+    rows = [client_row(client_id=ADMIN), client_row(created_at=later), client_row(client_id=SOMEBODY_ELSE)]
+    backends.postgres.on(_LIST, rows, [])
+    first = call("list_clients", authorization=admin, query={"limit": "2"})
+    assert [client["client_id"] for client in first.json["items"]] == [str(ADMIN), str(ANA)]
 
-    call("list_clients", authorization=admin, query={"limit": "1", "cursor": first.json["next_cursor"]})
+    call("list_clients", authorization=admin, query={"limit": "2", "cursor": first.json["next_cursor"]})
     start, following = backends.postgres.asked_for(_LIST)
-    assert (start["created_at"], start["client_id"], start["limit"]) == (None, None, 2)
-    assert (following["created_at"], following["client_id"], following["limit"]) == (NOON, ANA, 2)
+    assert (start["created_at"], start["client_id"], start["limit"]) == (None, None, 3)
+    assert (following["created_at"], following["client_id"], following["limit"]) == (later, ANA, 3)
 
 
 def test_the_link_leads_to_the_next_page_with_the_same_parameters(backends: Backends, admin: str) -> None:

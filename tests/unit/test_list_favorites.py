@@ -50,17 +50,18 @@ def test_they_sort_by_when_they_were_marked_either_way(backends: Backends) -> No
 
 def test_the_next_page_begins_where_this_one_ends(backends: Backends) -> None:
     older = NOON - timedelta(microseconds=1)
-    backends.postgres.on(_NEWEST_FIRST, [favorite_row(), favorite_row(product_id="8", favorited_at=older)])
-    first = call("list_favorites", query={"limit": "1"})
-    assert [item["product_id"] for item in first.json["items"]] == ["7"]
-    call("list_favorites", query={"limit": "1", "cursor": first.json["next_cursor"]})
+    rows = [favorite_row(), favorite_row(product_id="8", favorited_at=older), favorite_row(product_id="9")]
+    backends.postgres.on(_NEWEST_FIRST, rows)
+    first = call("list_favorites", query={"limit": "2"})
+    assert [item["product_id"] for item in first.json["items"]] == ["7", "8"]
+    call("list_favorites", query={"limit": "2", "cursor": first.json["next_cursor"]})
     start, following = backends.postgres.asked_for(_NEWEST_FIRST)
-    assert start == {"client_id": ANA, "limit": 2, "favorited_at": None, "product_id": None}
+    assert start == {"client_id": ANA, "limit": 3, "favorited_at": None, "product_id": None}
     assert following == {
         "client_id": ANA,
-        "limit": 2,
-        "favorited_at": "2026-11-23T12:00:00.000000Z",
-        "product_id": "7",
+        "limit": 3,
+        "favorited_at": "2026-11-23T11:59:59.999999Z",
+        "product_id": "8",
     }
 
 
