@@ -130,8 +130,8 @@ def requests(draw: st.DrawFn, method: str, path: str, operation: dict[str, Any])
     for parameter in parameters:
         if parameter["in"] == "path":
             name = parameter["name"]
-            # Without an id, or with dots that a client resolves, it is another path.
-            value = draw(values(name).filter(lambda value: value not in ("", ".", "..")))
+            # Without an id, with dots that a client resolves or a slash, it is another path.
+            value = draw(values(name).filter(lambda value: value not in ("", ".", "..") and "/" not in value))
             path = path.replace(f"{{{name}}}", quote(value, safe=""))
     query: list[tuple[str, str | int | float | bool | None]] = [
         (parameter["name"], draw(values(parameter["name"])))
