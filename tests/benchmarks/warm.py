@@ -94,7 +94,10 @@ def _favorites(environment: Any, connection: Any, client: redis.Redis, catalog: 
     _invoke(environment("functions.list_products.handler.lambda_handler"), _event("list_products"))
     client_id: UUID = connection.execute("SELECT client_id FROM clients").fetchone()["client_id"]
     connection.execute(
-        "INSERT INTO favorites (client_id, product_id) SELECT %s, product_id FROM products LIMIT 30",
+        """
+        INSERT INTO favorites (client_id, product_id, price_when_favorited)
+        SELECT %s, product_id, price FROM products LIMIT 30
+        """,
         (client_id,),
     )
     connection.execute("ANALYZE")
