@@ -62,8 +62,9 @@ def _text_or_nothing(value: object) -> object:
 
 def _plain(number: Decimal) -> Decimal:
     exponent = number.as_tuple().exponent
-    if not isinstance(exponent, int) or exponent < -6:
-        raise ValueError("has more than 6 decimals")
+    # Without an upper limit, writing 1E+400000000 out would take a gigabyte before it is found too high.
+    if not isinstance(exponent, int) or not -6 <= exponent <= 12:
+        raise ValueError("has more than 6 decimals, or an exponent that no price has")
     return plain_decimal(number)
 
 
