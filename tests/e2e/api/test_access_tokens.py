@@ -67,9 +67,9 @@ def test_credentials_of_another_kind_are_401(visitor: httpx.Client, authorizatio
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 def test_the_case_of_the_scheme_does_not_matter(
-    visitor: httpx.Client, customer: Customer, scheme: str
+    visitor: httpx.Client, bystander: Customer, scheme: str
 ) -> None:
-    authorization = f"{scheme} {customer.tokens['access_token']}"
+    authorization = f"{scheme} {bystander.tokens['access_token']}"
     assert visitor.get("/clients/me", headers={"Authorization": authorization}).status_code == 200
 
 
@@ -171,8 +171,8 @@ def assert_refused(answer: httpx.Response) -> None:
 
 
 @pytest.mark.parametrize("forge", FORGERIES, ids=lambda forge: forge.__name__)
-def test_a_forged_token_is_401(service: Service, customer: Customer, forge: Callable[[str], str]) -> None:
-    with service.visitor(forge(customer.tokens["access_token"])) as http:
+def test_a_forged_token_is_401(service: Service, bystander: Customer, forge: Callable[[str], str]) -> None:
+    with service.visitor(forge(bystander.tokens["access_token"])) as http:
         assert_refused(http.get("/clients/me"))
 
 
@@ -183,9 +183,9 @@ def test_what_is_no_token_at_all_is_401(visitor: httpx.Client, token: str) -> No
 
 @protected
 def test_an_unsigned_token_is_401_on_every_route(
-    service: Service, customer: Customer, method: str, path: str
+    service: Service, bystander: Customer, method: str, path: str
 ) -> None:
-    with service.visitor(unsigned(customer.tokens["access_token"])) as http:
+    with service.visitor(unsigned(bystander.tokens["access_token"])) as http:
         assert_refused(http.request(method, path))
 
 
@@ -195,12 +195,12 @@ Sign = Callable[..., str]
 
 
 @pytest.fixture
-def sign(service: Service, customer: Customer) -> Sign:
+def sign(service: Service, bystander: Customer) -> Sign:
     """Signs a token of the customer's with the service's own key, some of its claims changed or left out."""
     if service.access_token_keys is None:
         pytest.skip("the keys of E2E_BASE_URL are not known")
     key = next(iter(service.access_token_keys.values()))
-    header, claims, _ = opened(customer.tokens["access_token"])
+    header, claims, _ = opened(bystander.tokens["access_token"])
 
     def sign_anew(
         *,

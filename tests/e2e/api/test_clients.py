@@ -44,22 +44,22 @@ def test_location_of_a_new_client_leads_to_it(visitor: httpx.Client, service: Se
     assert answer.json() == registered.json()
 
 
-def test_registering_with_a_taken_email_is_409(visitor: httpx.Client, customer: Customer) -> None:
-    answer = visitor.post("/clients", json=registration(email=customer.email))
+def test_registering_with_a_taken_email_is_409(visitor: httpx.Client, bystander: Customer) -> None:
+    answer = visitor.post("/clients", json=registration(email=bystander.email))
     assert problem(answer) == (409, "email-taken")
 
 
 def test_registering_with_an_email_that_differs_only_in_case_is_409(
-    visitor: httpx.Client, customer: Customer
+    visitor: httpx.Client, bystander: Customer
 ) -> None:
-    answer = visitor.post("/clients", json=registration(email=customer.email.swapcase()))
+    answer = visitor.post("/clients", json=registration(email=bystander.email.swapcase()))
     assert problem(answer) == (409, "email-taken")
 
 
 def test_the_refusal_of_a_taken_email_has_every_member_of_a_problem(
-    visitor: httpx.Client, customer: Customer
+    visitor: httpx.Client, bystander: Customer
 ) -> None:
-    answer = visitor.post("/clients", json=registration(email=customer.email))
+    answer = visitor.post("/clients", json=registration(email=bystander.email))
     assert answer.headers["content-type"] == "application/problem+json"
     body = answer.json()
     assert body.keys() == {"type", "title", "status", "detail", "request_id"}
@@ -163,9 +163,9 @@ def test_a_page_of_clients_leads_to_the_next_by_cursor_and_by_link(
     assert by_cursor.json()["items"] != first.json()["items"]
 
 
-def test_an_admin_finds_a_client_by_email_in_whatever_case(admin: httpx.Client, customer: Customer) -> None:
-    answer = admin.get("/clients", params={"email": customer.email.upper()})
-    assert answer.json() == {"items": [customer.client], "next_cursor": None}
+def test_an_admin_finds_a_client_by_email_in_whatever_case(admin: httpx.Client, bystander: Customer) -> None:
+    answer = admin.get("/clients", params={"email": bystander.email.upper()})
+    assert answer.json() == {"items": [bystander.client], "next_cursor": None}
 
 
 def test_an_email_that_nobody_has_finds_nobody(admin: httpx.Client) -> None:
@@ -177,8 +177,8 @@ def test_the_first_admin_is_in_the_list_as_admin(admin: httpx.Client, service: S
     assert found["role"] == "admin"
 
 
-def test_listing_clients_is_403_for_customers(customer: Customer) -> None:
-    assert problem(customer.http.get("/clients")) == (403, "forbidden")
+def test_listing_clients_is_403_for_customers(bystander: Customer) -> None:
+    assert problem(bystander.http.get("/clients")) == (403, "forbidden")
 
 
 def test_a_cursor_of_another_list_is_422(admin: httpx.Client, visitor: httpx.Client) -> None:
@@ -191,17 +191,17 @@ def test_a_cursor_of_another_list_is_422(admin: httpx.Client, visitor: httpx.Cli
 # ── GET /clients/{client_id} ──────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_customer_reads_their_own_client_by_id_and_as_me(customer: Customer) -> None:
-    by_id, as_me = customer.http.get(customer.path), customer.http.get("/clients/me")
+def test_a_customer_reads_their_own_client_by_id_and_as_me(bystander: Customer) -> None:
+    by_id, as_me = bystander.http.get(bystander.path), bystander.http.get("/clients/me")
     assert (by_id.status_code, as_me.status_code) == (200, 200)
-    assert by_id.json() == as_me.json() == customer.client
+    assert by_id.json() == as_me.json() == bystander.client
     assert by_id.headers["cache-control"] == "private, no-cache"
 
 
-def test_a_client_is_not_sent_again_to_who_has_it(customer: Customer) -> None:
-    etag = customer.http.get("/clients/me").headers["etag"]
+def test_a_client_is_not_sent_again_to_who_has_it(bystander: Customer) -> None:
+    etag = bystander.http.get("/clients/me").headers["etag"]
     assert re.fullmatch(r'"[^"]+"', etag)
-    answer = customer.http.get("/clients/me", headers={"If-None-Match": etag})
+    answer = bystander.http.get("/clients/me", headers={"If-None-Match": etag})
     assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
 
 
@@ -213,8 +213,8 @@ def test_a_client_that_changed_is_sent_again(customer: Customer) -> None:
     assert answer.headers["etag"] != etag
 
 
-def test_an_admin_reads_anybody(admin: httpx.Client, customer: Customer) -> None:
-    assert admin.get(customer.path).json() == customer.client
+def test_an_admin_reads_anybody(admin: httpx.Client, bystander: Customer) -> None:
+    assert admin.get(bystander.path).json() == bystander.client
 
 
 def test_the_client_of_another_is_403_and_so_is_one_that_does_not_exist(
@@ -253,15 +253,15 @@ def test_a_change_of_name_answers_200_with_the_client_as_it_is_now(
 
 @pytest.mark.parametrize("patch", [{}, {"name": "Ana Souza"}])
 def test_a_patch_that_changes_nothing_leaves_the_client_as_it_was(
-    customer: Customer, patch: dict[str, str]
+    bystander: Customer, patch: dict[str, str]
 ) -> None:
-    answer = customer.http.patch("/clients/me", json=patch)
+    answer = bystander.http.patch("/clients/me", json=patch)
     assert answer.status_code == 200
-    assert answer.json() == customer.client
+    assert answer.json() == bystander.client
 
 
-def test_a_patch_of_another_type_is_415_and_told_which_are_accepted(customer: Customer) -> None:
-    answer = customer.http.patch(
+def test_a_patch_of_another_type_is_415_and_told_which_are_accepted(bystander: Customer) -> None:
+    answer = bystander.http.patch(
         "/clients/me", content="[]", headers={"Content-Type": "application/json-patch+json"}
     )
     assert problem(answer) == (415, "unsupported-media-type")
@@ -304,8 +304,8 @@ def test_after_a_change_of_email_the_log_in_is_by_the_new_one(customer: Customer
     assert problem(old) == (401, "invalid-credentials")
 
 
-def test_a_change_of_password_takes_the_current_one(customer: Customer) -> None:
-    answer = customer.http.patch("/clients/me", json={"password": NEW_PASSWORD})
+def test_a_change_of_password_takes_the_current_one(bystander: Customer) -> None:
+    answer = bystander.http.patch("/clients/me", json={"password": NEW_PASSWORD})
     assert problem(answer) == (422, "invalid-input")
     assert answer.json()["errors"][0]["location"] == "body.current_password"
 
@@ -333,15 +333,15 @@ def test_a_change_of_password_ends_all_sessions_and_the_old_password(
 
 
 @pytest.mark.parametrize("field", ["name", "email", "password"])
-def test_null_is_no_value_of_any_field(customer: Customer, field: str) -> None:
-    answer = customer.http.patch("/clients/me", json={field: None, "current_password": PASSWORD})
+def test_null_is_no_value_of_any_field(bystander: Customer, field: str) -> None:
+    answer = bystander.http.patch("/clients/me", json={field: None, "current_password": PASSWORD})
     assert problem(answer) == (422, "invalid-input")
     assert f"body.{field}" in [error["location"] for error in answer.json()["errors"]]
 
 
 @pytest.mark.parametrize("field", ["role", "client_id", "created_at", "nickname"])
-def test_a_field_that_cannot_be_changed_is_422(customer: Customer, field: str) -> None:
-    answer = customer.http.patch("/clients/me", json={field: "admin"})
+def test_a_field_that_cannot_be_changed_is_422(bystander: Customer, field: str) -> None:
+    answer = bystander.http.patch("/clients/me", json={field: "admin"})
     assert problem(answer) == (422, "invalid-input")
     assert [error["location"] for error in answer.json()["errors"]] == [f"body.{field}"]
 

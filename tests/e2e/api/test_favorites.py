@@ -5,7 +5,8 @@ import pytest
 
 from tests.e2e.api.service import Customer, flat, next_page, problem, walk
 
-FAVORITE_KEYS = {"product_id", "title", "image", "price", "review", "available", "favorited_at"}
+SHOWN_OF_PRODUCT = ("product_id", "title", "image", "price", "review")
+FAVORITE_KEYS = {*SHOWN_OF_PRODUCT, "available", "price_when_favorited", "price_change", "favorited_at"}
 
 
 def mark(customer: Customer, *product_ids: str) -> list[str]:
@@ -32,9 +33,8 @@ def test_the_first_put_of_a_product_answers_201_with_the_favorite(
     assert answer.status_code == 201
     favorite = answer.json()
     assert favorite.keys() == FAVORITE_KEYS
-    assert {key: favorite[key] for key in ("product_id", "title", "image", "price", "review")} == {
-        key: product[key] for key in ("product_id", "title", "image", "price", "review")
-    }
+    assert [favorite[key] for key in SHOWN_OF_PRODUCT] == [product[key] for key in SHOWN_OF_PRODUCT]
+    assert (favorite["price_when_favorited"], favorite["price_change"]) == (product["price"], 0)
     assert favorite["available"] is True
     assert favorite["favorited_at"].endswith("Z")
 
@@ -62,10 +62,10 @@ def test_a_put_after_the_removal_is_a_new_favorite(customer: Customer) -> None:
 
 @pytest.mark.parametrize("product_id", ["998", "999", "no-such-product", "x" * 65, "a%20b"])
 def test_a_put_of_a_product_that_does_not_exist_is_404_and_no_favorite(
-    customer: Customer, product_id: str
+    bystander: Customer, product_id: str
 ) -> None:
-    assert problem(customer.http.put(f"/favorites/{product_id}")) == (404, "unknown-product")
-    assert listed(customer) == []
+    assert problem(bystander.http.put(f"/favorites/{product_id}")) == (404, "unknown-product")
+    assert listed(bystander) == []
 
 
 # ── POST /favorites ───────────────────────────────────────────────────────────────────────────────────────
@@ -95,16 +95,16 @@ def test_a_post_after_a_put_is_409_and_a_put_after_a_post_200(customer: Customer
 
 @pytest.mark.parametrize("product_id", ["998", "999", "no-such-product"])
 def test_a_post_of_a_product_that_does_not_exist_is_404_and_no_favorite(
-    customer: Customer, product_id: str
+    bystander: Customer, product_id: str
 ) -> None:
-    answer = customer.http.post("/favorites", json={"product_id": product_id})
+    answer = bystander.http.post("/favorites", json={"product_id": product_id})
     assert problem(answer) == (404, "unknown-product")
-    assert listed(customer) == []
+    assert listed(bystander) == []
 
 
 @pytest.mark.parametrize("product_id", ["", "a b", "x" * 65, "1/2", "1\n", "\0", "ü", 4, None, ["4"], True])
-def test_a_post_of_an_id_that_no_product_can_have_is_422(customer: Customer, product_id: object) -> None:
-    answer = customer.http.post("/favorites", json={"product_id": product_id})
+def test_a_post_of_an_id_that_no_product_can_have_is_422(bystander: Customer, product_id: object) -> None:
+    answer = bystander.http.post("/favorites", json={"product_id": product_id})
     assert problem(answer) == (422, "invalid-input")
     assert answer.json()["errors"][0]["location"] == "body.product_id"
 
@@ -120,8 +120,8 @@ def test_a_favorite_can_be_looked_up(customer: Customer) -> None:
 
 
 @pytest.mark.parametrize("product_id", ["7", "999", "no-such-product"])
-def test_looking_up_what_is_no_favorite_is_404(customer: Customer, product_id: str) -> None:
-    assert problem(customer.http.get(f"/favorites/{product_id}")) == (404, "not-favorite")
+def test_looking_up_what_is_no_favorite_is_404(bystander: Customer, product_id: str) -> None:
+    assert problem(bystander.http.get(f"/favorites/{product_id}")) == (404, "not-favorite")
 
 
 def test_the_favorite_of_one_customer_is_none_of_another(customer: Customer, other: Customer) -> None:
@@ -135,8 +135,8 @@ def test_the_favorite_of_one_customer_is_none_of_another(customer: Customer, oth
 # ── GET /favorites ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_customer_without_favorites_has_an_empty_page(customer: Customer) -> None:
-    answer = customer.http.get("/favorites")
+def test_a_customer_without_favorites_has_an_empty_page(bystander: Customer) -> None:
+    answer = bystander.http.get("/favorites")
     assert answer.status_code == 200
     assert answer.json() == {"items": [], "next_cursor": None}
     assert next_page(answer) is None
@@ -200,8 +200,8 @@ def test_the_cursor_of_another_customer_is_422(customer: Customer, other: Custom
 
 
 @pytest.mark.parametrize("sort", ["price", "", "FAVORITED_AT", "favorited_at;"])
-def test_a_sort_that_is_not_offered_is_422(customer: Customer, sort: str) -> None:
-    answer = customer.http.get("/favorites", params={"sort": sort})
+def test_a_sort_that_is_not_offered_is_422(bystander: Customer, sort: str) -> None:
+    answer = bystander.http.get("/favorites", params={"sort": sort})
     assert problem(answer) == (422, "invalid-input")
     assert answer.json()["errors"][0]["location"] == "query.sort"
 
@@ -224,11 +224,11 @@ def test_a_favorite_can_be_removed_only_once(customer: Customer) -> None:
 
 
 @pytest.mark.parametrize("product_id", ["999", "no-such-product"])
-def test_removing_what_is_no_favorite_is_404(customer: Customer, product_id: str) -> None:
-    assert problem(customer.http.delete(f"/favorites/{product_id}")) == (404, "not-favorite")
+def test_removing_what_is_no_favorite_is_404(bystander: Customer, product_id: str) -> None:
+    assert problem(bystander.http.delete(f"/favorites/{product_id}")) == (404, "not-favorite")
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 @pytest.mark.parametrize("product_id", ["x" * 65, "a%20b", "%C3%A4", "%F0%9F%8D%92", "%00", "%FF"])
-def test_an_id_that_no_product_can_have_is_404(customer: Customer, method: str, product_id: str) -> None:
-    assert customer.http.request(method, f"/favorites/{product_id}").status_code == 404
+def test_an_id_that_no_product_can_have_is_404(bystander: Customer, method: str, product_id: str) -> None:
+    assert bystander.http.request(method, f"/favorites/{product_id}").status_code == 404

@@ -12,6 +12,7 @@ from decimal import Decimal
 
 import httpx
 import pytest
+import simplejson
 
 from local.catalog import Catalog
 from local.postgres import Postgres
@@ -267,24 +268,36 @@ def test_an_unknown_product_is_asked_of_the_catalogue_once(
 # ── A catalogue that changes ──────────────────────────────────────────────────────────────────────────────
 
 
-def price_of(answer: httpx.Response) -> str:
-    """The price of the product, digit by digit."""
-    return answer.text.partition('"price"')[2].partition(",")[0].strip(" :")
+def prices_of(answer: httpx.Response, *names: str) -> list[Decimal | int]:
+    """The values of these members of the body, all their decimals kept."""
+    body = simplejson.loads(answer.text, use_decimal=True)
+    return [body[name] for name in names]
 
 
 def test_a_new_price_is_shown_when_the_product_is_no_longer_fresh(
-    impatient: httpx.Client, customer: Customer, catalog_server: Catalog
+    impatient: httpx.Client, catalog_server: Catalog
 ) -> None:
-    customer.http.put("/favorites/40")
     before = impatient.get("/products/40")
     catalog_server.set_price(40, Decimal("123456.50"))
     wait_past_freshness()
     after = impatient.get("/products/40", headers={"If-None-Match": before.headers["etag"]})
-    assert (after.status_code, price_of(after)) == (200, "123456.50")
+    assert after.status_code == 200
+    assert str(prices_of(after, "price")[0]) == "123456.50"
     assert after.headers["etag"] != before.headers["etag"]
-    assert price_of(customer.http.get("/favorites/40")) == "123456.50"
     listed = impatient.get("/products", params={"sort": "-price", "limit": 1})
     assert [product["product_id"] for product in listed.json()["items"]] == ["40"]
+
+
+def test_a_favorite_tells_how_its_price_changed_since_it_was_marked(
+    impatient: httpx.Client, customer: Customer, catalog_server: Catalog
+) -> None:
+    (then,) = prices_of(customer.http.put("/favorites/42"), "price_when_favorited")
+    catalog_server.set_price(42, then - Decimal("1.25"))
+    wait_past_freshness()
+    impatient.get("/products/42")
+    favorite = customer.http.get("/favorites/42")
+    assert prices_of(favorite, "price_when_favorited", "price_change") == [then, Decimal("-1.25")]
+    assert prices_of(favorite, "price") == [then - Decimal("1.25")]
 
 
 def test_a_removed_product_is_404_and_stays_in_the_favorites_as_not_available(
