@@ -6,7 +6,7 @@ Everything above those three edges is the real code.
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ import redis
 import simplejson
 import urllib3
 
-from shared import cache, catalog, database, health, login_attempts, product_cache, products
+from shared import cache, catalog, catalog_poll, database, health, login_attempts, product_cache, products
 from shared.errors import DatabaseUnavailable
 
 Row = dict[str, Any]
@@ -165,17 +165,44 @@ class FakePostgres:
 
 
 class FakeCursor:
-    """What a statement found."""
+    """What a statement found: rows as dicts, or what a row factory of psycopg's makes of them."""
+
+    _encoding = "utf-8"
 
     def __init__(self, outcome: list[Row] | int) -> None:
-        self._rows = [] if isinstance(outcome, int) else [dict(row) for row in outcome]
+        self._rows: list[Any] = [] if isinstance(outcome, int) else [dict(row) for row in outcome]
         self.rowcount = outcome if isinstance(outcome, int) else len(outcome)
+        names = list(self._rows[0]) if self._rows else []
+        self.pgresult = FakeResult(names)
 
-    def fetchone(self) -> Row | None:
+    def made_by(self, row_factory: Callable[[Any], Callable[[Sequence[Any]], Any]]) -> "FakeCursor":
+        make = row_factory(self)
+        self._rows = [make(list(row.values())) for row in self._rows]
+        return self
+
+    def fetchone(self) -> Any:
         return self._rows.pop(0) if self._rows else None
 
-    def fetchall(self) -> list[Row]:
+    def fetchall(self) -> list[Any]:
         return self._rows
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._rows)
+
+
+@dataclass(frozen=True)
+class FakeResult:
+    """What psycopg's row factories ask of a result: the names of its columns."""
+
+    names: list[str]
+    status = psycopg.pq.ExecStatus.TUPLES_OK
+
+    @property
+    def nfields(self) -> int:
+        return len(self.names)
+
+    def fname(self, index: int) -> bytes:
+        return self.names[index].encode()
 
 
 class FakeConnection:
@@ -190,6 +217,10 @@ class FakeConnection:
         return self._postgres.ask(query, parameters)
 
     @contextmanager
+    def cursor(self, *, row_factory: Any) -> Iterator["FakeCursorOfRows"]:
+        yield FakeCursorOfRows(self._postgres, row_factory)
+
+    @contextmanager
     def transaction(self) -> Iterator[None]:
         self._postgres.note("BEGIN")
         try:
@@ -198,6 +229,22 @@ class FakeConnection:
             self._postgres.note("ROLLBACK")
             raise
         self._postgres.note("COMMIT")
+
+
+class FakeCursorOfRows:
+    """A cursor before its statement."""
+
+    def __init__(self, postgres: FakePostgres, row_factory: Any) -> None:
+        self._postgres = postgres
+        self._row_factory = row_factory
+        self._found = FakeCursor(0)
+
+    def execute(self, query: str, parameters: Row | None = None) -> FakeCursor:
+        self._found = self._postgres.ask(query, parameters).made_by(self._row_factory)
+        return self._found
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._found)
 
 
 # Rows as the statements return them, to be changed at will:
@@ -224,6 +271,8 @@ def favorite_row(**changes: Any) -> Row:
         "price": Decimal("22.30"),
         "review": {"rate": Decimal("4.6"), "count": 120},
         "available": True,
+        "price_when_favorited": Decimal("25.00"),
+        "price_change": Decimal("-2.70"),
         "favorited_at": NOON,
     } | changes
     moment = cast("datetime", favorite["favorited_at"])
@@ -236,7 +285,7 @@ NO_FAVORITE: Row = {"product_id": None, "favorited_at": None, "favorite": None}
 
 
 def product_row(**changes: Any) -> Row:
-    """A row of `products`, as old as the time that the test has."""
+    """A row of `products`, as old as the time that the test has; `changed` and `confirmed` as it needs."""
     return {
         "product_id": "7",
         "title": "Teapot",
@@ -311,6 +360,11 @@ class FakeValkey:
         self._command("DEL")
         return int(self.values.pop(key, None) is not None)
 
+    def hsetnx(self, key: str, name: str, value: str) -> int:
+        self._command("HSETNX")
+        held = cast("dict[str, bytes]", self.values.setdefault(key, {}))
+        return int(held.setdefault(name, value.encode()) == value.encode())
+
     def hincrby(self, key: str, name: str, amount: int) -> int:
         self._command("HINCRBY")
         held = cast("dict[str, bytes]", self.values.setdefault(key, {}))
@@ -344,6 +398,10 @@ class FakeValkey:
         assert script is login_attempts._ATTEMPT, "a script that this fake does not know"
         return self.wait_after_this_log_in
 
+    def pipeline(self, *, transaction: bool) -> "FakePipeline":
+        assert not transaction  # its keys may be on different servers
+        return FakePipeline(self)
+
     def close(self) -> None:
         """Nothing is open."""
 
@@ -356,6 +414,20 @@ class FakeValkey:
         self.commands.append(name)
         if self.is_down:
             raise redis.ConnectionError("Connection refused.")
+
+
+class FakePipeline:
+    """Scripts that are sent together."""
+
+    def __init__(self, valkey: FakeValkey) -> None:
+        self._valkey = valkey
+        self._waiting: list[tuple[Any, ...]] = []
+
+    def eval(self, *arguments: Any) -> None:
+        self._waiting.append(arguments)
+
+    def execute(self) -> list[int]:
+        return [self._valkey.eval(*arguments) for arguments in self._waiting]
 
 
 def lease_of_another(valkey: FakeValkey, name: str) -> None:
@@ -383,7 +455,7 @@ class FakeCatalog:
         self, method: str, url: str, *, timeout: float, preload_content: bool, redirect: bool
     ) -> "FakeAnswer":
         assert (method, preload_content, redirect) == ("GET", False, False)
-        assert timeout == catalog.TIMEOUT
+        assert timeout in (catalog.TIMEOUT, catalog_poll.TIMEOUT)
         path = url.removeprefix(CATALOG_URL)
         self.asked.append(path)
         assert path in self.answers, f"the test does not say what {path} answers"

@@ -12,6 +12,7 @@ backends = pytest.fixture(fakes.backends)
 
 _INSERT = "INSERT INTO favorites"
 _READ = "FROM favorites JOIN products"
+_SAVE = "INSERT INTO products"
 _COPY = "removed_at FROM products WHERE product_id"
 FAVORITE_AS_JSON = {
     "product_id": "7",
@@ -20,6 +21,8 @@ FAVORITE_AS_JSON = {
     "price": Decimal("22.30"),
     "review": {"rate": Decimal("4.6"), "count": 120},
     "available": True,
+    "price_when_favorited": Decimal("25.00"),
+    "price_change": Decimal("-2.70"),
     "favorited_at": "2026-11-23T12:00:00.000000Z",
 }
 
@@ -47,18 +50,19 @@ def test_a_favorite_put_again_is_200(backends: Backends) -> None:
 def test_a_product_that_only_the_catalog_knows_is_copied_first(backends: Backends) -> None:
     backends.postgres.on(_INSERT, 0, 1)
     backends.postgres.on(_READ, [NO_FAVORITE], [favorite_row()])
-    backends.postgres.on("INSERT INTO products", [product_row()])
+    backends.postgres.on(_SAVE, [product_row()])
     backends.catalog.on("/products/7", {"id": 7, "title": "Teapot", "price": 22})
     assert call("add_favorite").status == 201
-    saved = next(i for i, text in enumerate(backends.postgres.statements) if "INSERT INTO products" in text)
-    assert [i for i, text in enumerate(backends.postgres.statements) if _INSERT in text][-1] > saved
+    order = [word for text in backends.postgres.statements for word in (_INSERT, _SAVE) if word in text]
+    assert order == [_INSERT, _SAVE, _INSERT]
 
 
 @pytest.mark.parametrize("answer", [FakeAnswer(b"null"), FakeAnswer(b""), FakeAnswer(b"", 404)])
 def test_a_product_that_nobody_knows_is_404(backends: Backends, answer: FakeAnswer) -> None:
     backends.postgres.on(_INSERT, 0)
     backends.postgres.on(_READ, [NO_FAVORITE])
-    backends.postgres.on("UPDATE products", 0)
+    backends.postgres.on("WITH gone AS", [])
+    backends.postgres.on(_COPY, [])
     backends.catalog.on("/products/7", answer)
     refusal = call("add_favorite")
     assert refusal.status == 404

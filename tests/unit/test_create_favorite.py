@@ -34,7 +34,8 @@ def test_one_that_is_a_favorite_already_is_409(backends: Backends) -> None:
 def test_a_product_that_nobody_knows_is_404(backends: Backends) -> None:
     backends.postgres.on(_INSERT, 0)
     backends.postgres.on(_READ, [NO_FAVORITE])
-    backends.postgres.on("UPDATE products", 0)
+    backends.postgres.on("WITH gone AS", [])
+    backends.postgres.on("removed_at FROM products WHERE product_id", [])
     backends.catalog.on("/products/7", FakeAnswer(b"null"))
     answer = call("create_favorite")
     assert answer.status == 404

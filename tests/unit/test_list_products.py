@@ -17,6 +17,8 @@ NOW = NOON.timestamp() + 0.25
 BODY = '{"items":[],"next_cursor":null}'
 ETAG = product_cache.etag_of(BODY)
 CATALOG = FakeAnswer(b'[{"id":7,"title":"Teapot","price":22.30},{"id":8,"title":"Kettle","price":60}]')
+_KNOWN = "SELECT product_id, position FROM products"
+_WRITE = "WITH seen AS"
 _PAGE = "WHERE removed_at IS NULL AND (%(category)s::text"
 
 
@@ -26,17 +28,16 @@ def _product_function(monkeypatch: pytest.MonkeyPatch, backends: Backends) -> No
     monkeypatch.setattr(time, "time", lambda: NOW)
     monkeypatch.setattr(time, "time_ns", lambda: int(NOW * 1_000) * 1_000_000)
     monkeypatch.delenv("ACCESS_TOKEN_KEYS")
-    backends.postgres.on("pg_advisory_xact_lock", [])
-    backends.postgres.on("SELECT count(*) AS known", [{"known": 0}])
-    backends.postgres.on("WITH seen AS", [{"product_id": "7"}, {"product_id": "8"}])
-    backends.postgres.on("UPDATE products", [])
+    backends.postgres.on(_KNOWN, [])
+    backends.postgres.on(_WRITE, [product_row(changed=True), product_row(product_id="8", changed=True)])
     backends.postgres.on(_PAGE, [product_row(), product_row(product_id="8", title="Kettle")])
 
 
 def keep_list(*, age: float) -> ListState:
     """Let the list have been read `age` seconds ago."""
-    state = ListState("generation", NOW - age)
-    product_cache.set_list_state(state)
+    product_cache.confirm_list(NOW - age)
+    state = product_cache.list_state()
+    assert state is not None
     return state
 
 
@@ -119,7 +120,7 @@ def test_the_first_request_reads_the_catalog_and_answers_from_the_copy(backends:
     }
     assert '"price":22.30' in answer.body
     assert answer.headers["X-Cache"] == "miss"
-    (written,) = backends.postgres.asked_for("WITH seen AS")
+    (written,) = backends.postgres.asked_for(_WRITE)
     assert written["product_id"] == ["7", "8"]
     assert written["price"] == [Decimal("22.30"), Decimal(60)]
 
@@ -209,12 +210,38 @@ def test_without_catalog_and_copy_it_is_503_with_retry_after(backends: Backends)
 
 def test_a_list_that_lost_most_products_is_not_believed(backends: Backends) -> None:
     keep_page(backends, age=3_600)
-    backends.postgres.on("SELECT count(*) AS known", [{"known": 60}])
+    backends.postgres.on(_KNOWN, [{"product_id": f"p{i}", "position": i} for i in range(60)])
     backends.catalog.on("/products", CATALOG)
     answer = call("list_products", query={})
     assert answer.headers["X-Cache"] == "stale"
-    assert backends.postgres.asked_for("UPDATE products") == []
-    assert backends.postgres.statements[-1] == "ROLLBACK"
+    assert backends.postgres.asked_for("INSERT INTO products") == []
+
+
+def test_products_that_the_list_no_longer_has_are_removed_from_the_copy(backends: Backends) -> None:
+    known = [{"product_id": name, "position": 1} for name in ("7", "gone")]
+    backends.postgres.on(_KNOWN, known)
+    backends.postgres.on("WITH gone AS", [product_row(product_id="gone", removed_at=NOON, changed=True)])
+    backends.catalog.on("/products", CATALOG)
+    assert call("list_products", query={}).status == 200
+    (removed,) = backends.postgres.asked_for("WITH gone AS")
+    assert removed["product_ids"] == ["gone"]
+
+
+def test_a_list_that_changed_makes_no_use_of_pages_of_the_one_before(backends: Backends) -> None:
+    keep_page(backends, age=301)
+    backends.catalog.on("/products", CATALOG)
+    answer = call("list_products", query={})
+    assert answer.headers["X-Cache"] == "miss"
+    assert answer.body != BODY
+
+
+def test_a_list_that_is_the_same_keeps_its_pages(backends: Backends) -> None:
+    keep_page(backends, age=301)
+    backends.postgres.on(_WRITE, [product_row(), product_row(product_id="8")])
+    backends.catalog.on("/products", CATALOG)
+    answer = call("list_products", query={})
+    assert (answer.status, answer.body) == (200, BODY)
+    assert answer.headers["Age"] == "0"
 
 
 def test_without_the_cache_the_catalog_is_read_once_in_its_time(backends: Backends) -> None:

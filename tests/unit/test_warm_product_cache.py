@@ -1,0 +1,123 @@
+import pytest
+
+from functions.warm_product_cache.handler import lambda_handler
+from shared import catalog_poll
+from shared.errors import CatalogUnavailable, DatabaseUnavailable
+from tests.unit import fakes
+from tests.unit.calls import call, sample
+from tests.unit.fakes import NOON, Backends, FakeAnswer, lease_of_another, product_row
+
+backends = pytest.fixture(fakes.backends)
+
+_KNOWN = "SELECT product_id, position FROM products"
+_WRITE = "WITH seen AS"
+_PAGE = "WHERE removed_at IS NULL AND (%(category)s::text"
+CATALOG = FakeAnswer(b'[{"id":7,"title":"Teapot","price":22.30},{"id":8,"title":"Kettle","price":60}]')
+
+
+@pytest.fixture(autouse=True)
+def _well(backends: Backends) -> None:
+    """A catalogue of two products, of which one has changed, and an old copy of it."""
+    backends.catalog.on("/products", CATALOG)
+    backends.postgres.on(_KNOWN, [{"product_id": "7", "position": 1_024}])
+    rows = [
+        product_row(confirmed=True),
+        product_row(product_id="8", title="Kettle", changed=True, confirmed=True),
+    ]
+    backends.postgres.on(_WRITE, rows)
+    backends.postgres.on(_PAGE, rows)
+    backends.postgres.on("SELECT DISTINCT category", [{"category": "kitchen"}])
+
+
+def test_it_tells_what_there_was_to_do(backends: Backends) -> None:
+    done = lambda_handler(sample("warm_product_cache"), None)
+    assert (done["products"], done["changed"]) == (2, 1)
+    assert done["seconds"] >= 0
+    assert backends.catalog.asked == ["/products"]
+
+
+def test_every_product_is_a_hit_from_then_on(backends: Backends) -> None:
+    lambda_handler({}, None)
+    for product_id in ("7", "8"):
+        assert call("get_product", path={"product_id": product_id}).headers["X-Cache"] == "hit"
+    assert backends.catalog.asked == ["/products"]
+
+
+@pytest.mark.parametrize(
+    "query", [{}, {"sort": "price"}, {"sort": "-price"}, {"sort": "title"}, {"category": "kitchen"}]
+)
+def test_the_first_pages_are_hits_from_then_on(backends: Backends, query: dict[str, str]) -> None:
+    lambda_handler({}, None)
+    assert call("list_products", query=query).headers["X-Cache"] == "hit"
+    assert backends.catalog.asked == ["/products"]
+
+
+def test_while_another_reads_the_catalog_there_is_nothing_to_do(backends: Backends) -> None:
+    lease_of_another(backends.valkey, "products")
+    assert lambda_handler({}, None) == {"skipped": True}
+    assert backends.catalog.asked == []
+    assert backends.postgres.asked == []
+
+
+def test_afterwards_the_next_may(backends: Backends) -> None:
+    for _ in range(2):
+        assert "skipped" not in lambda_handler({}, None)
+    assert len(backends.catalog.asked) == 2
+
+
+@pytest.mark.parametrize("failure", [FakeAnswer(status=500), FakeAnswer(b"[{"), OSError()])
+def test_a_catalog_that_fails_is_an_error_and_changes_nothing(
+    backends: Backends, failure: FakeAnswer | Exception
+) -> None:
+    backends.catalog.on("/products", failure)
+    with pytest.raises(CatalogUnavailable):
+        lambda_handler({}, None)
+    assert backends.postgres.asked == []
+    assert not backends.valkey.values  # the lease too is free again
+
+
+@pytest.fixture
+def sixty_known(backends: Backends) -> Backends:
+    """The backends, with a copy of sixty products where the catalogue lists two."""
+    backends.postgres.on(_KNOWN, [{"product_id": f"p{number}", "position": number} for number in range(60)])
+    backends.postgres.on("WITH gone AS", [])
+    return backends
+
+
+def test_a_catalog_that_lost_most_products_is_not_believed(sixty_known: Backends) -> None:
+    with pytest.raises(CatalogUnavailable):
+        lambda_handler({}, None)
+    assert sixty_known.postgres.asked_for("INSERT INTO products") == []
+
+
+def test_unless_somebody_says_that_it_is_so(sixty_known: Backends, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALLOW_MASS_REMOVAL", "true")
+    lambda_handler({}, None)
+    (removed,) = sixty_known.postgres.asked_for("WITH gone AS")
+    assert len(removed["product_ids"]) == 60
+
+
+def test_without_the_database_it_is_an_error(backends: Backends) -> None:
+    backends.postgres.is_down = True
+    with pytest.raises(DatabaseUnavailable):
+        lambda_handler({}, None)
+    assert "lease:products" not in backends.valkey.values
+
+
+def test_without_the_cache_the_copy_is_renewed_all_the_same(backends: Backends) -> None:
+    backends.valkey.is_down = True
+    assert lambda_handler({}, None)["products"] == 2
+    assert len(backends.postgres.asked_for(_WRITE)) == 1
+
+
+def test_the_lease_is_held_for_as_long_as_the_function_may_run(backends: Backends) -> None:
+    lambda_handler({}, None)
+    assert backends.valkey.seconds_to_live["lease:products"] == catalog_poll.LEASE == 120
+
+
+def test_a_product_that_the_list_did_not_confirm_stays_as_old_as_it_is(backends: Backends) -> None:
+    old = product_row(fetched_at=NOON.replace(year=2025), confirmed=False)
+    backends.postgres.on(_WRITE, [old])
+    lambda_handler({}, None)
+    backends.catalog.on("/products/7", OSError())
+    assert call("get_product").headers["X-Cache"] == "stale"
