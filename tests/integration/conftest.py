@@ -1,18 +1,21 @@
 """One execution environment of the service, in this process, on the services of the run."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 
 import psycopg
 import pytest
+import redis
 from psycopg.rows import dict_row
 
 from local.postgres import Postgres
 from local.valkey import Valkey
-from shared import cache, catalog, database, products, settings
+from shared import cache, catalog, database, product_cache, products, settings
 from tests.hostile_catalog import HostileCatalog
+
+Travel = Callable[[float], None]
 
 ACCESS_TOKEN_KEYS = '{"test": "a secret for tests that is longer than 32 bytes"}'
 NOBODY_LISTENS = "http://127.0.0.1:9"  # the discard port: refused at once
@@ -50,7 +53,7 @@ def environment(
 
 @pytest.fixture(scope="session")
 def shared_store() -> Iterator[HostileCatalog]:
-    """One catalogue for all tests that only program its answers: stopping one takes longer than most tests."""
+    """One catalogue for all tests that only program its answers; stopping it takes longer than most."""
     server = HostileCatalog()
     server.start()
     yield server
@@ -90,14 +93,40 @@ def connection_per_thread(environment: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def travel(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Let so many seconds pass for what this process reads from its clock."""
-    real_time, real_time_ns, ahead = time.time, time.time_ns, 0.0
+def travel(environment: pytest.MonkeyPatch, look: psycopg.Connection, valkey: Valkey) -> Travel:
+    """Let so many seconds pass, by making everything older that the environment and the services keep.
+
+    Clocks are left alone: there is more than one.
+    """
+    assert environment
 
     def pass_seconds(seconds: float) -> None:
-        nonlocal ahead
-        ahead += seconds
+        look.execute(
+            """
+            UPDATE products
+               SET version = version - %(milliseconds)s, fetched_at = fetched_at - %(interval)s::interval,
+                   removed_at = removed_at - %(interval)s::interval
+            """,
+            {"milliseconds": int(seconds * 1000), "interval": f"{seconds} seconds"},
+        )
+        with redis.Redis.from_url(valkey.url, protocol=2, decode_responses=True) as client:
+            for key in client.scan_iter():
+                _make_older(client, key, seconds)
+        products._synced_here -= seconds
+        cache._not_before -= seconds
+        catalog._breaker.open_until -= seconds
 
-    monkeypatch.setattr(time, "time", lambda: real_time() + ahead)
-    monkeypatch.setattr(time, "time_ns", lambda: real_time_ns() + int(ahead * 1e9))
     return pass_seconds
+
+
+def _make_older(client: redis.Redis, key: str, seconds: float) -> None:
+    left = int(client.pttl(key)) - int(seconds * 1000)
+    kind, _, name = key.partition(":")
+    if kind == "product" and (entry := product_cache.get(name)):
+        client.delete(key)
+        version, fetched_at = entry.version - int(seconds * 1000), entry.fetched_at - seconds
+        product_cache.put(name, replace(entry, version=version, fetched_at=fetched_at))
+    elif key == "products":
+        client.hincrbyfloat(key, "synced_at", -seconds)
+        return
+    client.pexpire(key, left)  # gone where nothing is left

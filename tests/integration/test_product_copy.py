@@ -1,17 +1,22 @@
 """The durable copy of the catalogue: newer wins, the same writes nothing, what is gone is a tombstone."""
 
+import io
+import time
 from collections.abc import Callable
+from contextlib import closing
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
 import psycopg
 import pytest
+import simplejson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared import product_copy
 from shared.catalog import CatalogList, CatalogProduct
+from shared.errors import CatalogUnavailable
 from shared.product_copy import ShrunkCatalog
 from tests.hostile_catalog import product
 from tests.integration import witness
@@ -25,10 +30,18 @@ def catalog_product(number: int = 7, **changes: Any) -> CatalogProduct:
     return CatalogProduct.model_validate(product(number, **changes))
 
 
-def catalog_list(
-    version: int, *products: CatalogProduct, refused: frozenset[str] = frozenset()
-) -> CatalogList:
-    return CatalogList(version, products, refused)
+def sync(version: int, *products: dict[str, Any] | str) -> list[str]:
+    """The ids of what changed when the copy became what the list said at that version."""
+    text = simplejson.dumps(products, use_decimal=True)
+    with closing(CatalogList(version, io.BytesIO(text.encode()))) as listed:
+        return sorted(
+            copied.product_id for chunk in product_copy.sync(listed) for copied in chunk if copied.changed
+        )
+
+
+def is_available(product_id: str) -> bool:
+    held = product_copy.find(product_id)
+    return held is not None and held.removed_at is None
 
 
 def rows(look: psycopg.Connection) -> list[tuple[Any, ...]]:
@@ -50,7 +63,8 @@ def test_a_saved_product_is_found_with_every_digit() -> None:
     held = product_copy.find("7")
     assert held
     assert str(held.price) == "109.950"
-    assert (held.version, held.fetched_at.timestamp(), held.removed_at) == (T, T / 1000, None)
+    assert (held.version, held.removed_at) == (T, None)
+    assert held.fetched_at.timestamp() == pytest.approx(time.time(), abs=5)
     assert product_copy.find("8") is None
 
 
@@ -66,20 +80,33 @@ def test_an_older_answer_that_comes_late_changes_nothing() -> None:
     assert price() == 2
 
 
-def test_the_same_content_is_confirmed_and_keeps_its_version() -> None:
+def test_the_same_content_is_confirmed_by_moving_its_version() -> None:
+    """Or a change from between the two that arrives later would win."""
     product_copy.save(catalog_product(), T)
     held = product_copy.save(catalog_product(), T + 5_000)
-    assert (held.version, held.fetched_at.timestamp()) == (T, T / 1000 + 5)
+    assert (held.version, held.changed) == (T + 5_000, False)
 
 
-def test_a_product_that_is_gone_becomes_a_tombstone_once() -> None:
+@pytest.mark.parametrize(
+    ("changes", "changed"),
+    [({}, False), ({"price": 1}, True), ({"title": "Else"}, True), ({"rating": None}, True)],
+)
+def test_what_customers_see_changed_or_not(changes: dict[str, Any], changed: bool) -> None:
+    assert product_copy.save(catalog_product(), T).changed
+    assert product_copy.save(catalog_product(**changes), T + 1).changed is changed
+
+
+def test_a_product_that_is_gone_becomes_a_tombstone() -> None:
     product_copy.save(catalog_product(), T)
-    assert product_copy.mark_removed("7", T + 1)
-    assert not product_copy.mark_removed("7", T + 2)
-    held = product_copy.find("7")
+    held = product_copy.mark_removed("7", T + 1)
     assert held
+    assert held.changed
     assert held.removed_at is not None
     assert held.title == "Product 7"  # for the favourites that point at it
+    again = product_copy.mark_removed("7", T + 2)
+    assert again
+    assert not again.changed
+    assert again.removed_at == held.removed_at
 
 
 def test_a_product_that_comes_back_is_available_again() -> None:
@@ -90,21 +117,22 @@ def test_a_product_that_comes_back_is_available_again() -> None:
 
 
 def test_a_product_that_nobody_knew_leaves_no_tombstone(look: psycopg.Connection) -> None:
-    assert not product_copy.mark_removed("7", T)
+    assert product_copy.mark_removed("7", T) is None
     assert rows(look) == []
 
 
 def test_a_removal_that_was_seen_before_the_product_was_changes_nothing() -> None:
     product_copy.save(catalog_product(), T + 1)
-    assert not product_copy.mark_removed("7", T)
-    assert price() is not None
+    held = product_copy.mark_removed("7", T)
+    assert held
+    assert (held.removed_at, held.changed) == (None, False)
 
 
 # What was seen at which time, in the order in which it arrives; the last by time is how it is.
 SEEN: dict[str, Callable[[int, int], object]] = {
     "save": lambda version, price: product_copy.save(catalog_product(price=price), version),
     "removed": lambda version, _: product_copy.mark_removed("7", version),
-    "list": lambda version, price: product_copy.sync(catalog_list(version, catalog_product(price=price))),
+    "list": lambda version, price: sync(version, product(7, price=price)),
 }
 
 
@@ -137,36 +165,61 @@ def test_what_was_seen_ends_the_same_in_any_order(
 # ── The whole catalogue ───────────────────────────────────────────────────────────────────────────────────
 
 
+def in_order() -> list[str]:
+    page = product_copy.page("catalog", category=None, after=None, limit=10_000)
+    return [row.product_id for row in page]
+
+
 def test_the_first_list_fills_the_copy_in_its_order() -> None:
-    changed = product_copy.sync(catalog_list(T, catalog_product(3), catalog_product(1), catalog_product(2)))
-    assert sorted(changed) == ["1", "2", "3"]
-    page = product_copy.page("catalog", category=None, after=None, limit=10)
-    assert [row.product_id for row in page] == ["3", "1", "2"]
+    assert sync(T, product(3), product(1), product(2)) == ["1", "2", "3"]
+    assert in_order() == ["3", "1", "2"]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lists=st.lists(st.lists(st.integers(1, 12), unique=True, min_size=6), min_size=1, max_size=6))
+def test_the_copy_has_the_products_and_the_order_of_every_list(
+    look: psycopg.Connection, lists: list[list[int]]
+) -> None:
+    look.execute("DELETE FROM products")
+    for version, numbers in enumerate(lists, start=T):
+        sync(version, *map(product, numbers))
+        assert in_order() == [str(number) for number in numbers]
 
 
 def test_an_unchanged_list_writes_no_row(look: psycopg.Connection) -> None:
-    products = [catalog_product(number) for number in range(1, 60)]
-    product_copy.sync(catalog_list(T, *products))
+    products = [product(number) for number in range(1, 60)]
+    sync(T, *products)
     before = rows(look)
-    assert product_copy.sync(catalog_list(T + 5_000, *products)) == []
+    assert sync(T + 5_000, *products) == []
     assert rows(look) == before
-    locked = look.execute("SELECT count(*) FROM products WHERE xmax <> 0").fetchone()
-    assert locked == (0,)
+    assert look.execute("SELECT count(*) FROM products WHERE xmax <> 0").fetchone() == (0,)  # nor locks it
 
 
 def test_only_what_differs_is_written(look: psycopg.Connection) -> None:
-    product_copy.sync(catalog_list(T, catalog_product(1), catalog_product(2), catalog_product(3)))
+    sync(T, product(1), product(2), product(3))
     before = {row[2]: row for row in rows(look)}
-    changed = product_copy.sync(
-        catalog_list(T + 1, catalog_product(1), catalog_product(2, price=9), catalog_product(3))
-    )
-    assert changed == ["2"]
+    assert sync(T + 1, product(1), product(2, price=9), product(3)) == ["2"]
     after = {row[2]: row for row in rows(look)}
     assert after["1"] == before["1"]
     assert after["3"] == before["3"]
     held = product_copy.find("2")
     assert held
     assert (held.price, held.version) == (Decimal(9), T + 1)
+
+
+@pytest.mark.parametrize("where", [0, 25, 49])
+@pytest.mark.parametrize("what", ["gone", "new"])
+def test_a_product_that_comes_or_goes_moves_no_other(look: psycopg.Connection, where: int, what: str) -> None:
+    products = [product(number) for number in range(100, 150)]
+    shorter = products[:where] + products[where + 1 :]
+    first, then = (products, shorter) if what == "gone" else (shorter, products)
+    sync(T, *first)
+    before = {row[2]: row for row in rows(look)}
+    the_one = str(100 + where)
+    assert sync(T + 1, *then) == [the_one]
+    after = {row[2]: row for row in rows(look)}
+    assert {key for key in before if before[key] != after[key]} <= {the_one}
+    assert in_order() == [str(each["id"]) for each in then]
 
 
 @pytest.mark.parametrize(
@@ -184,87 +237,101 @@ def test_only_what_differs_is_written(look: psycopg.Connection) -> None:
     ids=str,
 )
 def test_whatever_changes_is_noticed(changes: dict[str, Any]) -> None:
-    product_copy.sync(catalog_list(T, catalog_product()))
-    changed = catalog_product(**changes) if changes != {"rating": None} else _without_rating()
-    assert product_copy.sync(catalog_list(T + 1, changed)) == ["7"]
-    assert product_copy.sync(catalog_list(T + 2, changed)) == []
-
-
-def _without_rating() -> CatalogProduct:
-    return CatalogProduct.model_validate({key: value for key, value in product(7).items() if key != "rating"})
+    sync(T, product())
+    assert sync(T + 1, product(7, **changes)) == ["7"]
+    assert sync(T + 2, product(7, **changes)) == []
 
 
 def test_what_the_list_no_longer_has_becomes_a_tombstone_and_comes_back() -> None:
-    both = catalog_product(8), catalog_product(7)
-    product_copy.sync(catalog_list(T, *both))
-    assert product_copy.sync(catalog_list(T + 1, both[0])) == ["7"]
-    assert price() is None
-    assert product_copy.sync(catalog_list(T + 2, both[0])) == []
-    assert product_copy.sync(catalog_list(T + 3, *both)) == ["7"]
-    assert price() is not None
+    sync(T, product(8), product(7))
+    assert sync(T + 1, product(8)) == ["7"]
+    assert not is_available("7")
+    assert sync(T + 2, product(8)) == []
+    assert sync(T + 3, product(8), product(7)) == ["7"]
+    assert is_available("7")
 
 
 def test_a_product_that_the_list_has_but_spoiled_is_not_gone() -> None:
-    product_copy.sync(catalog_list(T, catalog_product(8), catalog_product(7)))
-    assert product_copy.sync(catalog_list(T + 1, catalog_product(8), refused=frozenset({"7"}))) == []
-    assert price() is not None
+    sync(T, product(8), product(7))
+    assert sync(T + 1, product(8), product(7, price="free")) == []
+    assert is_available("7")
 
 
-@pytest.mark.parametrize("left", [0, 1, 4])
-def test_a_list_of_less_than_half_is_not_believed(look: psycopg.Connection, left: int) -> None:
-    products = [catalog_product(number) for number in range(10)]
-    product_copy.sync(catalog_list(T, *products))
+def test_one_bad_product_among_good_ones_is_left_out() -> None:
+    assert sync(T, product(1), product(2, title=None), "nonsense", product(3), product(4)) == ["1", "3", "4"]
+
+
+def test_a_list_that_is_mostly_bad_is_refused(look: psycopg.Connection) -> None:
+    sync(T, product(1), product(2))
     before = rows(look)
-    with pytest.raises(ShrunkCatalog):
-        product_copy.sync(catalog_list(T + 1, *products[:left]))
+    with pytest.raises(CatalogUnavailable):
+        sync(T + 1, product(1), product(2, price="free"), product(3, price="free"))
     assert rows(look) == before
 
 
+def test_of_two_products_with_one_id_the_first_counts() -> None:
+    assert sync(T, product(7, price=1), product(7, price=2)) == ["7"]
+    assert price() == 1
+    assert sync(T + 1, product(7, price=1), product(7, price=2)) == []
+
+
+@pytest.mark.parametrize("left", [0, 1, 4])
+def test_a_list_of_less_than_half_is_not_believed(
+    look: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, left: int
+) -> None:
+    products = [product(number) for number in range(10)]
+    sync(T, *products)
+    before = rows(look)
+    with pytest.raises(ShrunkCatalog):
+        sync(T + 1, *products[:left])
+    assert rows(look) == before
+    monkeypatch.setenv("ALLOW_MASS_REMOVAL", "true")
+    assert len(sync(T + 2, *products[:left])) == 10 - left
+
+
 def test_a_list_of_half_is_believed() -> None:
-    products = [catalog_product(number) for number in range(10)]
-    product_copy.sync(catalog_list(T, *products))
-    assert sorted(product_copy.sync(catalog_list(T + 1, *products[:5]))) == ["5", "6", "7", "8", "9"]
+    products = [product(number) for number in range(10)]
+    sync(T, *products)
+    assert sync(T + 1, *products[:5]) == ["5", "6", "7", "8", "9"]
 
 
 def test_an_empty_catalogue_is_believed_where_nothing_was_known(look: psycopg.Connection) -> None:
-    assert product_copy.sync(catalog_list(T)) == []
+    assert sync(T) == []
     assert rows(look) == []
 
 
 def test_the_tombstones_do_not_count_as_known() -> None:
-    products = [catalog_product(number) for number in range(8)]
-    product_copy.sync(catalog_list(T, *products))
-    product_copy.sync(catalog_list(T + 1, *products[:4]))
-    assert len(product_copy.sync(catalog_list(T + 2, *products[:2]))) == 2
+    products = [product(number) for number in range(8)]
+    sync(T, *products)
+    sync(T + 1, *products[:4])
+    assert sync(T + 2, *products[:2]) == ["2", "3"]
 
 
 def test_a_list_that_comes_late_changes_nothing() -> None:
-    product_copy.sync(catalog_list(T + 5, catalog_product(7, price=2), catalog_product(8)))
-    assert product_copy.sync(catalog_list(T, catalog_product(7, price=1), catalog_product(9))) == ["9"]
+    sync(T + 5, product(7, price=2), product(8))
+    assert sync(T, product(7, price=1), product(9)) == ["9"]
     assert price() == 2
-    eight = product_copy.find("8")
-    assert eight
-    assert eight.removed_at is None
+    assert is_available("8")
 
 
 def test_it_is_one_statement_for_a_thousand_products() -> None:
-    products = [catalog_product(number) for number in range(2_500)]
+    products = [product(number) for number in range(2_500)]
     with witness.statements() as sent:
-        product_copy.sync(catalog_list(T, *products))
+        sync(T, *products)
     assert sum("INSERT INTO products" in text for text in sent) == 3
-    assert len(sent) <= 8  # BEGIN, lock, count, three chunks, tombstones, COMMIT
-    assert len(product_copy.page("catalog", category=None, after=None, limit=3_000)) == 2_500
+    assert len(sent) <= 5  # what is known, and three chunks
+    assert len(in_order()) == 2_500
 
 
 @pytest.mark.usefixtures("connection_per_thread")
 def test_lists_that_arrive_at_once_end_with_the_newest() -> None:
-    products = [catalog_product(number) for number in range(300)]
+    products = [product(number) for number in range(300)]
 
-    def sync(version: int) -> list[str]:
-        changed = [each.model_copy(update={"price": Decimal(version - T)}) for each in products]
-        return product_copy.sync(CatalogList(version, changed if version % 2 else changed[::-1], frozenset()))
+    def arrive(version: int) -> list[str]:
+        changed = [{**each, "price": version - T} for each in products]
+        return sync(version, *(changed if version % 2 else changed[::-1]))
 
-    outcomes = witness.at_once([partial(sync, T + number) for number in range(1, 9)])
+    outcomes = witness.at_once([partial(arrive, T + number) for number in range(1, 9)])
     assert not [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     page = product_copy.page("catalog", category=None, after=None, limit=1_000)
     assert {row.price for row in page} == {Decimal(8)}

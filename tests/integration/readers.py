@@ -1,0 +1,77 @@
+"""Many execution environments that ask for one product at the same moment, each a process of its own.
+
+    python -m tests.integration.readers 200 7
+
+prints, for each of them, one line of JSON: the seconds it waited and the state of the answer, or the name of
+the refusal. Forked from one process, they share its memory, as cold environments would not; all that they do
+after that they do as those would.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+MOST_CONNECTIONS = 100  # to PostgreSQL, which takes 200 from everybody
+
+
+class Reading(NamedTuple):
+    """What one environment saw."""
+
+    seconds: float
+    outcome: str
+
+
+def read_at_once(readers: int, product_id: str) -> list[Reading]:
+    """What so many environments saw who asked for the product at once; they have this process' settings."""
+    finished = subprocess.run(  # noqa: S603 — our own module
+        [sys.executable, "-m", "tests.integration.readers", str(readers), product_id],
+        cwd=Path(__file__).parents[2],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    lines = [line for line in finished.stdout.splitlines() if line.startswith("[")]
+    return [Reading(*json.loads(line)) for line in lines]
+
+
+def _main(readers: int, product_id: str) -> None:
+    # What a warm environment has loaded.
+    from shared import cache, database, products
+    from shared.errors import DomainError
+
+    ready, stand_in_line = os.pipe()
+    go, start = os.pipe()
+    children = []
+    for _ in range(readers):
+        if child := os.fork():
+            children.append(child)
+            continue
+        os.close(start)
+        cache.close()  # and what it is connected to
+        cache.command(lambda valkey: valkey.ping())
+        if readers <= MOST_CONNECTIONS:
+            database.connection()
+        os.write(stand_in_line, b".")
+        os.read(go, 1)  # until nobody holds its other end
+        begun = time.monotonic()
+        try:
+            outcome: str = products.detail(product_id).state
+        except DomainError as error:
+            outcome = type(error).__name__
+        line = json.dumps([round(time.monotonic() - begun, 4), outcome])
+        os.write(1, f"{line}\n".encode())  # one short write, which nobody else's can split
+        os._exit(0)
+    for _ in range(readers):
+        os.read(ready, 1)
+    os.close(start)
+    for child in children:
+        os.waitpid(child, 0)
+
+
+if __name__ == "__main__":
+    _main(int(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,106 @@
+"""Two hundred readers of one product at once: one asks the catalogue, the others get its answer."""
+
+from dataclasses import replace
+
+import pytest
+
+from local.valkey import Valkey
+from shared import cache, product_cache, products
+from tests.hostile_catalog import Answer, HostileCatalog, product
+from tests.integration.readers import Reading, read_at_once
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+PATH = "/products/7"
+CALL = 0.3  # seconds that the catalogue takes
+# All these processes share the cores of one machine, with whatever else runs there. What is tested is that
+# nobody waits for anything but the one call: a second call, or a lease that has to end, takes longer.
+CROWD = 1.5  # seconds
+
+
+@pytest.fixture(autouse=True)
+def seven(store: HostileCatalog) -> None:
+    store.answer(PATH, Answer.json(product(7)).after(CALL))
+
+
+def outcomes(readings: list[Reading]) -> set[str]:
+    return {reading.outcome for reading in readings}
+
+
+def age_by(seconds: float) -> None:
+    """The product is as if it had been fetched that much earlier."""
+    entry = product_cache.get("7")
+    assert entry
+    cache.command(lambda valkey: valkey.delete("product:7"))
+    assert product_cache.put("7", replace(entry, fetched_at=entry.fetched_at - seconds))
+
+
+@pytest.mark.parametrize(("readers", "longer"), [(10, 0.1), (200, CALL + CROWD)])
+def test_readers_of_a_cold_product_make_one_call_and_wait_no_longer_than_it_takes(
+    store: HostileCatalog, readers: int, longer: float
+) -> None:
+    readings = read_at_once(readers, "7")
+    assert len(readings) == readers
+    assert outcomes(readings) <= {"miss", "hit"}  # a hit for those whom the machine let begin late
+    assert store.calls == {PATH: 1}
+    assert max(readings).seconds < CALL + longer
+
+
+def test_readers_of_a_stale_product_make_one_call_and_all_but_one_have_it_at_once(
+    store: HostileCatalog,
+) -> None:
+    products.detail("7")
+    age_by(301)
+    store.forget_calls()
+    readings = read_at_once(40, "7")
+    assert store.calls == {PATH: 1}
+    assert sorted(reading.outcome for reading in readings).count("miss") == 1  # the one who fetched it
+    assert outcomes(readings) <= {"miss", "stale", "hit"}
+    assert sorted(readings)[len(readings) // 2].seconds < CALL
+
+
+def test_when_the_holder_of_the_lease_is_killed_the_next_takes_over(store: HostileCatalog) -> None:
+    product_cache.acquire_lease("product:7", products.LEASE)  # and never heard of again
+    readings = read_at_once(30, "7")
+    assert outcomes(readings) <= {"miss", "hit"}
+    assert store.calls == {PATH: 1}
+    assert max(readings).seconds < products.LEASE + CALL + CROWD
+
+
+@pytest.mark.parametrize("catalogue", ["up", "down"])
+def test_when_the_holder_is_killed_nobody_is_refused_while_there_is_a_copy(
+    store: HostileCatalog, valkey: Valkey, catalogue: str
+) -> None:
+    products.detail("7")
+    valkey.flush()
+    store.forget_calls()
+    if catalogue == "down":
+        store.answer(PATH, Answer.status(500))
+    product_cache.acquire_lease("product:7", products.LEASE)
+    readings = read_at_once(30, "7")
+    assert outcomes(readings) <= {"miss", "stale", "hit"}
+    assert store.calls == {PATH: 1}
+    assert max(readings).seconds < products.LEASE + CALL + CROWD
+
+
+def test_when_the_catalogue_fails_the_one_who_asked_all_others_have_the_copy(
+    store: HostileCatalog, valkey: Valkey
+) -> None:
+    products.detail("7")
+    valkey.flush()
+    store.answer(PATH, Answer.status(500).after(CALL))
+    store.forget_calls()
+    readings = read_at_once(30, "7")
+    assert outcomes(readings) <= {"miss", "stale", "hit"}
+    assert store.calls == {PATH: 1}
+    assert max(readings).seconds < CALL + CROWD
+
+
+def test_when_the_catalogue_fails_and_there_is_no_copy_all_are_refused_after_one_call(
+    store: HostileCatalog,
+) -> None:
+    store.answer(PATH, Answer.status(500).after(CALL))
+    readings = read_at_once(30, "7")
+    assert outcomes(readings) == {"CatalogUnavailable"}
+    assert store.calls == {PATH: 1}
+    assert max(readings).seconds < CALL + CROWD
