@@ -49,6 +49,11 @@ def issue(client_id: uuid.UUID, role: str) -> str:
     return jwt.encode(claims, key, algorithm=_ALGORITHM, headers={"kid": key_id, "typ": _TYPE})
 
 
+def of_removed_client() -> InvalidToken:
+    """The refusal of a good token whose client is gone."""
+    return InvalidToken("The client of the access token no longer exists.")
+
+
 def verify(token: str) -> Caller:
     """Whose token it is. Raises InvalidToken, whatever is wrong with it.
 

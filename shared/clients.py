@@ -8,7 +8,7 @@ from uuid import UUID
 
 import psycopg
 
-from shared import cursors, database, json_text, login_attempts, passwords, sessions
+from shared import access_tokens, cursors, database, json_text, passwords
 from shared.access_tokens import Caller
 from shared.emails import email_key
 from shared.errors import (
@@ -20,8 +20,8 @@ from shared.errors import (
     UnknownClient,
     WrongPassword,
 )
+from shared.headers import etag_of
 from shared.models import Client, ClientChanges, NewClient, Page
-from shared.product_cache import etag_of
 
 ClientRef = Literal["me"] | UUID
 
@@ -145,6 +145,8 @@ def update(caller: Caller, ref: ClientRef, changes: ClientChanges, *, if_match: 
         if "current_password" in given:
             _confirm(client, changes.current_password, password_hash)
         if new_hash is not None:
+            from shared import sessions  # for those few who change their password
+
             sessions.revoke_all(current, client_id)
         changed: dict[str, str] = {
             name: getattr(changes, name) for name in ("name", "email") if name in given
@@ -184,11 +186,6 @@ def remove(caller: Caller, ref: ClientRef) -> None:
         raise _nobody(caller, client_id)
 
 
-def gone() -> InvalidToken:
-    """The refusal of a token whose client was removed."""
-    return InvalidToken("The client of the access token no longer exists.")
-
-
 def _write(
     current: database.Connection, client: Client, changed: dict[str, str], password_hash: str | None
 ) -> Client:
@@ -214,6 +211,8 @@ def _write(
 
 def _confirm(client: Client, password: str, password_hash: str) -> None:
     """Somebody with a stolen access token gets no more guesses at the password than at the log-in."""
+    from shared import login_attempts  # for those few who change their password
+
     wait = login_attempts.begin(client.email)
     if not passwords.is_password(password, password_hash):
         raise login_attempts.too_many(wait) if wait else WrongPassword("The current password is another.")
@@ -255,13 +254,17 @@ def _require_admin(caller: Caller) -> None:
         repeatable=True,
     )
     if row is None:
-        raise gone()
+        raise access_tokens.of_removed_client()
     if row["role"] != "admin":
         raise Forbidden("This is for admins.")
 
 
 def _nobody(caller: Caller, client_id: UUID) -> InvalidToken | UnknownClient:
-    return gone() if client_id == caller.client_id else UnknownClient("There is no such client.")
+    return (
+        access_tokens.of_removed_client()
+        if client_id == caller.client_id
+        else UnknownClient("There is no such client.")
+    )
 
 
 def _email_taken() -> EmailTaken:

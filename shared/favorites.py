@@ -13,7 +13,7 @@ from typing import Any, LiteralString
 
 import psycopg
 
-from shared import clients, cursors, database, json_text, products
+from shared import access_tokens, cursors, database, json_text
 from shared.access_tokens import Caller
 from shared.errors import AlreadyFavorite, NotFavorite
 from shared.json_text import Rendered
@@ -52,6 +52,8 @@ def add(caller: Caller, product_id: str) -> tuple[Rendered[Favorite], bool]:
         try:
             return get(caller, product_id), False
         except NotFavorite:  # the copy does not have the product: perhaps the catalogue has
+            from shared import products  # for what the copy does not have; the other calls never load it
+
             products.make_known(product_id)
             created = _insert(caller, product_id)
     return get(caller, product_id), created
@@ -84,7 +86,7 @@ def get(caller: Caller, product_id: str) -> Rendered[Favorite]:
         repeatable=True,
     )
     if row is None:
-        raise clients.gone()
+        raise access_tokens.of_removed_client()
     if row.favorite is None:
         raise NotFavorite("The product is not a favorite of yours.")
     return Rendered(row.favorite)
@@ -165,7 +167,7 @@ def list_page(
     query = OLDEST_FIRST if sort == "favorited_at" else NEWEST_FIRST
     rows = database.fetch_all(_Row, query, parameters, repeatable=True)
     if not rows:
-        raise clients.gone()
+        raise access_tokens.of_removed_client()
     items = [row.favorite for row in rows[:limit] if row.favorite is not None]
     next_cursor = None
     if len(rows) > limit:
@@ -202,4 +204,4 @@ def _insert(caller: Caller, product_id: str) -> bool:
             )
         )
     except psycopg.errors.ForeignKeyViolation as error:
-        raise clients.gone() from error
+        raise access_tokens.of_removed_client() from error

@@ -10,7 +10,7 @@ import base64
 import json
 import time
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar, cast
 from uuid import UUID
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
@@ -19,12 +19,13 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from pydantic import BaseModel
 
-from shared import access_tokens, errors, json_text, logs, product_answers
+from shared import access_tokens, errors, headers, json_text, logs
 from shared.access_tokens import Caller
 from shared.json_text import Rendered
 from shared.models import Client, Health, Page
-from shared.product_cache import etag_of
-from shared.products import Answer
+
+if TYPE_CHECKING:
+    from shared.products import Answer
 
 __all__ = ["ClientRef", "Cursor", "Limit", "ProductRef", "Resolver", "Response"]
 
@@ -154,8 +155,8 @@ def _with_checked_body(event: Event) -> Event:
         json.loads(text)
     except (ValueError, RecursionError) as error:
         raise errors.InvalidInput("is not JSON", location="body", kind="json_invalid") from error
-    headers = {name: value for name, value in event["headers"].items() if name.lower() != "content-type"}
-    return event | {"headers": headers | {"content-type": _JSON}, "body": text, "isBase64Encoded": False}
+    others = {name: value for name, value in event["headers"].items() if name.lower() != "content-type"}
+    return event | {"headers": others | {"content-type": _JSON}, "body": text, "isBase64Encoded": False}
 
 
 def _header(event: Event, name: str) -> str:
@@ -168,9 +169,9 @@ def _header(event: Event, name: str) -> str:
 # ── Answers out ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def ok(body: Body | Rendered[Body], **headers: str) -> Response[Body]:
-    """200 with the body as JSON."""
-    return _json(200, body, headers)
+def ok(body: Body | Rendered[Body], **fields: str) -> Response[Body]:
+    """200 with the body as JSON, and the header fields."""
+    return _json(200, body, fields)
 
 
 def created(body: Body | Rendered[Body], location: str | None = None) -> Response[Body]:
@@ -186,14 +187,14 @@ def no_content() -> Response[None]:
 def client(app: Resolver, body: Client) -> Response[Client]:
     """200 with the client and its ETag, or 304 where the caller has it already."""
     response = _json(200, body, {"ETag": client_etag(body)})
-    if product_answers.matches(app.current_event.headers, client_etag(body)):
+    if headers.matches(app.current_event.headers, client_etag(body)):
         return Response(304, headers={"ETag": client_etag(body), "Cache-Control": "private, no-cache"})
     return response
 
 
 def client_etag(body: Client) -> str:
     """The client's strong entity tag, for If-None-Match and If-Match."""
-    return etag_of(json_text.dumps(body))
+    return headers.etag_of(json_text.dumps(body))
 
 
 def tokens(body: Body) -> Response[Body]:
@@ -206,13 +207,15 @@ def page(
 ) -> Response[Page[Item]]:
     """200 with a page and, where there is a next one, the Link to it."""
     event = app.current_event.raw_event
-    return _json(200, body, {"Link": product_answers.next_link(event, next_cursor)} if next_cursor else {})
+    return _json(200, body, {"Link": headers.next_link(event, next_cursor)} if next_cursor else {})
 
 
 def product(app: Resolver, answer: Answer) -> Response[Any]:
     """The ready body with the headers of the product cache, or 304."""
-    status, headers, body = product_answers.answer(answer.entry, answer.state, app.current_event.raw_event)
-    return Response(status, headers=headers, body=body)
+    from shared import product_answers  # the other functions have no use for the cache behind it
+
+    status, fields, body = product_answers.answer(answer.entry, answer.state, app.current_event.raw_event)
+    return Response(status, headers=fields, body=body)
 
 
 def health(body: Health) -> Response[Health]:
@@ -220,15 +223,15 @@ def health(body: Health) -> Response[Health]:
     return _json(503 if body.status == "down" else 200, body, {"Cache-Control": "no-store"})
 
 
-def text(body: str, content_type: str, headers: dict[str, str]) -> Response[Any]:
-    """200 with a ready text."""
-    return Response(200, content_type, body, headers)
+def text(body: str, content_type: str, fields: dict[str, str]) -> Response[Any]:
+    """200 with a ready text, and the header fields."""
+    return Response(200, content_type, body, fields)
 
 
-def _json(status: int, body: Body | Rendered[Body], headers: dict[str, str]) -> Response[Body]:
+def _json(status: int, body: Body | Rendered[Body], fields: dict[str, str]) -> Response[Body]:
     text = json_text.dumps(body)
     # Rendered here, so that Powertools passes it on as it is; the type is that of what was rendered.
-    return Response(status, _JSON, cast("Body", text), {"Cache-Control": "private, no-cache"} | headers)
+    return Response(status, _JSON, cast("Body", text), {"Cache-Control": "private, no-cache"} | fields)
 
 
 # ── Problems ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -276,17 +279,17 @@ def problem(error: Exception, event: Event) -> Response[str]:
     """The error as RFC 9457 problem details; what is not foreseen is logged and tells nothing of itself."""
     error, input_errors = _foreseen(error)
     kind = next(PROBLEMS[ancestor] for ancestor in type(error).__mro__ if ancestor in PROBLEMS)
-    headers = {"Cache-Control": "no-store"}
+    fields = {"Cache-Control": "no-store"}
     if kind.status == 401:
-        headers["WWW-Authenticate"] = (
+        fields["WWW-Authenticate"] = (
             'Bearer error="invalid_token"' if isinstance(error, errors.InvalidToken) else "Bearer"
         )
     if isinstance(error, errors.UnsupportedMediaType) and error.accept_patch:
-        headers["Accept-Patch"] = error.accept_patch  # RFC 5789 §2.2
+        fields["Accept-Patch"] = error.accept_patch  # RFC 5789 §2.2
     if isinstance(error, errors.DomainError):
         detail = error.detail
         if error.retry_after is not None:
-            headers["Retry-After"] = str(error.retry_after)
+            fields["Retry-After"] = str(error.retry_after)
     elif isinstance(error, NotFoundError):
         detail = "There is nothing at this address."
     else:
@@ -301,7 +304,7 @@ def problem(error: Exception, event: Event) -> Response[str]:
     }
     if kind.status == 422:
         body["errors"] = input_errors
-    return Response(kind.status, "application/problem+json", json_text.dumps(body), headers)
+    return Response(kind.status, "application/problem+json", json_text.dumps(body), fields)
 
 
 def _foreseen(error: Exception) -> tuple[Exception, list[dict[str, str]]]:

@@ -8,13 +8,13 @@ even loaded: `entry_point` asks the cache and hands everything that is not settl
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
-from urllib.parse import urlencode
 
 from shared import metrics, product_cache
 from shared.cache import CacheDown
+from shared.headers import matches, next_link
 from shared.product_cache import Entry
 
 Event = dict[str, Any]
@@ -22,7 +22,6 @@ Response = dict[str, Any]
 
 _PRODUCT_ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 _WHEN_STALE = "stale-while-revalidate=60, stale-if-error=86400"
-_ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
 
 
 def entry_point(
@@ -104,15 +103,3 @@ def answer(entry: Entry, state: str, event: Event) -> tuple[int, dict[str, str],
         del headers["Content-Type"]
         return 304, headers, ""
     return 200, headers, entry.body
-
-
-def next_link(event: Event, cursor: str) -> str:
-    """The Link header (RFC 8288) that leads to the page behind this one, with the request's parameters."""
-    parameters = {**(event.get("queryStringParameters") or {}), "cursor": cursor}
-    return f'<{event["rawPath"]}?{urlencode(parameters)}>; rel="next"'
-
-
-def matches(headers: Mapping[str, str], etag: str) -> bool:
-    """Whether If-None-Match names the entity tag, by weak comparison (RFC 9110 §8.8.3.2)."""
-    wanted = next((value for name, value in headers.items() if name.lower() == "if-none-match"), "")
-    return wanted.strip() == "*" or etag in _ENTITY_TAG.findall(wanted)

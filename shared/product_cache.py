@@ -21,6 +21,7 @@ from itertools import islice
 import redis
 
 from shared import cache, settings
+from shared.headers import etag_of as etag_of
 
 HARD_TTL = 24 * 60 * 60  # seconds for which a stale body may still be served
 UNKNOWN_TTL = 60  # seconds for which a product stays unknown
@@ -78,11 +79,6 @@ class ListState:
     def is_fresh(self) -> bool:
         """Whether pages may be made and served without asking the catalogue."""
         return self.age < settings.product_cache_ttl()
-
-
-def etag_of(body: str) -> str:
-    """The body's strong entity tag (RFC 9110 §8.8.3)."""
-    return '"' + hashlib.blake2b(body.encode(), digest_size=12).hexdigest() + '"'
 
 
 # ── Entries ───────────────────────────────────────────────────────────────────────────────────────────────

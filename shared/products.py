@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from shared import catalog, cursors, json_text, logs, metrics, product_cache, product_copy, settings
 from shared.cache import CacheDown
 from shared.errors import CatalogUnavailable, DatabaseUnavailable, UnknownProduct
+from shared.headers import etag_of
 from shared.models import Page, Product
 from shared.product_cache import Entry, Lease, ListState
 
@@ -190,7 +191,7 @@ def entry_of(copied: CopiedProduct, confirmed_at: float = 0.0) -> Entry:
 
 def _entry(product: Product, version: int, fetched_at: float) -> Entry:
     body = json_text.dumps(product)
-    return Entry(200, version, fetched_at, body, product_cache.etag_of(body))
+    return Entry(200, version, fetched_at, body, etag_of(body))
 
 
 def _unknown(version: int, fetched_at: float | None = None) -> Entry:
@@ -221,7 +222,7 @@ def page(*, limit: int, cursor: str | None, category: str | None, sort: str | No
         items = [copied.as_product() for copied in shown]
         body = json_text.dumps(Page[Product](items=items, next_cursor=next_cursor))
         fetched_at = state.synced_at if state else _last_confirmed(shown)
-        return Entry(200, 0, fetched_at, body, product_cache.etag_of(body), next_cursor)
+        return Entry(200, 0, fetched_at, body, etag_of(body), next_cursor)
 
     name = product_cache.page_name(limit=limit, cursor=cursor, category=category, sort=sort)
     try:

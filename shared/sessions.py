@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 from psycopg.rows import DictRow
 
-from shared import access_tokens, database, login_attempts, passwords
+from shared import access_tokens, database, passwords
 from shared.emails import email_key
 from shared.errors import DatabaseUnavailable, InvalidCredentials, InvalidRefreshToken
 from shared.models import Tokens
@@ -35,6 +35,8 @@ def log_in(email: str, password: str) -> Tokens:
     Raises InvalidCredentials, at the same cost whether the e-mail or the password is wrong, and
     TooManyAttempts.
     """
+    from shared import login_attempts  # refreshing and logging out count nothing
+
     wait = login_attempts.begin(email)
     try:
         account = database.fetch_one(

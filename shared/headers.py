@@ -1,0 +1,28 @@
+"""Header values that say the same for every route: entity tags, conditions, links."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+_ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
+
+
+def etag_of(body: str) -> str:
+    """The body's strong entity tag (RFC 9110 §8.8.3)."""
+    return '"' + hashlib.blake2b(body.encode(), digest_size=12).hexdigest() + '"'
+
+
+def matches(headers: Mapping[str, str], etag: str) -> bool:
+    """Whether If-None-Match names the entity tag, by weak comparison (RFC 9110 §8.8.3.2)."""
+    wanted = next((value for name, value in headers.items() if name.lower() == "if-none-match"), "")
+    return wanted.strip() == "*" or etag in _ENTITY_TAG.findall(wanted)
+
+
+def next_link(event: dict[str, Any], cursor: str) -> str:
+    """The Link header (RFC 8288) that leads to the page behind this one, with the request's parameters."""
+    parameters = {**(event.get("queryStringParameters") or {}), "cursor": cursor}
+    return f'<{event["rawPath"]}?{urlencode(parameters)}>; rel="next"'
