@@ -1,0 +1,507 @@
+"""Whatever the catalogue tells, in whatever order and however often: the end is what it told last.
+
+Random histories of a few products are shuffled, repeated, cut into batches and taken by several execution
+environments at once, against real PostgreSQL and Valkey. A short run is part of `make test`; the long one:
+
+    HISTORIES=2000 pytest tests/integration/test_catalog_histories.py
+"""
+
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+import redis
+import simplejson
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from local.valkey import Valkey
+from shared import cache, catalog_events, catalog_poll, favorites, product_cache, product_copy, products
+from shared.errors import UnknownProduct
+from shared.product_cache import Entry
+from tests.hostile_catalog import Answer, HostileCatalog, product
+from tests.integration import accounts
+from tests.integration.catalog_messages import (
+    Environments,
+    Event,
+    changed,
+    changed_product,
+    deliver,
+    removed,
+)
+from tests.integration.conftest import Travel
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+HISTORIES = int(os.environ.get("HISTORIES", "60"))
+ENVIRONMENTS = 3
+T = 1_795_000_000_000  # a version of today
+
+histories_of = settings(
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@pytest.fixture
+def environments() -> Iterator[Environments]:
+    started = Environments(ENVIRONMENTS)
+    yield started
+    started.stop()
+
+
+# ── Histories ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happened to a product: another content (number of CONTENTS), or its removal (None)."""
+
+    product: int
+    version: int
+    content: int | None
+
+
+CONTENTS: list[dict[str, Any]] = [
+    {"price": Decimal("22.30")},
+    {"price": Decimal("22.3")},  # the same amount, written otherwise
+    {"price": Decimal("9.90"), "title": "Cheaper"},
+    {"price": Decimal(30), "rating": None, "category": "garden"},
+]
+
+
+@dataclass(frozen=True)
+class History:
+    """All that happened, by product and in order, and how it arrives: batches of (environment, changes)."""
+
+    happened: list[list[Change]]
+    batches: list[tuple[int, list[Change]]]
+
+
+@st.composite
+def histories(draw: st.DrawFn, most_products: int = 4) -> History:
+    happened = []
+    for number in range(draw(st.integers(1, most_products))):
+        contents = draw(
+            st.lists(st.sampled_from([0, 1, 2, 3, None]), min_size=1, max_size=6), label=f"product {number}"
+        )
+        version = T
+        changes = []
+        for content in contents:
+            version += draw(st.sampled_from([1, 2, 1_000]))
+            changes.append(Change(number, version, content))
+        happened.append(changes)
+    every = [change for changes in happened for change in changes]
+    repeated = draw(st.lists(st.sampled_from(every), max_size=6))
+    waiting = draw(st.permutations(every + repeated))
+    batches = []
+    while waiting:
+        size = draw(st.integers(1, 10))
+        batches.append((draw(st.integers(0, ENVIRONMENTS - 1)), waiting[:size]))
+        waiting = waiting[size:]
+    return History(happened, batches)
+
+
+_runs = itertools.count(1)
+
+
+def event_of(change: Change, run: int) -> Event:
+    """The change as the catalogue tells of it; every run has products of its own."""
+    product_id = f"{run}-{change.product}"
+    if change.content is None:
+        return removed(change.version, product_id)
+    return changed(change.version, content_of(change.content, product_id))
+
+
+def content_of(content: int, product_id: str) -> dict[str, Any]:
+    return {**product(1), "id": product_id, "title": "As before", **CONTENTS[content]}
+
+
+def events_of(history: History, run: int) -> list[tuple[int, list[Event]]]:
+    return [(number, [event_of(change, run) for change in changes]) for number, changes in history.batches]
+
+
+def shown(content: int, product_id: str) -> dict[str, Any]:
+    """The content as the API shows it."""
+    told = content_of(content, product_id)
+    rating = told.pop("rating")
+    return {"product_id": told.pop("id"), **told, "review": rating}
+
+
+def assert_is_the_newest(change: Change, product_id: str, look: psycopg.Connection) -> None:
+    """PostgreSQL, Valkey and the answer to a request all have this change."""
+    row = look.execute(
+        "SELECT version, removed_at IS NULL, title, price, category, review_count FROM products"
+        " WHERE product_id = %s",
+        [product_id],
+    ).fetchone()
+    entry = product_cache.get(product_id)
+    assert row is not None
+    assert entry is not None
+    assert (row[0], entry.version) == (change.version, change.version)
+    if change.content is None:
+        assert row[1] is False
+        assert (entry.status, entry.body) == (404, "")
+        with pytest.raises(UnknownProduct):
+            products.detail(product_id)
+        return
+    expected = shown(change.content, product_id)
+    count = expected["review"]["count"] if expected["review"] else None
+    assert row[1:] == (True, expected["title"], expected["price"], expected["category"], count)
+    answer = products.detail(product_id)
+    assert answer.state == "hit"
+    assert answer.entry == entry
+    assert (entry.status, entry.etag) == (200, product_cache.etag_of(entry.body))
+    assert simplejson.loads(entry.body, use_decimal=True) == expected
+
+
+# ── Any order, any number of times, by several at once ────────────────────────────────────────────────────
+
+
+def test_every_history_ends_as_it_happened_however_it_arrives(
+    environments: Environments, look: psycopg.Connection
+) -> None:
+    @settings(histories_of, max_examples=HISTORIES)
+    @given(history=histories())
+    def ends_as_it_happened(history: History) -> None:
+        run = next(_runs)
+        assert environments.deliver(events_of(history, run)) == []
+        for changes in history.happened:
+            assert_is_the_newest(changes[-1], f"{run}-{changes[-1].product}", look)
+
+    ends_as_it_happened()
+
+
+def test_what_favorites_are_told_is_one_unbroken_story(
+    environments: Environments, look: psycopg.Connection
+) -> None:
+    caller = accounts.new_caller()
+
+    @settings(histories_of, max_examples=max(15, HISTORIES // 10))
+    @given(history=histories(most_products=2))
+    def is_unbroken(history: History) -> None:
+        run = next(_runs)
+        for changes in history.happened:
+            product_id = f"{run}-{changes[0].product}"
+            deliver(changed(T, content_of(0, product_id)))
+            favorites.add(caller, product_id)
+        environments.deliver(events_of(history, run))
+        for changes in history.happened:
+            told = look.execute(
+                "SELECT detail_type, detail FROM outbox WHERE stream = %s ORDER BY outbox_id",
+                [f"product:{run}-{changes[0].product}"],
+            ).fetchall()
+            _assert_unbroken(told, changes[-1])
+
+    is_unbroken()
+
+
+def _assert_unbroken(told: list[tuple[str, dict[str, Any]]], last: Change) -> None:
+    price, available, version = 22.3, True, T
+    for detail_type, detail in told:
+        assert detail["version"] > version
+        assert detail["old_price"] == price
+        new_price = detail["new_price"]
+        match detail_type:
+            case "FavoriteProductRemoved":
+                assert available
+                assert new_price is None
+            case "FavoriteProductRestored":
+                assert not available
+            case "FavoriteProductPriceDropped":
+                assert available
+                assert new_price < price
+            case _:
+                assert detail_type == "FavoriteProductPriceRaised"
+                assert available
+                assert new_price > price
+        available = new_price is not None
+        price, version = (new_price if available else price), detail["version"]
+    assert available == (last.content is not None)
+    if last.content is not None:
+        assert price == float(CONTENTS[last.content]["price"])
+
+
+# ── With requests in between ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_events_and_requests_for_the_product_end_with_what_the_catalogue_has(
+    store: HostileCatalog, travel: Travel
+) -> None:
+    """A request's version is the moment when it asked; an event's, when the change happened."""
+    numbers = itertools.count(1_000)
+
+    @settings(histories_of, max_examples=max(30, HISTORIES // 20))
+    @given(
+        happens=st.lists(
+            st.one_of(
+                st.sampled_from([0, 2, 3, None]),  # the product becomes this, and an event is sent
+                st.just("request"),  # somebody asks, and the cache has nothing fresh
+                st.just("arrival"),  # some event of those on their way arrives, perhaps not for the last time
+            ),
+            min_size=1,
+            max_size=12,
+        ),
+        data=st.data(),
+    )
+    def ends_as_the_catalogue_is(happens: list[Any], data: st.DataObject) -> None:
+        number = next(numbers)
+        on_the_way: list[Event] = []
+        now: int | None = None
+        store.answer(f"/products/{number}", Answer.null())
+        for what in [0, *happens]:
+            travel(0.01)
+            if what == "request":
+                cache.command(lambda valkey: valkey.delete(f"product:{number}"))
+                if now is None:
+                    with pytest.raises(UnknownProduct):
+                        products.detail(str(number))
+                else:
+                    products.detail(str(number))
+            elif what == "arrival":
+                deliver(data.draw(st.sampled_from(on_the_way)))
+            else:
+                now = what
+                content = None if now is None else {**product(number), **CONTENTS[now]}
+                store.answer(
+                    f"/products/{number}", Answer.null() if content is None else Answer.json(content)
+                )
+                version = time.time_ns() // 1_000_000
+                on_the_way.append(
+                    removed(version, str(number)) if content is None else changed(version, content)
+                )
+        travel(0.01)
+        deliver(*data.draw(st.permutations(on_the_way)))
+
+        copied, entry = product_copy.find(str(number)), product_cache.get(str(number))
+        assert copied
+        assert entry
+        assert copied.version == entry.version
+        if now is None:
+            assert copied.removed_at is not None
+            assert entry.status == 404
+        else:
+            assert copied.removed_at is None
+            assert copied.price == CONTENTS[now]["price"]
+            assert simplejson.loads(entry.body, use_decimal=True)["price"] == CONTENTS[now]["price"]
+
+    ends_as_the_catalogue_is()
+
+
+# ── The cache, where PostgreSQL cannot help ───────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def slow(environment: pytest.MonkeyPatch) -> Iterator["SlowWriter"]:
+    writer = SlowWriter()
+    environment.setattr(product_cache, "put", writer.put)
+    yield writer
+    writer.go_on()
+
+
+class SlowWriter:
+    """The first thread that writes a product to the cache waits before it does."""
+
+    def __init__(self) -> None:
+        self._put = product_cache.put
+        self._first: threading.Thread | None = None
+        self._arrived, self._released = threading.Event(), threading.Event()
+        self.written: list[bool] = []
+
+    def put(self, product_id: str, entry: Entry) -> bool:
+        if not self._arrived.is_set():
+            self._arrived.set()
+            assert self._released.wait(10)
+        self.written.append(self._put(product_id, entry))
+        return self.written[-1]
+
+    def begin(self, work: Callable[[], object]) -> None:
+        """Do the work in another thread; returns when that stands before the cache."""
+        self._first = threading.Thread(target=work)
+        self._first.start()
+        assert self._arrived.wait(10)
+
+    def go_on(self) -> None:
+        """Let it write, and end."""
+        self._released.set()
+        if self._first is not None:
+            self._first.join()
+
+
+OLDER = {"a change": changed_product(T + 1, price=1), "a removal": removed(T + 1)}
+NEWER = {"a change": changed_product(T + 2, price=2), "a removal": removed(T + 2)}
+
+
+@pytest.mark.usefixtures("connection_per_thread")
+@pytest.mark.parametrize("newer", NEWER)
+@pytest.mark.parametrize("older", OLDER)
+def test_a_slow_writer_never_overwrites_what_is_newer(slow: SlowWriter, older: str, newer: str) -> None:
+    slow.begin(lambda: catalog_events.take(OLDER[older]))
+    catalog_events.take(NEWER[newer])
+    slow.go_on()
+    assert slow.written == [True, False]
+    entry = product_cache.get("7")
+    assert entry
+    assert (entry.version, entry.status) == (T + 2, 200 if newer == "a change" else 404)
+
+
+@pytest.mark.usefixtures("connection_per_thread")
+def test_a_slow_request_never_brings_back_what_an_event_removed(
+    store: HostileCatalog, slow: SlowWriter
+) -> None:
+    store.answer("/products/7", Answer.json(product(7)))
+    slow.begin(lambda: products.detail("7"))
+    deliver(removed(time.time_ns() // 1_000_000 + 1))
+    slow.go_on()
+    assert slow.written == [True, False]
+    with pytest.raises(UnknownProduct):
+        products.detail("7")
+
+
+def test_a_removal_is_remembered_longer_than_any_function_may_run(valkey: Valkey) -> None:
+    deliver(changed_product(T), removed(T + 1))
+    with redis.Redis.from_url(valkey.url) as client:
+        assert 14 * 60 < client.ttl("product:7") <= 15 * 60
+
+
+# ── What a crash leaves undone ────────────────────────────────────────────────────────────────────────────
+
+
+class Crash(Exception):
+    """Ends the environment between PostgreSQL and Valkey."""
+
+
+def crash(*_: object) -> None:
+    raise Crash
+
+
+@pytest.fixture
+def listed(store: HostileCatalog) -> HostileCatalog:
+    """A catalogue of two products, which was read into the copy and the cache, and its first page shown."""
+    store.answer("/products", Answer.json([product(7), product(8)]))
+    products.page(limit=20, cursor=None, category=None, sort=None)
+    for number in (7, 8):
+        store.answer(f"/products/{number}", Answer.json(product(number)))
+        products.detail(str(number))
+    return store
+
+
+def in_list() -> dict[str, Decimal]:
+    """The prices of the first page."""
+    answer = products.page(limit=20, cursor=None, category=None, sort=None)
+    items = simplejson.loads(answer.entry.body, use_decimal=True)["items"]
+    return {item["product_id"]: item["price"] for item in items}
+
+
+def now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@pytest.mark.usefixtures("listed")
+def test_a_crash_between_postgres_and_the_cache_is_healed_by_the_next_delivery(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    event = changed_product(now() + 1, price=1)
+    with environment.context() as crashing:
+        crashing.setattr(products, "show", crash)
+        assert deliver(event) == ["m0"]
+    assert deliver(event) == []
+    assert simplejson.loads(products.detail("7").entry.body)["price"] == 1
+
+
+@pytest.mark.usefixtures("listed")
+@pytest.mark.parametrize("where", ["put", "start_generation"])
+def test_after_a_crash_at_the_cache_the_next_delivery_brings_the_list_up_to_date(
+    environment: pytest.MonkeyPatch, where: str
+) -> None:
+    event = changed_product(now() + 1, price=1)
+    with environment.context() as crashing:
+        crashing.setattr(product_cache, where, crash)
+        assert deliver(event) == ["m0"]
+    assert deliver(event) == []
+    assert in_list() == {"7": 1, "8": Decimal("22.30")}
+
+
+def test_an_event_that_came_while_the_cache_was_down_is_in_the_list_after_the_next_poll(
+    environment: pytest.MonkeyPatch, listed: HostileCatalog
+) -> None:
+    with environment.context() as cut_off:
+        cut_off.setenv("REDIS_URL", "redis://127.0.0.1:9")
+        cache.close()
+        deliver(changed_product(now() + 1, price=1))
+    cache.close()
+    listed.answer("/products", Answer.json([product(7, price=1), product(8)]))
+    catalog_poll.run()
+    assert in_list() == {"7": 1, "8": Decimal("22.30")}
+
+
+# ── List pages ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def generation() -> str:
+    state = product_cache.list_state()
+    assert state
+    return state.generation
+
+
+VISIBLE: dict[str, Callable[[], Event]] = {
+    "another price": lambda: changed_product(now() + 1, price=1),
+    "another title": lambda: changed_product(now() + 1, title="Another"),
+    "another text": lambda: changed_product(now() + 1, description=""),
+    "another category": lambda: changed_product(now() + 1, category="garden"),
+    "another image": lambda: changed_product(now() + 1, image=""),
+    "another rating": lambda: changed_product(now() + 1, rating=None),
+    "a new product": lambda: changed_product(now() + 1, 9),
+    "a removal": lambda: removed(now() + 1),
+}
+INVISIBLE: dict[str, Callable[[], Event]] = {
+    "the same content, newer": lambda: changed_product(now() + 1),
+    "the same price, written otherwise": lambda: changed_product(now() + 1, price=Decimal("22.300")),
+    "an older change": lambda: changed_product(T - 10**9, price=1),
+    "an older removal": lambda: removed(T - 10**9),
+    "the removal of what nobody knew": lambda: removed(now() + 1, "999"),
+}
+
+
+@pytest.mark.usefixtures("listed")
+@pytest.mark.parametrize("event", VISIBLE)
+def test_what_customers_see_changed_makes_the_lists_pages_unreachable(event: str) -> None:
+    before = generation()
+    deliver(VISIBLE[event]())
+    assert generation() != before
+
+
+@pytest.mark.usefixtures("listed")
+@pytest.mark.parametrize("event", INVISIBLE)
+def test_what_nobody_can_see_leaves_the_lists_pages(event: str) -> None:
+    before = generation()
+    assert deliver(INVISIBLE[event]()) == []
+    assert generation() == before
+
+
+@pytest.mark.usefixtures("listed")
+@pytest.mark.parametrize("event", VISIBLE)
+def test_a_repeated_event_leaves_the_lists_pages(event: str) -> None:
+    sent = VISIBLE[event]()
+    deliver(sent)
+    before = generation()
+    deliver(sent, sent)
+    assert generation() == before
+
+
+@pytest.mark.usefixtures("listed")
+def test_a_product_that_returns_is_in_the_list_at_once(listed: HostileCatalog) -> None:
+    assert in_list().keys() == {"7", "8"}
+    deliver(removed(now() + 1))
+    assert in_list().keys() == {"8"}
+    deliver(changed_product(now() + 2))
+    assert in_list().keys() == {"7", "8"}
+    assert listed.calls["/products"] == 1
