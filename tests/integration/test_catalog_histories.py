@@ -446,7 +446,7 @@ def test_an_event_that_came_while_the_cache_was_down_is_in_the_list_after_the_ne
 # ── List pages ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def generation() -> str:
+def generation() -> object:
     state = product_cache.list_state()
     assert state
     return state.generation

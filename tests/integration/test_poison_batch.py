@@ -1,0 +1,258 @@
+"""Batches with messages that no catalogue should send: they alone are reported, the others are taken once."""
+
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+import simplejson
+
+from shared import cache, database, favorites, product_cache, product_copy, products
+from shared.errors import UnknownProduct
+from tests.hostile_catalog import nonsense, product
+from tests.integration import accounts, recorder
+from tests.integration.catalog_messages import (
+    changed_product,
+    deliver,
+    deliver_texts,
+    envelope,
+    removed,
+    text,
+)
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+T = 1_795_000_000_000  # a version of today
+
+GOOD = text(changed_product(T, 7))
+
+
+def without(event: dict[str, Any], *path: str) -> str:
+    """The event, one of its members left out."""
+    copy = simplejson.loads(text(event), use_decimal=True)
+    inside = copy
+    for name in path[:-1]:
+        inside = inside[name]
+    del inside[path[-1]]
+    return text(copy)
+
+
+def versioned(raw: str) -> str:
+    """A change of product 8 with this in the place of the version."""
+    return text(changed_product(0, 8)).replace('"version": 0,', f'"version": {raw},')
+
+
+def of_product(**changes: Any) -> str:
+    return text(changed_product(T, 8, **changes))
+
+
+POISON = {
+    "nothing": "",
+    "white space": " \n",
+    "no JSON": "product 7 is cheaper now",
+    "half of an event": GOOD[: len(GOOD) // 2],
+    "two events": GOOD + GOOD,
+    "XML": "<event/>",
+    "null": "null",
+    "a number": "7",
+    "a list": f"[{GOOD}]",
+    "text around it": json.dumps(GOOD),
+    "an SNS notification": json.dumps({"Type": "Notification", "Message": GOOD}),
+    "an empty object": "{}",
+    "nested too deep": "[" * 100_000 + "]" * 100_000,
+    "nested too deep inside": text(changed_product(T, 8)).replace(
+        '"title"', '"x": ' + "[" * 50_000 + "]" * 50_000 + ', "title"'
+    ),
+    "half a surrogate in the message": GOOD.replace("Product 7", "\ud800"),
+    "no source": without(changed_product(T, 8), "source"),
+    "somebody else's": text(envelope("ProductChanged", {"version": T, "product": product(8)}, source="shop")),
+    "our own": text(envelope("ProductChanged", {"version": T, "product": product(8)}, source="favorites")),
+    "no detail type": without(changed_product(T, 8), "detail-type"),
+    "an unknown detail type": text(envelope("ProductPainted", {"version": T, "product": product(8)})),
+    "a detail type in another case": text(envelope("productchanged", {"version": T, "product": product(8)})),
+    "a detail type that is a number": text(envelope("", {}, **{"detail-type": 7})),
+    "no detail": without(changed_product(T, 8), "detail"),
+    "detail is null": text(envelope("ProductChanged", None)),
+    "detail is text": text(envelope("ProductChanged", json.dumps({"version": T}))),
+    "detail is a list": text(envelope("ProductChanged", [T])),
+    "the other type's detail": text(envelope("ProductRemoved", {"version": T, "product": product(8)})),
+    "no version": without(changed_product(T, 8), "detail", "version"),
+    "no version of a removal": without(removed(T, "8"), "detail", "version"),
+    "version is null": versioned("null"),
+    "version is text": versioned(f'"{T}"'),
+    "version is a date": versioned('"2026-11-23T12:00:00Z"'),
+    "version is true": versioned("true"),
+    "version is negative": versioned("-1"),
+    "version has decimals": versioned("1795000000000.5"),
+    "version is a whole number with decimals": versioned("1795000000000.0"),
+    "version is an exponent": versioned("1e12"),
+    "version is 2^53": versioned(str(2**53)),
+    "version is 2^63": versioned(str(2**63)),
+    "version has a thousand digits": versioned("9" * 1_000),
+    "version has a million digits": versioned("9" * 1_000_000),
+    "version is NaN": versioned("NaN"),
+    "no product": without(changed_product(T, 8), "detail", "product"),
+    "product is null": text(envelope("ProductChanged", {"version": T, "product": None})),
+    "product is a list": text(envelope("ProductChanged", {"version": T, "product": [product(8)]})),
+    "price is missing": without(changed_product(T, 8), "detail", "product", "price"),
+    "price is Infinity": of_product(price=0).replace('"price": 0', '"price": -Infinity'),
+    "price is 1e400": of_product(price=0).replace('"price": 0', '"price": 1e400'),
+    "price is 1e999999999999": of_product(price=0).replace('"price": 0', '"price": 1e999999999999'),
+    "price has seven decimals": of_product(price=Decimal("1.0000001")),
+    "price is a trillion": of_product(price=10**12),
+    "title is longer than a page": of_product(title="x" * 1_001),
+    "description is longer than a book": of_product(description="x" * 50_001),
+    "image is longer than any address": of_product(image="x" * 4_001),
+    "category is longer than a shelf": of_product(category="x" * 201),
+    "description holds NUL": of_product(description="a\0b"),
+    "category holds NUL": of_product(category="\0"),
+    "image holds NUL": of_product(image="\0"),
+    "half a surrogate": of_product(title="x").replace('"x"', '"\\ud800"'),
+    "id is true": of_product(id=True),
+    "id has decimals": of_product(id=Decimal("8.0")),
+    "id is longer than 64": of_product(id="8" * 65),
+    "id is a path": of_product(id="../8"),
+    "id ends with a new line": of_product(id="8\n"),
+    "removed id is a number": text(removed(T, 8)),
+    "removed id is null": text(removed(T, None)),
+    "removed id is empty": text(removed(T, "")),
+    "removed id is longer than 64": text(removed(T, "8" * 65)),
+    "removed id holds NUL": text(removed(T, "8\0")),
+    "removed id ends with a new line": text(removed(T, "8\n")),
+    **{
+        f"product: {what}": text(envelope("ProductChanged", {"version": T, "product": 0})).replace(
+            '"product": 0', f'"product": {body or "null"}'
+        )
+        for what, body in nonsense(8).items()
+        if what != "id is another product's"  # here there is none that was asked for
+    },
+}  # fmt: skip
+
+
+def everything(look: psycopg.Connection) -> list[Any]:
+    """Every product and every event to send, with the transactions that wrote them."""
+    return [
+        look.execute("SELECT xmin, products.* FROM products ORDER BY product_id").fetchall(),
+        look.execute("SELECT xmin, outbox.* FROM outbox ORDER BY outbox_id").fetchall(),
+    ]
+
+
+def test_a_poisoned_message_alone_fails_and_its_reason_is_logged(
+    environment: pytest.MonkeyPatch, look: psycopg.Connection
+) -> None:
+    lines = recorder.log(environment)
+    reported, logged = {}, {}
+    for version, (what, body) in enumerate(POISON.items(), start=T):
+        lines.clear()
+        reported[what] = deliver_texts(text(changed_product(version)), body, text(removed(version, "9")))
+        logged[what] = [(line.level, line.message, line.more["message_id"]) for line in lines]
+        assert 0 < len(lines[0].more["reason"]) <= 500
+    assert reported == {what: ["m1"] for what in POISON}
+    assert logged == {what: [("error", "event failed", "m1")] for what in POISON}
+    kept = look.execute("SELECT product_id, version FROM products ORDER BY product_id").fetchall()
+    assert kept == [("7", T + len(POISON) - 1), ("9", T + len(POISON) - 1)]
+
+
+def test_the_good_ones_around_poison_are_applied_once(look: psycopg.Connection) -> None:
+    deliver(changed_product(T, 7, price=20), changed_product(T, 8, price=20))
+    caller = accounts.new_caller()
+    favorites.add(caller, "7")
+    favorites.add(caller, "8")
+    mixed = [
+        POISON["no JSON"],
+        text(changed_product(T + 1, 7, price=10)),
+        POISON["version is null"],
+        text(changed_product(T + 1, 8, price=30)),
+        POISON["price is Infinity"],
+        text(removed(T + 2, "8")),
+    ]
+    assert deliver_texts(*mixed) == ["m0", "m2", "m4"]
+    before = everything(look)
+    told = look.execute("SELECT detail_type FROM outbox WHERE stream LIKE 'product:%' ORDER BY outbox_id")
+    assert [detail_type for (detail_type,) in told] == [
+        "FavoriteProductPriceDropped",
+        "FavoriteProductPriceRaised",
+        "FavoriteProductRemoved",
+    ]
+    # Lambda delivers the failed ones again, and only these; they fail again and repeat nothing.
+    assert deliver_texts(*(mixed[number] for number in (0, 2, 4))) == ["m0", "m1", "m2"]
+    assert everything(look) == before
+
+
+def test_a_batch_of_nothing_but_poison_fails_one_by_one(look: psycopg.Connection) -> None:
+    bodies = list(POISON.values())[:10]
+    assert deliver_texts(*bodies) == [f"m{number}" for number in range(10)]
+    assert everything(look) == [[], []]
+
+
+def test_a_batch_after_a_poisoned_one_is_none_the_worse() -> None:
+    deliver_texts(POISON["no JSON"])
+    assert deliver(changed_product(T)) == []
+    assert products.detail("7").state == "hit"
+
+
+ODD_BUT_GOOD: dict[str, tuple[str, Callable[[product_copy.CopiedProduct], object], object]] = {
+    "the smallest version": (versioned("0"), lambda row: row.version, 0),
+    "the largest version": (versioned(str(2**53 - 1)), lambda row: row.version, 2**53 - 1),
+    "a price of nothing": (of_product(price=0), lambda row: row.price, 0),
+    "an exact price": (
+        of_product(price=Decimal("109.950000")), lambda row: str(row.price), "109.950000"
+    ),
+    "no rating": (
+        without(changed_product(T, 8), "detail", "product", "rating"), lambda row: row.review_rate, None
+    ),
+    "spaces around the title": (of_product(title="  Lamp "), lambda row: row.title, "Lamp"),
+    "members that nobody knows": (
+        of_product(color="red", extra={"deep": [1, 2]}), lambda row: row.title, "Product 8"
+    ),
+    "a text id": (of_product(id="8"), lambda row: row.product_id, "8"),
+}  # fmt: skip
+
+
+def test_an_odd_message_that_is_valid_is_taken(look: psycopg.Connection) -> None:
+    taken = {}
+    for message, (body, what, _) in ODD_BUT_GOOD.items():
+        look.execute("DELETE FROM products")
+        assert deliver_texts(body) == []
+        copied = product_copy.find("8")
+        assert copied
+        taken[message] = what(copied)
+    assert taken == {message: expected for message, (_, _, expected) in ODD_BUT_GOOD.items()}
+
+
+# ── When the database is down ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_with_the_database_down_every_message_fails_and_the_next_delivery_takes_them(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    events = [changed_product(T, 7), removed(T, "9"), changed_product(T, 8)]
+    database.close()
+    with environment.context() as down:
+        down.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:9/none")
+        assert deliver(*events) == ["m0", "m1", "m2"]
+        assert [product_cache.get(number) for number in ("7", "8", "9")] == [None, None, None]
+    assert deliver(*events) == []
+    assert products.detail("7").state == products.detail("8").state == "hit"
+    with pytest.raises(UnknownProduct):
+        products.detail("9")
+
+
+def test_when_the_database_hangs_up_between_two_batches_nothing_fails(look: psycopg.Connection) -> None:
+    deliver(changed_product(T, 7))
+    look.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+    )
+    assert deliver(changed_product(T + 1, 7)) == []
+
+
+def test_with_the_cache_down_the_copy_is_kept_up_to_date(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("REDIS_URL", "redis://127.0.0.1:9")
+    cache.close()
+    assert deliver(changed_product(T, price=1)) == []
+    copied = product_copy.find("7")
+    assert copied
+    assert copied.price == 1
