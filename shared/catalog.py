@@ -23,7 +23,9 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    WrapValidator,
     field_validator,
 )
 
@@ -68,11 +70,12 @@ def _plain(number: Decimal) -> Decimal:
     return plain_decimal(number)
 
 
-def _whole_rating(value: object) -> object:
-    """Half a rating, or something else in its place, is none: no reason to refuse the product."""
-    if not isinstance(value, dict) or value.get("rate") is None or value.get("count") is None:
+def _or_none(value: object, validate: ValidatorFunctionWrapHandler) -> object:
+    """Half a rating, or nonsense in its place, is none: no reason to refuse the product."""
+    try:
+        return validate(value)
+    except ValidationError:
         return None
-    return value
 
 
 Number = Annotated[Decimal, BeforeValidator(_number), AfterValidator(_plain)]
@@ -109,7 +112,7 @@ class CatalogProduct(BaseModel):
     description: Annotated[OptionalText, StringConstraints(strip_whitespace=True, max_length=50_000)] = ""
     category: Annotated[OptionalText, StringConstraints(strip_whitespace=True, max_length=200)] = ""
     image: Annotated[OptionalText, StringConstraints(strip_whitespace=True, max_length=4_000)] = ""
-    rating: Annotated[CatalogRating | None, BeforeValidator(_whole_rating)] = None
+    rating: Annotated[CatalogRating | None, WrapValidator(_or_none)] = None
 
     @field_validator("title", "description", "category", "image")
     @classmethod

@@ -48,7 +48,7 @@ def _run() -> dict[str, Any]:
             read += len(chunk)
             changed += sum(copied.changed for copied in chunk)
             _fill_cache(chunk, fetched_at)
-    products.list_synced(fetched_at, changed=changed > 0)
+    products.list_synced(fetched_at)
     _fill_first_pages()
     metrics.count("Refreshes", read, cause="pull")
     return {"products": read, "changed": changed, "seconds": round(time.monotonic() - started, 2)}

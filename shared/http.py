@@ -152,9 +152,11 @@ def _with_checked_body(event: Event) -> Event:
         raise errors.BodyTooLarge(f"The body is longer than {MAX_BODY} bytes.")
     try:
         text = base64.b64decode(body).decode() if event.get("isBase64Encoded") else body
-        json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise errors.InvalidInput("is not JSON", location="body", kind="json_invalid") from error
+    if not isinstance(value, dict):  # of a list, Powertools would take an item for the body
+        raise errors.InvalidInput("is not an object", location="body", kind="object_type")
     others = {name: value for name, value in event["headers"].items() if name.lower() != "content-type"}
     return event | {"headers": others | {"content-type": _JSON}, "body": text, "isBase64Encoded": False}
 
@@ -277,7 +279,7 @@ _UNKNOWN_BY_PARAMETER: dict[str, errors.DomainError] = {
 
 def problem(error: Exception, event: Event) -> Response[str]:
     """The error as RFC 9457 problem details; what is not foreseen is logged and tells nothing of itself."""
-    error, input_errors = _foreseen(error)
+    error, input_errors = _foreseen(error, event)
     kind = next(PROBLEMS[ancestor] for ancestor in type(error).__mro__ if ancestor in PROBLEMS)
     fields = {"Cache-Control": "no-store"}
     if kind.status == 401:
@@ -307,10 +309,14 @@ def problem(error: Exception, event: Event) -> Response[str]:
     return Response(kind.status, "application/problem+json", json_text.dumps(body), fields)
 
 
-def _foreseen(error: Exception) -> tuple[Exception, list[dict[str, str]]]:
+def _foreseen(error: Exception, event: Event) -> tuple[Exception, list[dict[str, str]]]:
     """The error as one of ours where it is Powertools' or pydantic's, and what is wrong with which input."""
     if isinstance(error, errors.InvalidInput):
         return error, [{"location": error.location, "message": error.message, "type": error.kind}]
+    if isinstance(error, NotFoundError):  # characters in an id that no path of Powertools' has
+        for name in event.get("pathParameters") or {}:
+            return _UNKNOWN_BY_PARAMETER[name], []
+        return error, []
     if not isinstance(error, RequestValidationError):
         return error, []
     found = list(error.errors())

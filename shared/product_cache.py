@@ -65,9 +65,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class ListState:
-    """What all list pages have in common: whose contents they show, and when the catalogue confirmed it."""
+    """What all list pages have in common: the content they show, and when the catalogue confirmed it.
 
-    generation: str
+    `generation` is the copy's own (product_copy.generation): pages of one generation show the same content,
+    whatever was lost or written late here.
+    """
+
+    generation: int
     synced_at: float
 
     @property
@@ -153,23 +157,23 @@ def list_state() -> ListState | None:
     generation, synced_at = cache.command(lambda valkey: valkey.hmget("products", fields))
     if generation is None or synced_at is None:
         return None
-    return ListState(_text(generation), float(synced_at))
+    return ListState(int(generation), float(synced_at))
 
 
 def confirm_list(synced_at: float) -> None:
-    """Keep when the whole catalogue was last read, and a generation if there is none. Raises CacheDown."""
+    """Keep when the whole catalogue was last read. Raises CacheDown."""
     cache.command(lambda valkey: valkey.hset("products", "synced_at", f"{synced_at:.3f}"))
-    cache.command(lambda valkey: valkey.hsetnx("products", "generation", _new_generation()))
 
 
-def start_generation() -> None:
-    """Make all list pages unreachable, since what they show has changed. Raises CacheDown."""
-    cache.command(lambda valkey: valkey.hset("products", "generation", _new_generation()))
+_ADVANCE = """
+local held = tonumber(redis.call('HGET', KEYS[1], 'generation'))
+if not held or held < tonumber(ARGV[1]) then redis.call('HSET', KEYS[1], 'generation', ARGV[1]) end
+"""
 
 
-def _new_generation() -> str:
-    # Random, not counted: a counter that gets lost would count again, and bring old pages back.
-    return secrets.token_hex(8)
+def advance_generation(generation: int) -> None:
+    """Make the pages of all earlier generations unreachable. Raises CacheDown."""
+    cache.command(lambda valkey: valkey.eval(_ADVANCE, 1, "products", generation))
 
 
 def get_page(state: ListState, name: str) -> Entry | None:

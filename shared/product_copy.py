@@ -147,6 +147,23 @@ SELECT 'product:' || written.product_id,
 """
 
 
+# Last, so that the row that all changes share is locked for as short as possible.
+_ADVANCE: LiteralString = """
+UPDATE product_list SET generation = generation + 1 WHERE EXISTS (SELECT FROM outcome WHERE changed)
+"""
+
+
+def generation() -> int:
+    """The number of the content that lists show; it rises with every change of it.
+
+    Raises DatabaseUnavailable.
+    """
+    row = database.run(
+        lambda current: current.execute("SELECT generation FROM product_list").fetchone(), repeatable=True
+    )
+    return int(row["generation"]) if row else 0
+
+
 def _write(
     products: Sequence[CatalogProduct],
     versions: Sequence[int],
@@ -208,16 +225,18 @@ def _write(
                    fetched_at = excluded.fetched_at, removed_at = NULL
              WHERE kept.version < excluded.version
             RETURNING kept.*
-        ), emitted AS ({_EMIT})
-        SELECT written.*,
-               (held.title, held.price, held.description, held.category, held.image,
-                held.review_rate, held.review_count, held.position, held.removed_at)
-               IS DISTINCT FROM
-               (written.title, written.price, written.description, written.category, written.image,
-                written.review_rate, written.review_count, written.position, NULL) AS changed,
-               true AS confirmed
-          FROM written
-          LEFT JOIN held USING (product_id)
+        ), emitted AS ({_EMIT}), outcome AS (
+            SELECT written.*,
+                   (held.title, held.price, held.description, held.category, held.image,
+                    held.review_rate, held.review_count, held.position, held.removed_at)
+                   IS DISTINCT FROM
+                   (written.title, written.price, written.description, written.category, written.image,
+                    written.review_rate, written.review_count, written.position, NULL) AS changed,
+                   true AS confirmed
+              FROM written
+              LEFT JOIN held USING (product_id)
+        ), advanced AS ({_ADVANCE})
+        SELECT * FROM outcome
          UNION ALL
         SELECT known.*, false, known.version < seen.version AND NOT EXISTS (
                    SELECT FROM candidates WHERE candidates.product_id = known.product_id)
@@ -263,12 +282,14 @@ def _remove(product_ids: Sequence[str], version: int, *, remember: bool) -> list
                    removed_at = coalesce(kept.removed_at, excluded.removed_at)
              WHERE kept.version < excluded.version
             RETURNING kept.*
-        ), emitted AS ({_EMIT})
-        SELECT written.*, held.product_id IS NOT NULL AND held.removed_at IS NULL AS changed,
-               true AS confirmed
-          FROM written
-          LEFT JOIN held USING (product_id)
-        """,  # noqa: S608 — the part is a constant of this module
+        ), emitted AS ({_EMIT}), outcome AS (
+            SELECT written.*, held.product_id IS NOT NULL AND held.removed_at IS NULL AS changed,
+                   true AS confirmed
+              FROM written
+              LEFT JOIN held USING (product_id)
+        ), advanced AS ({_ADVANCE})
+        SELECT * FROM outcome
+        """,  # noqa: S608 — the parts are constants of this module
         {"product_ids": list(product_ids), "version": version, "remember": remember},
         repeatable=True,
     )

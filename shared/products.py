@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 LEASE = catalog.TIMEOUT + 0.5  # seconds: the catalogue's time, and some to write down what it said
 WAIT = LEASE + 0.1  # seconds: long enough to take over from a holder who died
-POLL = 0.02  # seconds between two looks for the holder's result
+POLL = 0.05  # seconds between two looks for the holder's result
+LOOKS = 4  # between two tries to take over from the holder
 
 CacheState = Literal["hit", "stale", "miss"]
 
@@ -89,15 +90,18 @@ def _refresh_or_reuse(product_id: str, lease: Lease) -> Answer:
 def _wait(product_id: str, *, failed: bool) -> Answer:
     """The holder's result as soon as it is there; the copy when the holder failed or takes too long."""
     deadline = time.monotonic() + WAIT
+    looks = 0
     while not failed and time.monotonic() < deadline:
         time.sleep(POLL)
+        looks += 1
         entry = product_cache.get(product_id)
         if entry is not None:
             return _answer(product_id, entry, "miss" if entry.is_fresh else "stale")
-        lease = product_cache.acquire_lease(f"product:{product_id}", LEASE)
-        if isinstance(lease, Lease):
-            return _refresh_or_reuse(product_id, lease)
-        failed = lease.failed
+        if looks % LOOKS == 0:
+            lease = product_cache.acquire_lease(f"product:{product_id}", LEASE)
+            if isinstance(lease, Lease):
+                return _refresh_or_reuse(product_id, lease)
+            failed = lease.failed
     return _from_copy(product_id, CatalogUnavailable("The catalogue is not answering.", retry_after=2))
 
 
@@ -137,7 +141,7 @@ def _answer(product_id: str, entry: Entry, state: CacheState) -> Answer:
 
 # ── From the catalogue, through the copy, into the cache ──────────────────────────────────────────────────
 
-_CANONICAL_INTEGER = re.compile(r"0|[1-9][0-9]*")
+_CANONICAL_INTEGER = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
 def _fetch(product_id: str) -> Entry:
@@ -177,8 +181,7 @@ def show(copied: CopiedProduct) -> None:
     """Let the cache have what the copy has, and no list page that shows what was before."""
     with suppress(CacheDown):
         product_cache.put(copied.product_id, entry_of(copied))
-        if copied.changed:
-            product_cache.start_generation()
+        product_cache.advance_generation(product_copy.generation())
 
 
 def entry_of(copied: CopiedProduct, confirmed_at: float = 0.0) -> Entry:
@@ -237,7 +240,7 @@ def page(*, limit: int, cursor: str | None, category: str | None, sort: str | No
         return Answer(entry, "stale" if found == "stale" else "miss")
     except CacheDown:
         if _synced_without_cache():
-            return Answer(render(ListState("", _synced_here)), "miss")
+            return Answer(render(ListState(0, _synced_here)), "miss")
         return Answer(render(None), "stale")
 
 
@@ -284,10 +287,9 @@ def _sync(state: ListState | None) -> ListState:
     if state is not None and state.is_fresh:
         return state
     with closing(catalog.fetch_all()) as listed:
-        changed = False
-        for chunk in sync(listed):
-            changed = changed or any(copied.changed for copied in chunk)
-    return list_synced(listed.version / 1000, changed=changed)
+        for _ in sync(listed):
+            pass  # the copy is what counts here; polling renews the products' entries too
+    return list_synced(listed.version / 1000)
 
 
 def sync(listed: CatalogList) -> Iterator[list[CopiedProduct]]:
@@ -300,19 +302,16 @@ def sync(listed: CatalogList) -> Iterator[list[CopiedProduct]]:
         raise CatalogUnavailable("The catalogue's list is not believed.", retry_after=5) from error
 
 
-def list_synced(synced_at: float, *, changed: bool) -> ListState:
+def list_synced(synced_at: float) -> ListState:
     """The list's state after the copy became what the catalogue said at `synced_at`."""
     global _synced_here
     _synced_here = synced_at
+    generation = product_copy.generation()
     with suppress(CacheDown):
-        # In this order: a page made between the two is either of the new content or unreachable.
-        if changed:
-            product_cache.start_generation()
+        # In this order: no page that shows what was before is ever called fresh.
+        product_cache.advance_generation(generation)
         product_cache.confirm_list(synced_at)
-        state = product_cache.list_state()
-        if state is not None:
-            return state
-    return ListState("", synced_at)
+    return ListState(generation, synced_at)
 
 
 def _sync_if_old() -> None:

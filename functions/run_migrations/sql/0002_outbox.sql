@@ -22,3 +22,12 @@ UPDATE favorites
  WHERE products.product_id = favorites.product_id;
 
 ALTER TABLE favorites ALTER COLUMN price_when_favorited SET NOT NULL;
+
+-- Rises with every change of a product that a list would show, in the same statement: what is kept of a list is
+-- kept under the generation that it shows. The one row makes such changes take turns.
+CREATE TABLE product_list (
+    generation bigint NOT NULL,
+    only_one   boolean PRIMARY KEY DEFAULT true CHECK (only_one)
+);
+
+INSERT INTO product_list (generation) VALUES (1);
