@@ -26,17 +26,6 @@ def test_100_puts_of_one_product_make_one_favorite(customer: Customer) -> None:
     assert [item["product_id"] for item in customer.http.get("/favorites").json()["items"]] == ["10"]
 
 
-def test_20_posts_of_one_product_make_one_favorite(customer: Customer) -> None:
-    answers = at_once(20, lambda: customer.http.post("/favorites", json={"product_id": "10"}))
-    assert statuses(answers) == {201: 1, 409: 19}
-
-
-def test_20_removals_of_one_favorite_remove_it_once(customer: Customer) -> None:
-    customer.http.put("/favorites/10")
-    answers = at_once(20, lambda: customer.http.delete("/favorites/10"))
-    assert statuses(answers) == {204: 1, 404: 19}
-
-
 def test_10_registrations_with_one_email_make_one_client(visitor: httpx.Client) -> None:
     new = {"name": "Ana Souza", "email": new_email(), "password": PASSWORD}
     answers = at_once(10, lambda: visitor.post("/clients", json=new))
