@@ -77,8 +77,12 @@ def hostile_catalog() -> Iterator[HostileCatalog]:
 
 
 def _empty_tables(connection: psycopg.Connection) -> None:
+    """Empty the tables, save for those whose rows the migrations made."""
     tables = connection.execute(
-        "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'schema_migrations'"
+        """
+        SELECT tablename FROM pg_tables
+         WHERE schemaname = 'public' AND tablename NOT IN ('schema_migrations', 'product_list')
+        """
     ).fetchall()
     if tables:
         names = sql.SQL(", ").join(sql.Identifier(name) for (name,) in tables)

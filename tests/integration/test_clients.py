@@ -24,9 +24,9 @@ from shared.errors import (
     UnknownClient,
     WrongPassword,
 )
+from shared.headers import etag_of
 from shared.json_text import dumps
 from shared.models import Client, ClientChanges
-from shared.product_cache import etag_of
 from tests.integration import accounts, witness
 from tests.integration.accounts import PASSWORD
 

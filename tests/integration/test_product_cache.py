@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from local.valkey import Valkey
 from shared import product_cache
+from shared.headers import etag_of
 from shared.product_cache import Entry, Lease, ListState, Taken
 from tests.integration import witness
 
@@ -29,7 +30,7 @@ def server(valkey: Valkey) -> Iterator[redis.Redis]:
 def entry(
     version: int = 1, fetched_at: float = NOW, status: int = 200, body: str = '{"title":"é\\n"}'
 ) -> Entry:
-    return Entry(status, version, fetched_at, body, product_cache.etag_of(body))
+    return Entry(status, version, fetched_at, body, etag_of(body))
 
 
 # ── Entries ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -131,34 +132,26 @@ def test_any_order_of_puts_ends_with_the_newest(
 PAGE = product_cache.page_name(limit=20, cursor=None, category=None, sort=None)
 
 
-def fresh_state() -> ListState:
+def listed(generation: int) -> ListState:
+    product_cache.advance_generation(generation)
     product_cache.confirm_list(round(time.time(), 3))
     state = product_cache.list_state()
     assert state
     return state
 
 
-def test_the_first_confirmation_starts_a_generation_and_the_next_keeps_it() -> None:
+def test_a_state_has_both_its_halves_or_is_none() -> None:
     assert product_cache.list_state() is None
-    first, second = fresh_state(), fresh_state()
-    assert first.is_fresh
-    assert second.generation == first.generation
-    assert second.synced_at >= first.synced_at
+    product_cache.advance_generation(7)
+    assert product_cache.list_state() is None  # nobody knows how old it is
+    product_cache.confirm_list(NOW)
+    assert product_cache.list_state() == ListState(7, NOW)
 
 
-def test_a_confirmation_does_not_bring_an_old_generation_back() -> None:
-    before = fresh_state()
-    product_cache.put_page(before, PAGE, entry())
-    product_cache.start_generation()  # by another, while the catalogue was being read
-    now = fresh_state()
-    assert now.generation != before.generation
-    assert product_cache.get_page(now, PAGE) is None
-
-
-def test_a_page_is_found_under_the_state_that_it_was_made_for() -> None:
-    state = fresh_state()
+def test_a_page_is_found_under_the_generation_that_it_was_made_for() -> None:
+    state = listed(7)
     body = '{"items":[]}'
-    page = Entry(200, 0, state.synced_at, body, product_cache.etag_of(body), "next")
+    page = Entry(200, 0, state.synced_at, body, etag_of(body), "next")
     product_cache.put_page(state, PAGE, page)
     assert product_cache.get_page(state, PAGE) == page
     last = replace(page, next_cursor=None)
@@ -167,35 +160,35 @@ def test_a_page_is_found_under_the_state_that_it_was_made_for() -> None:
 
 
 def test_a_new_generation_makes_all_pages_unreachable_and_the_list_no_older() -> None:
-    state = fresh_state()
-    product_cache.put_page(state, PAGE, entry())
-    product_cache.start_generation()
+    before = listed(7)
+    product_cache.put_page(before, PAGE, entry())
+    product_cache.advance_generation(8)
     now = product_cache.list_state()
-    assert now
-    assert now.synced_at == state.synced_at
+    assert now == ListState(8, before.synced_at)
     assert product_cache.get_page(now, PAGE) is None
 
 
 def test_a_page_that_was_made_of_old_rows_is_not_found_under_the_new_generation() -> None:
-    before = fresh_state()
-    product_cache.start_generation()
+    before = listed(7)
+    now = listed(8)
     product_cache.put_page(before, PAGE, entry())  # by a slow reader
-    now = product_cache.list_state()
-    assert now
     assert product_cache.get_page(now, PAGE) is None
 
 
-@pytest.mark.parametrize("restart", [product_cache.start_generation, lambda: None])
-def test_losing_the_lists_state_brings_no_old_page_back(
-    server: redis.Redis, restart: Callable[[], None]
-) -> None:
-    for _ in range(3):
-        state = fresh_state()
+@pytest.mark.parametrize(("held", "late"), [(8, 7), (10, 9)])
+def test_a_generation_that_comes_late_brings_nothing_back(held: int, late: int) -> None:
+    product_cache.put_page(listed(late), PAGE, entry())
+    listed(held)
+    assert listed(late).generation == held
+
+
+def test_losing_the_lists_state_brings_no_old_page_back(server: redis.Redis) -> None:
+    for generation in (7, 8, 9):
+        state = listed(generation)
         assert product_cache.get_page(state, PAGE) is None
         product_cache.put_page(state, PAGE, entry())
         server.delete("products")
-        restart()
-        assert product_cache.list_state() is None  # nobody knows how old it is
+        assert product_cache.list_state() is None
 
 
 def test_different_pages_have_different_names() -> None:

@@ -1,0 +1,387 @@
+"""Favourites: never of a product that does not exist, one row however many ask, a page in one statement."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import psycopg
+import pytest
+import simplejson
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from local.valkey import Valkey
+from shared import favorites, product_copy, products
+from shared.access_tokens import Caller
+from shared.errors import AlreadyFavorite, CatalogUnavailable, InvalidCursor, NotFavorite, UnknownProduct
+from shared.models import Favorite
+from tests.hostile_catalog import Answer as Says
+from tests.hostile_catalog import HostileCatalog, product
+from tests.integration import accounts, witness
+from tests.integration.conftest import Travel, cold_start
+
+pytestmark = pytest.mark.usefixtures("store")
+
+SORTS = ["-favorited_at", "favorited_at"]
+TTL = 300
+
+
+@pytest.fixture
+def ana() -> Caller:
+    return accounts.new_caller()
+
+
+def add(caller: Caller, product_id: str = "7") -> tuple[dict[str, Any], bool]:
+    favorite, created = favorites.add(caller, product_id)
+    return simplejson.loads(favorite.text, use_decimal=True), created
+
+
+def page(
+    caller: Caller, limit: int = 20, cursor: str | None = None, sort: str = "-favorited_at"
+) -> tuple[list[dict[str, Any]], str | None]:
+    body, next_cursor = favorites.list_page(caller, limit=limit, cursor=cursor, sort=sort)
+    shown = simplejson.loads(body.text, use_decimal=True)
+    assert shown["next_cursor"] == next_cursor
+    return shown["items"], next_cursor
+
+
+def ids(items: list[dict[str, Any]]) -> list[str]:
+    return [item["product_id"] for item in items]
+
+
+def count(look: psycopg.Connection) -> int:
+    row = look.execute("SELECT count(*) FROM favorites").fetchone()
+    assert row
+    return int(row[0])
+
+
+# ── Adding ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_new_favorite_shows_the_product_as_it_is_known(ana: Caller, store: HostileCatalog) -> None:
+    store.answer("/products/7", Says.json(product(7, price=Decimal("109.950"))))
+    favorite, created = add(ana)
+    assert created
+    favorited_at = favorite.pop("favorited_at")
+    assert favorited_at.endswith("Z")
+    assert favorite == {
+        "product_id": "7",
+        "title": "Product 7",
+        "image": "https://images.example.com/7.jpg",
+        "price": Decimal("109.950"),
+        "review": {"rate": Decimal("3.9"), "count": 120},
+        "available": True,
+        "price_when_favorited": Decimal("109.950"),
+        "price_change": Decimal("0.000"),
+    }
+
+
+def test_what_postgres_renders_has_the_fields_of_the_model(ana: Caller, store: HostileCatalog) -> None:
+    rated, unrated = product(7), product(8, rating=None)
+    for each in (rated, unrated):
+        store.answer(f"/products/{each['id']}", Says.json(each))
+        favorite, _ = favorites.add(ana, str(each["id"]))
+        model = Favorite.model_validate_json(favorite.text)
+        assert list(simplejson.loads(favorite.text)) == list(Favorite.model_fields)
+        assert (model.review is None) == (each is unrated)
+
+
+def test_adding_it_again_changes_nothing(ana: Caller, look: psycopg.Connection) -> None:
+    first, _ = add(ana)
+    again, created = add(ana)
+    assert (again, created) == (first, False)
+    assert count(look) == 1
+
+
+def test_a_known_product_is_added_without_a_look_at_the_catalogue_or_the_cache(
+    ana: Caller, store: HostileCatalog, valkey: Valkey
+) -> None:
+    products.page(limit=1, cursor=None, category=None, sort=None)  # the copy has all of the sample now
+    store.forget_calls()
+    with witness.commands(valkey.url) as counted:
+        assert add(ana)[1]
+    assert counted == {}
+    assert store.calls == {}
+
+
+def test_an_unknown_product_is_asked_for_once_and_then_known(ana: Caller, store: HostileCatalog) -> None:
+    assert add(ana)[1]
+    assert add(accounts.new_caller())[1]
+    assert store.calls == {"/products/7": 1}
+
+
+@pytest.mark.parametrize("product_id", ["998", "999", "nothing", "007", "-7", "~"])
+def test_a_product_that_does_not_exist_is_never_written(
+    ana: Caller, look: psycopg.Connection, product_id: str
+) -> None:
+    for _ in range(2):
+        with pytest.raises(UnknownProduct):
+            favorites.add(ana, product_id)
+        with pytest.raises(UnknownProduct):
+            favorites.create(ana, product_id)
+    assert count(look) == 0
+
+
+@pytest.mark.parametrize("answer", [Says.status(500), Says.reset(), Says.html()])
+def test_while_nobody_can_tell_whether_it_exists_it_is_not_written(
+    ana: Caller, store: HostileCatalog, look: psycopg.Connection, answer: Says
+) -> None:
+    store.answer_all(answer)
+    for _ in range(2):
+        with pytest.raises(CatalogUnavailable):
+            favorites.add(ana, "7")
+    assert count(look) == 0
+
+
+def test_known_products_are_added_while_the_catalogue_and_valkey_are_down(
+    ana: Caller, store: HostileCatalog, valkey: Valkey
+) -> None:
+    products.detail("7")
+    store.stop()
+    valkey.stop()
+    cold_start()
+    assert add(ana)[1]
+    assert not add(ana)[1]
+    assert ids(page(ana)[0]) == ["7"]
+    favorites.remove(ana, "7")
+
+
+def test_a_product_that_only_the_cache_has_is_brought_into_the_copy(
+    ana: Caller, look: psycopg.Connection
+) -> None:
+    products.detail("7")
+    look.execute("DELETE FROM products")  # a restored backup, say
+    assert add(ana)[1]
+
+
+def test_a_removed_product_cannot_become_a_favorite(
+    ana: Caller, store: HostileCatalog, look: psycopg.Connection, travel: Travel
+) -> None:
+    products.detail("7")
+    travel(TTL)
+    store.answer("/products/7", Says.null())
+    with pytest.raises(UnknownProduct):
+        products.detail("7")
+    with pytest.raises(UnknownProduct):
+        favorites.add(ana, "7")
+    assert count(look) == 0
+
+
+def test_creating_what_is_a_favorite_already_is_refused(ana: Caller, look: psycopg.Connection) -> None:
+    favorites.create(ana, "7")
+    with pytest.raises(AlreadyFavorite):
+        favorites.create(ana, "7")
+    assert count(look) == 1
+
+
+@pytest.mark.usefixtures("connection_per_thread")
+@pytest.mark.parametrize("known", [True, False])
+def test_of_a_hundred_who_add_it_at_once_one_creates_it(
+    ana: Caller, look: psycopg.Connection, store: HostileCatalog, known: bool
+) -> None:
+    if known:
+        products.detail("7")
+    else:
+        store.answer("/products/7", Says.json(product(7)).after(0.05))
+    outcomes = witness.at_once([partial(add, ana)] * (100 if known else 20))
+    assert not [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+    assert sum(outcome[1] for outcome in outcomes if isinstance(outcome, tuple)) == 1
+    assert count(look) == 1
+
+
+@pytest.mark.usefixtures("connection_per_thread")
+def test_of_many_who_create_it_at_once_one_does(ana: Caller, look: psycopg.Connection) -> None:
+    products.detail("7")
+    outcomes = witness.at_once([partial(favorites.create, ana, "7")] * 20)
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == [*["AlreadyFavorite"] * 19, "Rendered"]
+    assert count(look) == 1
+
+
+@pytest.mark.usefixtures("connection_per_thread")
+def test_adding_and_removing_at_once_fails_nobody(ana: Caller, look: psycopg.Connection) -> None:
+    products.detail("7")
+    both: list[Callable[[], object]] = [partial(add, ana), partial(favorites.remove, ana, "7")]
+    for _ in range(10):
+        outcomes = witness.at_once(both * 4)
+        assert {type(outcome) for outcome in outcomes} <= {tuple, type(None), NotFavorite}
+    assert count(look) <= 1
+
+
+# ── Reading and removing one ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_favorite_can_be_looked_up_and_another_clients_cannot(ana: Caller) -> None:
+    favorite, _ = add(ana)
+    assert simplejson.loads(favorites.get(ana, "7").text, use_decimal=True) == favorite
+    with pytest.raises(NotFavorite):
+        favorites.get(accounts.new_caller(), "7")
+    with pytest.raises(NotFavorite):
+        favorites.get(ana, "8")
+
+
+def test_a_removed_favorite_is_gone_and_can_be_added_again(ana: Caller) -> None:
+    ben = accounts.new_caller()
+    add(ana)
+    add(ben)
+    favorites.remove(ana, "7")
+    with pytest.raises(NotFavorite):
+        favorites.get(ana, "7")
+    with pytest.raises(NotFavorite):
+        favorites.remove(ana, "7")
+    assert ids(page(ben)[0]) == ["7"]
+    assert add(ana)[1]
+
+
+# ── What becomes of the product ───────────────────────────────────────────────────────────────────────────
+
+
+def test_the_price_is_the_one_of_now_beside_that_of_then(
+    ana: Caller, store: HostileCatalog, travel: Travel
+) -> None:
+    store.answer("/products/7", Says.json(product(7)), Says.json(product(7, price=Decimal("9.90"))))
+    add(ana)
+    travel(TTL)
+    products.detail("7")
+    [item] = page(ana)[0]
+    assert item["price"] == Decimal("9.90")
+    assert item["price_when_favorited"] == Decimal("22.30")
+    assert item["price_change"] == Decimal("-12.40")
+
+
+def test_a_product_that_is_gone_stays_in_the_list_as_not_available_until_it_is_back(
+    ana: Caller, store: HostileCatalog, travel: Travel
+) -> None:
+    store.answer("/products/7", Says.json(product(7)))
+    add(ana)
+    add(ana, "8")
+    travel(TTL)
+    store.answer("/products/7", Says.null())
+    with pytest.raises(UnknownProduct):
+        products.detail("7")
+    shown = {item["product_id"]: item for item in page(ana)[0]}
+    assert (shown["7"]["available"], shown["8"]["available"]) == (False, True)
+    assert shown["7"]["title"] == "Product 7"
+    assert add(ana)[1] is False  # it is one still
+    store.answer("/products/7", Says.json(product(7)))
+    travel(TTL)
+    products.detail("7")
+    assert all(item["available"] for item in page(ana)[0])
+
+
+# ── Listing ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize("favourites", [0, 1, 20, 21])
+def test_a_page_is_one_statement_and_no_other_call(
+    ana: Caller, store: HostileCatalog, valkey: Valkey, look: psycopg.Connection, sort: str, favourites: int
+) -> None:
+    many(look, ana, favourites)
+    store.forget_calls()
+    with witness.statements() as sent, witness.commands(valkey.url) as counted:
+        items, _ = page(ana, sort=sort)
+    assert len(items) == min(favourites, 20)
+    assert len(sent) == 1
+    assert counted == {}
+    assert store.calls == {}
+
+
+def many(look: psycopg.Connection, caller: Caller, number: int) -> None:
+    """So many favourites, of products that the sample does not have."""
+    look.execute(
+        """
+        INSERT INTO products (product_id, title, price, description, category, image, version, fetched_at)
+        SELECT 'p' || n, 'P', 1, '', '', '', 1, now() FROM generate_series(1, %s) AS n
+            ON CONFLICT DO NOTHING
+        """,
+        [number],
+    )
+    look.execute(
+        """
+        INSERT INTO favorites (client_id, product_id, favorited_at, price_when_favorited)
+        SELECT %s, 'p' || n, now() - n * interval '1 second', 1 FROM generate_series(1, %s) AS n
+        """,
+        [caller.client_id, number],
+    )
+
+
+def test_an_empty_list_is_an_empty_page(ana: Caller) -> None:
+    add(accounts.new_caller())
+    assert page(ana) == ([], None)
+
+
+def test_the_newest_comes_first_unless_asked_otherwise(ana: Caller) -> None:
+    for product_id in ("7", "3", "5"):
+        add(ana, product_id)
+    assert ids(page(ana)[0]) == ["5", "3", "7"]
+    assert ids(page(ana, sort="favorited_at")[0]) == ["7", "3", "5"]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    # Few moments and many products: most were favorited in the same microsecond as another.
+    favorited=st.dictionaries(st.integers(1, 40), st.integers(0, 3), max_size=12),
+    limit=st.integers(1, 5),
+    sort=st.sampled_from(SORTS),
+    removed=st.sets(st.integers(1, 40), max_size=5),
+)
+def test_the_pages_together_are_the_whole_list_whatever_goes_meanwhile(
+    look: psycopg.Connection, favorited: dict[int, int], limit: int, sort: str, removed: set[int]
+) -> None:
+    look.execute("DELETE FROM favorites")
+    caller = accounts.new_caller()
+    many(look, caller, 40)
+    look.execute("DELETE FROM favorites")
+    with look.cursor() as cursor_:
+        cursor_.executemany(
+            "INSERT INTO favorites (client_id, product_id, favorited_at, price_when_favorited) "
+            "VALUES (%s, %s, timestamptz '2026-11-23 12:00:00+00' + %s * interval '1 microsecond', 1)",
+            [(caller.client_id, f"p{number}", moment) for number, moment in favorited.items()],
+        )
+    newest_first = sorted(favorited, key=lambda number: (-favorited[number], f"p{number}"))
+    expected = newest_first if sort == "-favorited_at" else newest_first[::-1]
+    seen: list[str] = []
+    cursor = None
+    first = True
+    while first or cursor:
+        items, cursor = page(caller, limit, cursor, sort)
+        seen += ids(items)
+        assert len(items) == limit or cursor is None
+        if first:  # some go before the second page; also the one that the cursor was made of
+            look.execute(
+                "DELETE FROM favorites WHERE product_id = ANY(%s)", [[f"p{number}" for number in removed]]
+            )
+        first = False
+    kept = [f"p{number}" for number in expected if number not in removed]
+    assert len(seen) == len(set(seen))
+    assert [each for each in seen if each in kept] == kept
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_a_favorite_added_between_two_pages_moves_no_other(
+    ana: Caller, look: psycopg.Connection, sort: str
+) -> None:
+    many(look, ana, 6)
+    whole = ids(page(ana, sort=sort)[0])
+    first, cursor = page(ana, 3, sort=sort)
+    add(ana, "7")
+    second, _ = page(ana, 3, cursor, sort)
+    assert ids(first) + ids(second) == whole
+
+
+def test_a_cursor_is_good_for_its_client_and_order_alone(ana: Caller, look: psycopg.Connection) -> None:
+    ben = accounts.new_caller()
+    many(look, ana, 3)
+    many(look, ben, 3)
+    _, cursor = page(ana, 2)
+    for caller, sort in ((ben, "-favorited_at"), (ana, "favorited_at")):
+        with pytest.raises(InvalidCursor):
+            page(caller, 2, cursor, sort)
+    assert len(page(ana, 2, cursor)[0]) == 1
+
+
+def test_a_product_that_never_was_in_a_list_is_a_favorite_like_any_other(ana: Caller) -> None:
+    add(ana)
+    assert product_copy.find("7")
+    assert ids(page(ana)[0]) == ["7"]

@@ -1,0 +1,462 @@
+"""The list of products: filled from the catalogue, paged from the copy, cached by page and generation."""
+
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import psycopg
+import pytest
+import simplejson
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from local.valkey import Valkey
+from shared import cache, catalog, product_answers, product_cache, product_copy, products
+from shared.errors import CatalogUnavailable, InvalidCursor, UnknownProduct
+from shared.products import Answer
+from tests.hostile_catalog import Answer as Says
+from tests.hostile_catalog import HostileCatalog, product
+from tests.integration import witness
+from tests.integration.conftest import Travel, cold_start
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+TTL = 300
+LIST = {"/products": 1}  # one call to the catalogue, for its list
+
+SIX = [product(number, price=10 - number) for number in (3, 1, 2, 6, 5, 4)]
+
+
+@pytest.fixture(autouse=True)
+def six(store: HostileCatalog) -> None:
+    store.answer("/products", Says.json(SIX))
+
+
+def page(
+    limit: int = 20, cursor: str | None = None, category: str | None = None, sort: str | None = None
+) -> Answer:
+    return products.page(limit=limit, cursor=cursor, category=category, sort=sort)
+
+
+def ids(answer: Answer) -> list[str]:
+    return [item["product_id"] for item in simplejson.loads(answer.entry.body)["items"]]
+
+
+# ── Filling, and the states of the cache ──────────────────────────────────────────────────────────────────
+
+
+def test_an_empty_copy_is_filled_in_the_catalogues_order(store: HostileCatalog) -> None:
+    first = page()
+    assert (first.state, ids(first)) == ("miss", ["3", "1", "2", "6", "5", "4"])
+    assert store.calls == LIST
+
+
+def test_a_page_has_items_and_a_cursor_that_is_null_at_the_end() -> None:
+    body = simplejson.loads(page(limit=5).entry.body, use_decimal=True)
+    assert list(body) == ["items", "next_cursor"]
+    assert body["items"][0] == {
+        "product_id": "3",
+        "title": "Product 3",
+        "price": 7,
+        "description": "As good as any.",
+        "category": "kitchen",
+        "image": "https://images.example.com/3.jpg",
+        "review": {"rate": Decimal("3.9"), "count": 120},
+    }
+    assert body["next_cursor"] == page(limit=5).entry.next_cursor
+    rest = page(limit=5, cursor=body["next_cursor"])
+    assert ids(rest) == ["4"]
+    assert rest.entry.next_cursor is None
+    assert simplejson.loads(rest.entry.body)["next_cursor"] is None
+
+
+def test_a_cached_page_is_two_commands_and_nothing_else(valkey: Valkey, store: HostileCatalog) -> None:
+    page()
+    store.forget_calls()
+    with witness.commands(valkey.url) as counted, witness.statements() as sent:
+        assert page().state == "hit"
+    assert counted == {"hmget": 1, "get": 1}
+    with witness.commands(valkey.url) as counted:
+        assert product_answers.cached_page({"queryStringParameters": None, "rawPath": "/products"})
+    assert counted == {"hmget": 1, "get": 1}
+    assert sent == []
+    assert store.calls == {}
+
+
+def test_another_page_of_a_fresh_list_asks_the_copy_alone(store: HostileCatalog) -> None:
+    page()
+    assert [page(limit=2).state for _ in range(2)] == ["miss", "hit"]
+    assert store.calls == LIST
+
+
+def test_all_environments_share_one_call(store: HostileCatalog) -> None:
+    for limit in (20, 20, 3):
+        page(limit)
+        cold_start()
+    assert store.calls == LIST
+
+
+def test_a_change_is_visible_after_the_ttl(store: HostileCatalog, travel: Travel) -> None:
+    page()
+    store.answer("/products", Says.json([product(9), *SIX]))
+    travel(TTL - 5)
+    assert (page().state, ids(page())[0]) == ("hit", "3")
+    travel(5)
+    changed = page()
+    assert (changed.state, ids(changed)[0]) == ("miss", "9")
+    assert page().state == "hit"
+    assert store.calls == {"/products": 2}
+
+
+def test_an_unchanged_list_keeps_its_pages_and_writes_no_row(
+    look: psycopg.Connection, travel: Travel
+) -> None:
+    page()
+    travel(TTL)
+    rows = look.execute("SELECT xmin, ctid, xmax FROM products").fetchall()
+    with witness.statements() as sent:
+        assert page().entry.seconds_fresh > TTL - 5
+    assert look.execute("SELECT xmin, ctid, xmax FROM products").fetchall() == rows
+    assert not [text for text in sent if "LIMIT" in text]  # the page was still there
+
+
+def test_while_one_refreshes_a_stale_list_the_others_get_it_at_once(
+    store: HostileCatalog, travel: Travel
+) -> None:
+    page()
+    store.forget_calls()
+    travel(TTL)
+    product_cache.acquire_lease("products", 5)  # the one who refreshes
+    started = time.monotonic()
+    assert page().state == "stale"
+    assert ids(page(limit=2)) == ["3", "1"]  # also a page that nobody made yet
+    assert time.monotonic() - started < 0.2
+    assert store.calls == {}
+
+
+def test_without_a_list_one_waits_for_the_holders(store: HostileCatalog) -> None:
+    page()
+    cache.command(lambda client: client.delete("products"))
+    product_cache.acquire_lease("products", 5)
+
+    def finish() -> None:
+        product_cache.advance_generation(1)
+        product_cache.confirm_list(time.time())
+
+    with witness.later(0.15, finish):
+        assert len(ids(page())) == 6
+    assert store.calls == LIST
+
+
+def test_a_waiting_one_takes_over_when_the_holder_is_gone(store: HostileCatalog) -> None:
+    product_cache.acquire_lease("products", 0.2)  # and never released
+    started = time.monotonic()
+    assert len(ids(page())) == 6
+    assert 0.15 < time.monotonic() - started < 0.6
+    assert store.calls == LIST
+
+
+@pytest.mark.usefixtures("connection_per_thread")
+def test_many_at_once_make_one_call(store: HostileCatalog) -> None:
+    store.answer("/products", Says.json(SIX).after(0.2))
+    outcomes = witness.at_once([partial(page, 20)] * 8)
+    assert [ids(each) for each in outcomes if isinstance(each, Answer)] == [ids(page())] * 8
+    assert store.calls == LIST
+
+
+# ── What one change does to the cached pages ──────────────────────────────────────────────────────────────
+
+
+def test_a_price_that_a_detail_saw_is_in_the_list_at_once(store: HostileCatalog) -> None:
+    page()
+    store.answer("/products/1", Says.json(product(1, price=5)))
+    products.detail("1")
+    assert page().state == "miss"
+    [one] = [item for item in simplejson.loads(page().entry.body)["items"] if item["product_id"] == "1"]
+    assert one["price"] == 5
+
+
+def test_a_product_that_a_detail_found_gone_is_gone_from_the_list_at_once(store: HostileCatalog) -> None:
+    page()
+    store.answer("/products/1", Says.null())
+    with pytest.raises(UnknownProduct):
+        products.detail("1")
+    assert "1" not in ids(page())
+
+
+def test_a_detail_that_saw_nothing_new_keeps_the_pages(store: HostileCatalog) -> None:
+    page()
+    store.answer("/products/1", Says.json(SIX[1]))
+    products.detail("1")
+    assert page().state == "hit"
+
+
+def test_a_change_that_comes_while_the_list_is_read_stays_visible(
+    store: HostileCatalog, travel: Travel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list's reader must not bring back the pages from before the change."""
+    page()
+    travel(TTL)
+    real = catalog.fetch_all
+    changed = [{**each, "price": 1} if each["id"] == 1 else each for each in SIX]
+
+    def fetch_all(**arguments: Any) -> catalog.CatalogList:
+        with monkeypatch.context() as undone:
+            undone.setattr(catalog, "fetch_all", real)
+            store.answer("/products/1", Says.json(changed[1]))
+            products.detail("1")
+            store.answer("/products", Says.json(changed))
+            return real(**arguments)
+
+    monkeypatch.setattr(catalog, "fetch_all", fetch_all)
+    page()
+    [one] = [item for item in simplejson.loads(page().entry.body)["items"] if item["product_id"] == "1"]
+    assert one["price"] == 1
+
+
+def test_a_vanished_product_is_a_tombstone_and_comes_back(store: HostileCatalog, travel: Travel) -> None:
+    page()
+    travel(TTL)
+    store.answer("/products", Says.json(SIX[1:]))
+    assert ids(page()) == ["1", "2", "6", "5", "4"]
+    held = product_copy.find("3")
+    assert held
+    assert held.removed_at is not None
+    travel(TTL)
+    store.answer("/products", Says.json(SIX))
+    assert ids(page()) == ["3", "1", "2", "6", "5", "4"]
+
+
+# ── Lists that are not believed, or do not come ───────────────────────────────────────────────────────────
+
+USELESS: dict[str, Says] = {
+    "empty list": Says.json([]),
+    "less than half": Says.json(SIX[:2]),
+    "null": Says.null(),
+    "no body": Says.empty(),
+    "404": Says.status(404),
+    "500": Says.status(500),
+    "an object": Says.json({"products": SIX}),
+    "a product": Says.json(SIX[0]),
+    "mostly bad": Says.json([*SIX[:3], *[{**each, "price": "free"} for each in SIX[:4]]]),
+    "truncated JSON": Says.truncated_json(simplejson.dumps(SIX, use_decimal=True).encode()),
+    "truncated body": Says.truncated_body(simplejson.dumps(SIX, use_decimal=True).encode()),
+    "not JSON": Says.html(),
+    "more after its end": Says.text(simplejson.dumps(SIX, use_decimal=True) + "[]"),
+    "a number without end": Says.text('[{"id": 1e99999999999999999999}]'),
+    "nested too deep": Says.text("[" * 100_000 + "]" * 100_000),
+    "redirect": Says.redirect("/products?page=1"),
+    "reset": Says.reset(),
+    "50 MB": Says.flood(),
+    "50 MB without a length": Says.flood(with_length=False),
+    "gzip": Says.gzip_bomb(),
+    "hang": Says.hang(),
+    "slow drip": Says.drip(simplejson.dumps(SIX, use_decimal=True).encode(), 0.05),
+}
+
+
+@pytest.fixture
+def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    for function in (catalog.fetch_all, catalog._fetch):
+        defaults = function.__kwdefaults__
+        assert defaults
+        monkeypatch.setitem(defaults, "timeout", 0.3)
+
+
+@pytest.mark.usefixtures("short_timeout")
+@pytest.mark.parametrize("what", USELESS)
+@pytest.mark.parametrize("known", ["stale list", "copy only", "nothing"])
+def test_a_useless_list_leaves_what_is_known(
+    store: HostileCatalog, travel: Travel, valkey: Valkey, look: psycopg.Connection, known: str, what: str
+) -> None:
+    if known != "nothing":
+        page()
+    if known == "copy only":
+        valkey.flush()
+    travel(TTL)
+    before = look.execute("SELECT * FROM products").fetchall()
+    store.answer("/products", USELESS[what])
+    store.forget_calls()
+    started = time.monotonic()
+    if known == "nothing" and what in {"empty list", "less than half"}:
+        assert len(ids(page())) <= 2  # where nothing was known, there is nothing to doubt it by
+    elif known == "nothing":
+        with pytest.raises(CatalogUnavailable) as refused:
+            page()
+        assert refused.value.retry_after
+    else:
+        answer = page()
+        assert (answer.state, ids(answer)) == ("stale", ["3", "1", "2", "6", "5", "4"])
+        assert look.execute("SELECT * FROM products").fetchall() == before
+        listed = product_cache.list_state()
+        assert listed is None or not listed.is_fresh  # never cached as good
+        assert page().state == "stale"
+    assert time.monotonic() - started < 0.3 + 0.3
+    assert store.calls == LIST  # nor again, by the second page
+
+
+def test_one_bad_product_among_good_ones_is_left_out(store: HostileCatalog, travel: Travel) -> None:
+    store.answer("/products", Says.json([*SIX, product(7, price="free"), None, "nonsense"]))
+    assert ids(page()) == ["3", "1", "2", "6", "5", "4"]
+    travel(TTL)
+    store.answer("/products", Says.json([{**SIX[0], "title": None}, *SIX[1:]]))
+    assert "3" in ids(page())  # spoiled is not gone
+
+
+def test_two_products_with_one_id_are_shown_once(store: HostileCatalog) -> None:
+    store.answer("/products", Says.json([*SIX, {**SIX[0], "title": "A double"}]))
+    assert ids(page()) == ["3", "1", "2", "6", "5", "4"]
+
+
+def test_mass_removal_can_be_allowed(
+    store: HostileCatalog, travel: Travel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page()
+    travel(TTL)
+    store.answer("/products", Says.json(SIX[:1]))
+    monkeypatch.setenv("ALLOW_MASS_REMOVAL", "true")
+    assert ids(page()) == ["3"]
+
+
+# ── Without Valkey ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_flushed_valkey_costs_one_call(store: HostileCatalog, valkey: Valkey) -> None:
+    page()
+    store.forget_calls()
+    valkey.flush()
+    assert page().state == "miss"
+    assert page().state == "hit"
+    assert store.calls == LIST
+
+
+def test_without_valkey_an_environment_makes_one_call_in_a_ttl(store: HostileCatalog, valkey: Valkey) -> None:
+    valkey.stop()
+    for limit in (20, 20, 3):
+        assert page(limit).state == "miss"
+    assert store.calls == LIST
+    cold_start()
+    page()
+    assert store.calls == {"/products": 2}
+    products._synced_here -= TTL
+    page()
+    page()
+    assert store.calls == {"/products": 3}
+
+
+def test_without_valkey_and_catalogue_the_copy_is_served(store: HostileCatalog, valkey: Valkey) -> None:
+    page()
+    valkey.stop()
+    store.stop()
+    cold_start()
+    answer = page()
+    assert (answer.state, ids(answer)) == ("stale", ["3", "1", "2", "6", "5", "4"])
+
+
+def test_with_nothing_but_postgres_and_nothing_in_it_the_answer_is_a_refusal(
+    store: HostileCatalog, valkey: Valkey
+) -> None:
+    valkey.stop()
+    store.stop()
+    with pytest.raises(CatalogUnavailable):
+        page()
+
+
+# ── Pages ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+SORTS: dict[str | None, Callable[[list[dict[str, Any]]], list[dict[str, Any]]]] = {
+    None: lambda listed: listed,
+    "price": lambda listed: sorted(listed, key=lambda each: (each["price"], str(each["id"]))),
+    "-price": lambda listed: sorted(listed, key=lambda each: (each["price"], str(each["id"])), reverse=True),
+    "title": lambda listed: sorted(listed, key=lambda each: (each["title"].strip(), str(each["id"]))),
+    "-title": lambda listed: sorted(
+        listed, key=lambda each: (each["title"].strip(), str(each["id"])), reverse=True
+    ),
+}
+
+# Of spaces only plain ones: what else there is to trim, Python and pydantic see differently.
+TITLES = st.text(
+    st.characters(codec="utf-8", exclude_categories=("Cc", "Zl", "Zp", "Zs")), min_size=1, max_size=6
+)
+CATALOGUES: st.SearchStrategy[list[dict[str, Any]]] = st.lists(
+    st.builds(
+        dict[str, Any],
+        id=st.integers(0, 10**6),
+        title=st.one_of(st.sampled_from(["A", "a", "Á", " a b ", "Z", "z"]), TITLES),
+        price=st.one_of(
+            st.sampled_from([0, 1, Decimal("1.0"), Decimal("1.00"), Decimal("9.99"), Decimal(10)]),
+            st.decimals(0, 10**9, places=2),
+        ),
+        category=st.sampled_from(["", "kitchen", "garden", "jóias & relógios"]),
+    ),
+    unique_by=lambda each: each["id"],
+    max_size=12,
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    listed=CATALOGUES,
+    limit=st.integers(1, 5),
+    sort=st.sampled_from(list(SORTS)),
+    category=st.sampled_from([None, "", "kitchen", "garden", "jóias & relógios", "nothing like it"]),
+)
+def test_the_pages_together_are_the_whole_sorted_list(
+    store: HostileCatalog,
+    valkey: Valkey,
+    look: psycopg.Connection,
+    listed: list[dict[str, Any]],
+    limit: int,
+    sort: str | None,
+    category: str | None,
+) -> None:
+    look.execute("DELETE FROM products")
+    valkey.flush()
+    store.answer("/products", Says.json(listed))
+    expected = SORTS[sort]([each for each in listed if category is None or each["category"] == category])
+    seen: list[str] = []
+    cursor = None
+    while True:
+        answer = page(limit, cursor, category, sort)
+        seen += ids(answer)
+        cursor = answer.entry.next_cursor
+        assert len(ids(answer)) == limit or cursor is None
+        if cursor is None:
+            break
+    assert seen == [str(each["id"]) for each in expected]
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_pages_go_on_where_they_ended_when_products_come_and_go(
+    store: HostileCatalog, travel: Travel, sort: str | None
+) -> None:
+    first = page(3, sort=sort)
+    expected = [str(each["id"]) for each in SORTS[sort](SIX)]
+    assert ids(first) == expected[:3]
+    gone = int(expected[2])
+    store.answer("/products", Says.json([each for each in SIX if each["id"] != gone]))
+    travel(TTL)
+    assert ids(page(3, first.entry.next_cursor, sort=sort)) == expected[3:]
+
+
+def test_a_cursor_belongs_to_its_list_alone() -> None:
+    cursor = page(2, sort="price").entry.next_cursor
+    for sort, category in (("-price", None), (None, None), ("price", "kitchen"), ("price", "")):
+        with pytest.raises(InvalidCursor):
+            page(2, cursor, category, sort)
+    assert ids(page(5, cursor, sort="price"))  # of any length
+
+
+@pytest.mark.parametrize("category", ["nothing like it", "", "Kitchen", "kitchen ", "%", "'; --"])
+def test_a_category_that_no_product_has_is_an_empty_page(category: str) -> None:
+    answer = page(category=category)
+    assert (ids(answer), answer.entry.next_cursor) == ([], None)
+
+
+def test_a_product_that_no_list_has_shown_comes_last(store: HostileCatalog) -> None:
+    page()
+    store.answer("/products/77", Says.json(product(77)))
+    products.detail("77")
+    assert ids(page()) == ["3", "1", "2", "6", "5", "4", "77"]
