@@ -23,7 +23,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from local.valkey import Valkey
-from shared import cache, catalog_events, catalog_poll, favorites, product_cache, product_copy, products
+from shared import (
+    cache,
+    catalog,
+    catalog_events,
+    catalog_poll,
+    favorites,
+    product_cache,
+    product_copy,
+    products,
+)
 from shared.errors import UnknownProduct
 from shared.product_cache import Entry
 from tests.hostile_catalog import Answer, HostileCatalog, product
@@ -36,7 +45,6 @@ from tests.integration.catalog_messages import (
     deliver,
     removed,
 )
-from tests.integration.conftest import Travel
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -234,10 +242,11 @@ def _assert_unbroken(told: list[tuple[str, dict[str, Any]]], last: Change) -> No
 
 
 def test_events_and_requests_for_the_product_end_with_what_the_catalogue_has(
-    store: HostileCatalog, travel: Travel
+    store: HostileCatalog, environment: pytest.MonkeyPatch
 ) -> None:
     """A request's version is the moment when it asked; an event's, when the change happened."""
-    numbers = itertools.count(1_000)
+    numbers, clock = itertools.count(1_000), itertools.count(now())
+    environment.setattr(catalog, "now_version", lambda: next(clock))
 
     @settings(histories_of, max_examples=max(30, HISTORIES // 20))
     @given(
@@ -255,13 +264,12 @@ def test_events_and_requests_for_the_product_end_with_what_the_catalogue_has(
     def ends_as_the_catalogue_is(happens: list[Any], data: st.DataObject) -> None:
         number = next(numbers)
         on_the_way: list[Event] = []
-        now: int | None = None
+        has: int | None = None
         store.answer(f"/products/{number}", Answer.null())
         for what in [0, *happens]:
-            travel(0.01)
             if what == "request":
                 cache.command(lambda valkey: valkey.delete(f"product:{number}"))
-                if now is None:
+                if has is None:
                     with pytest.raises(UnknownProduct):
                         products.detail(str(number))
                 else:
@@ -269,29 +277,28 @@ def test_events_and_requests_for_the_product_end_with_what_the_catalogue_has(
             elif what == "arrival":
                 deliver(data.draw(st.sampled_from(on_the_way)))
             else:
-                now = what
-                content = None if now is None else {**product(number), **CONTENTS[now]}
+                has = what
+                content = None if has is None else {**product(number), **CONTENTS[has]}
                 store.answer(
                     f"/products/{number}", Answer.null() if content is None else Answer.json(content)
                 )
-                version = time.time_ns() // 1_000_000
+                version = next(clock)
                 on_the_way.append(
                     removed(version, str(number)) if content is None else changed(version, content)
                 )
-        travel(0.01)
         deliver(*data.draw(st.permutations(on_the_way)))
 
         copied, entry = product_copy.find(str(number)), product_cache.get(str(number))
         assert copied
         assert entry
         assert copied.version == entry.version
-        if now is None:
+        if has is None:
             assert copied.removed_at is not None
             assert entry.status == 404
         else:
             assert copied.removed_at is None
-            assert copied.price == CONTENTS[now]["price"]
-            assert simplejson.loads(entry.body, use_decimal=True)["price"] == CONTENTS[now]["price"]
+            assert copied.price == CONTENTS[has]["price"]
+            assert simplejson.loads(entry.body, use_decimal=True)["price"] == CONTENTS[has]["price"]
 
     ends_as_the_catalogue_is()
 
@@ -418,7 +425,7 @@ def test_a_crash_between_postgres_and_the_cache_is_healed_by_the_next_delivery(
 
 
 @pytest.mark.usefixtures("listed")
-@pytest.mark.parametrize("where", ["put", "start_generation"])
+@pytest.mark.parametrize("where", ["put", "advance_generation"])
 def test_after_a_crash_at_the_cache_the_next_delivery_brings_the_list_up_to_date(
     environment: pytest.MonkeyPatch, where: str
 ) -> None:

@@ -1,0 +1,638 @@
+"""The poll: what nobody pushed becomes known, what did not change is not written, nonsense not believed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import redis
+import simplejson
+
+from functions.warm_product_cache.handler import lambda_handler
+from local.postgres import Postgres
+from local.services import wait_until
+from local.valkey import Valkey
+from shared import (
+    cache,
+    catalog,
+    catalog_poll,
+    database,
+    product_answers,
+    product_cache,
+    product_copy,
+    products,
+)
+from shared.errors import CatalogUnavailable, DatabaseUnavailable, UnknownProduct
+from tests.hostile_catalog import MEGABYTE, Answer, HostileCatalog, product
+from tests.integration import recorder, witness
+from tests.integration.catalog_messages import changed_product, deliver, removed
+from tests.integration.conftest import Travel, cold_start
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+TTL = 300  # seconds
+
+
+def lists(store: HostileCatalog, *listed: dict[str, Any]) -> None:
+    """From now on the catalogue has these products."""
+    store.answer("/products", Answer.json(list(listed)))
+
+
+def numbered(*numbers: int, **changes: Any) -> list[dict[str, Any]]:
+    return [product(number, **changes) for number in numbers]
+
+
+def poll() -> dict[str, Any]:
+    """What the scheduled function tells, save for how long it took."""
+    told = lambda_handler({}, None)
+    told.pop("seconds", None)
+    return told
+
+
+def rows(look: psycopg.Connection) -> dict[str, tuple[Any, ...]]:
+    """Every row with the transaction that wrote it: the same means that nothing was written."""
+    found = look.execute("SELECT product_id, xmin, ctid, products.* FROM products").fetchall()
+    return {row[0]: row for row in found}
+
+
+def locked(look: psycopg.Connection) -> int:
+    """How many rows were ever locked without being written."""
+    row = look.execute("SELECT count(*) FROM products WHERE xmax <> 0").fetchone()
+    return int(row[0]) if row else 0
+
+
+def told(look: psycopg.Connection) -> list[Any]:
+    """The outbox."""
+    return look.execute("SELECT xmin, outbox.* FROM outbox ORDER BY outbox_id").fetchall()
+
+
+def cached(valkey: Valkey) -> dict[bytes, Any]:
+    """All that Valkey has, save for leases."""
+    with redis.Redis.from_url(valkey.url) as client:
+        return {
+            key: client.hgetall(key) if client.type(key) == b"hash" else client.get(key)
+            for key in client.scan_iter()
+            if not key.startswith(b"lease:")
+        }
+
+
+def price_of(product_id: str) -> Decimal | None:
+    """The price that GET /products/{product_id} shows; None for a 404."""
+    try:
+        answer = products.detail(product_id)
+    except UnknownProduct:
+        return None
+    price: Decimal = simplejson.loads(answer.entry.body, use_decimal=True)["price"]
+    return price
+
+
+def listed_ids() -> list[str]:
+    """What the first page shows."""
+    answer = products.page(limit=20, cursor=None, category=None, sort=None)
+    return [item["product_id"] for item in json.loads(answer.entry.body)["items"]]
+
+
+# ── What changed, and only that ───────────────────────────────────────────────────────────────────────────
+
+
+def test_the_first_poll_fills_the_copy_and_the_cache(store: HostileCatalog) -> None:
+    lists(store, *numbered(3, 1, 2))
+    assert poll() == {"products": 3, "changed": 3}
+    assert listed_ids() == ["3", "1", "2"]
+    assert [products.detail(number).state for number in ("1", "2", "3")] == ["hit"] * 3
+    assert store.calls == {"/products": 1}
+
+
+def test_an_unchanged_catalogue_writes_no_row(
+    store: HostileCatalog, look: psycopg.Connection, travel: Travel
+) -> None:
+    lists(store, *numbered(*range(1, 60)))
+    poll()
+    for _ in range(3):
+        travel(240)
+        before = rows(look), told(look)
+        assert poll() == {"products": 59, "changed": 0}
+        assert (rows(look), told(look)) == before
+        assert locked(look) == 0
+
+
+def test_an_unchanged_catalogue_leaves_the_lists_pages_and_their_etags(store: HostileCatalog) -> None:
+    lists(store, *numbered(1, 2))
+    poll()
+    before = products.page(limit=20, cursor=None, category=None, sort=None).entry
+    poll()
+    after = products.page(limit=20, cursor=None, category=None, sort=None).entry
+    assert (after.body, after.etag) == (before.body, before.etag)
+    assert after.fetched_at > before.fetched_at
+
+
+def test_exactly_the_rows_that_differ_are_written(store: HostileCatalog, look: psycopg.Connection) -> None:
+    lists(store, *numbered(*range(1, 11)))
+    poll()
+    before = rows(look)
+    lists(store, *numbered(1, 2), product(3, price=1), *numbered(*range(4, 11)), product(11))
+    assert poll() == {"products": 11, "changed": 2}
+    after = rows(look)
+    assert {number for number in after if after[number] != before.get(number)} == {"3", "11"}
+    assert price_of("3") == 1
+
+
+@pytest.mark.parametrize("position", [0, 4, 9])
+def test_a_product_that_leaves_the_list_does_not_rewrite_the_others(
+    store: HostileCatalog, look: psycopg.Connection, position: int
+) -> None:
+    all_of_them = numbered(*range(1, 11))
+    lists(store, *all_of_them)
+    poll()
+    before = rows(look)
+    gone = str(all_of_them.pop(position)["id"])
+    lists(store, *all_of_them)
+    assert poll()["changed"] == 1
+    after = rows(look)
+    assert {number for number in after if after[number] != before[number]} == {gone}
+    assert listed_ids() == [str(each["id"]) for each in all_of_them]
+
+
+@pytest.mark.parametrize("position", [0, 5, 10])
+def test_a_product_that_joins_the_list_is_shown_where_it_stands(
+    store: HostileCatalog, look: psycopg.Connection, position: int
+) -> None:
+    all_of_them = numbered(*range(1, 11))
+    lists(store, *all_of_them)
+    poll()
+    before = rows(look)
+    all_of_them.insert(position, product(99))
+    lists(store, *all_of_them)
+    assert poll()["changed"] == 1
+    after = rows(look)
+    assert {number for number in after if after[number] != before.get(number)} == {"99"}
+    assert listed_ids() == [str(each["id"]) for each in all_of_them]
+
+
+def test_an_order_that_was_turned_around_is_shown_so(store: HostileCatalog) -> None:
+    lists(store, *numbered(1, 2, 3, 4))
+    poll()
+    lists(store, *numbered(4, 3, 2, 1))
+    poll()
+    assert listed_ids() == ["4", "3", "2", "1"]
+
+
+def test_what_vanished_is_a_tombstone_and_what_returns_is_restored(
+    store: HostileCatalog, look: psycopg.Connection
+) -> None:
+    lists(store, *numbered(1, 2, 3))
+    poll()
+    lists(store, *numbered(1, 3))
+    assert poll() == {"products": 3, "changed": 1}
+    copied = product_copy.find("2")
+    assert copied
+    assert copied.removed_at is not None
+    assert copied.title == "Product 2"
+    assert price_of("2") is None
+    before = rows(look)
+    assert poll()["changed"] == 0
+    assert rows(look) == before  # a tombstone is written once
+    lists(store, *numbered(1, 2, 3))
+    assert poll()["changed"] == 1
+    assert price_of("2") == Decimal("22.30")
+    assert listed_ids() == ["1", "2", "3"]
+
+
+def test_it_is_one_statement_for_a_thousand_products(store: HostileCatalog) -> None:
+    lists(store, *numbered(*range(1, 2_501)))
+    poll()
+    lists(store, *numbered(*range(1, 1_251)), *numbered(*range(1_251, 2_501), price=1))
+    with witness.statements() as sent:
+        poll()
+    assert sum("unnest" in statement for statement in sent) == 3
+    assert len(sent) < 20  # the positions, the generation, the first pages
+
+
+def test_products_that_fail_the_check_are_left_as_they_are(
+    store: HostileCatalog, look: psycopg.Connection
+) -> None:
+    lists(store, *numbered(1, 2, 3, 4))
+    poll()
+    before = rows(look)
+    lists(store, product(1), {**product(2), "price": "free"}, product(3, title=""), product(4))
+    assert poll()["changed"] == 0
+    assert rows(look) == before
+    assert price_of("2") == Decimal("22.30")
+
+
+# ── What is not believed ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def known(store: HostileCatalog, look: psycopg.Connection) -> dict[str, tuple[Any, ...]]:
+    """Ten products were polled; their rows."""
+    lists(store, *numbered(*range(1, 11)))
+    poll()
+    return rows(look)
+
+
+@pytest.mark.parametrize("left", [0, 1, 4])
+def test_a_list_of_less_than_half_is_refused_whole(
+    store: HostileCatalog,
+    look: psycopg.Connection,
+    valkey: Valkey,
+    known: dict[str, tuple[Any, ...]],
+    environment: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    left: int,
+) -> None:
+    lists(store, *numbered(*range(1, left + 1), price=1))
+    before = cached(valkey), told(look)
+    lines = recorder.log(environment)
+    recorder.metrics(capsys)
+    with pytest.raises(CatalogUnavailable):
+        poll()
+    assert rows(look) == known
+    assert (cached(valkey), told(look)) == before
+    assert [(line.level, line.message) for line in lines] == [("error", "catalog refused")]
+    assert f"{left} products, where 10 were known" in str(lines[0].more)
+    raised = recorder.metrics(capsys)
+    assert {"CatalogRefused": 1} in raised
+    assert {"CatalogPollsFailed": 1} in raised
+    assert not any("Refreshes" in metric for metric in raised)
+
+
+def test_a_list_of_half_is_believed(store: HostileCatalog, known: dict[str, tuple[Any, ...]]) -> None:
+    lists(store, *numbered(*range(1, 6)))
+    assert poll() == {"products": len(known), "changed": 5}
+    assert listed_ids() == ["1", "2", "3", "4", "5"]
+
+
+@pytest.mark.usefixtures("known")
+@pytest.mark.parametrize("left", [0, 2])
+def test_mass_removal_is_believed_where_it_is_allowed(
+    store: HostileCatalog, environment: pytest.MonkeyPatch, left: int
+) -> None:
+    environment.setenv("ALLOW_MASS_REMOVAL", "true")
+    lists(store, *numbered(*range(1, left + 1)))
+    assert poll()["changed"] == 10 - left
+    assert listed_ids() == [str(number) for number in range(1, left + 1)]
+
+
+@pytest.mark.usefixtures("known")
+@pytest.mark.parametrize("value", ["", "false", "1", "yes"])
+def test_nothing_but_true_allows_mass_removal(
+    store: HostileCatalog, environment: pytest.MonkeyPatch, value: str
+) -> None:
+    environment.setenv("ALLOW_MASS_REMOVAL", value)
+    lists(store)
+    with pytest.raises(CatalogUnavailable):
+        poll()
+
+
+def test_products_that_fail_the_check_count_as_there(
+    store: HostileCatalog, look: psycopg.Connection, known: dict[str, tuple[Any, ...]]
+) -> None:
+    lists(store, *numbered(1, 2, 3), *({**product(number), "price": None} for number in (4, 5, 6)))
+    assert poll()["changed"] == 4
+    after = rows(look)
+    assert {number for number in after if after[number] != known[number]} == {"7", "8", "9", "10"}
+
+
+WHOLE = simplejson.dumps(numbered(*range(1, 11), price=1), use_decimal=True).encode()
+FLOOD = 200 * MEGABYTE
+
+NONSENSE: dict[str, Answer] = {
+    "it resets the connection": Answer.reset(),
+    "it hangs": Answer.hang(),
+    "it hangs in the middle": Answer.hang_in_body(WHOLE),
+    "it drips": Answer.drip(WHOLE),
+    "the body ends early": Answer.truncated_body(WHOLE),
+    "the JSON ends early": Answer.truncated_json(WHOLE),
+    "status 500": Answer.status(500),
+    "status 404": Answer.status(404),
+    "status 204": Answer.status(204),
+    "it redirects": Answer.redirect("/elsewhere"),
+    "a page for people": Answer.html(),
+    "nothing": Answer.empty(),
+    "null": Answer.null(),
+    "an object": Answer.json({"products": numbered(1)}),
+    "something behind the array": Answer.raw(WHOLE + b"x"),
+    "two arrays": Answer.raw(WHOLE + WHOLE),
+    "a comma too much": Answer.raw(WHOLE[:-1] + b",]"),
+    "no UTF-8": Answer.raw(WHOLE.replace(b"Product 9", b"Product \xff")),
+    "NaN among the prices": Answer.raw(WHOLE[:-1].replace(b'"price": 1,', b'"price": NaN,') + b"]"),
+    "nested too deep": Answer.raw(b"[" * 100_000 + b"]" * 100_000),
+    "mostly bad products": Answer.json([*numbered(1, 2), *({"id": number} for number in range(3, 11))]),
+    "a gzip that nobody asked for": Answer.gzip_bomb(MEGABYTE),
+    "200 MB of one product": Answer.flood(FLOOD, with_length=False),
+}
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE)
+def test_after_nonsense_all_is_as_it_was(
+    store: HostileCatalog,
+    look: psycopg.Connection,
+    valkey: Valkey,
+    known: dict[str, tuple[Any, ...]],
+    environment: pytest.MonkeyPatch,
+    nonsense: str,
+) -> None:
+    environment.setattr(catalog_poll, "TIMEOUT", 5.0 if "200 MB" in nonsense else 0.4)
+    environment.setattr(catalog_poll, "LIST_BYTES", 4 * MEGABYTE)
+    store.answer("/products", NONSENSE[nonsense])
+    before = cached(valkey)
+    with pytest.raises(CatalogUnavailable):
+        poll()
+    assert rows(look) == known
+    assert cached(valkey) == before
+    lists(store, *numbered(*range(1, 11), price=1))
+    catalog.reset()
+    assert poll()["changed"] == 10  # and no lease is in the way
+
+
+def test_a_poll_gives_up_before_its_function_is_ended() -> None:
+    assert catalog_poll.TIMEOUT <= 30
+    assert catalog_poll.LEASE >= 120  # the function's timeout in template.yaml
+
+
+# ── Two at once ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.usefixtures("connection_per_thread")
+def test_of_two_polls_at_once_the_second_sees_the_lease_and_ends(store: HostileCatalog) -> None:
+    store.answer("/products", Answer.json(numbered(1, 2)).after(0.3))
+    done = witness.at_once([poll, poll])
+    assert sorted(map(str, done)) == ["{'products': 2, 'changed': 2}", "{'skipped': True}"]
+    assert store.calls == {"/products": 1}
+
+
+POLLING = """
+from functions.warm_product_cache.handler import lambda_handler
+lambda_handler({}, None)
+"""
+
+
+def test_when_a_poll_is_killed_the_next_one_runs_after_the_lease(
+    store: HostileCatalog, valkey: Valkey
+) -> None:
+    store.answer("/products", Answer.hang())
+    process = subprocess.Popen(  # noqa: S603 — our own function
+        [sys.executable, "-c", POLLING], cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL
+    )
+    assert wait_until(lambda: store.calls["/products"] == 1, 10)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    lists(store, *numbered(1, 2))
+    assert poll() == {"skipped": True}
+    with redis.Redis.from_url(valkey.url) as client:
+        assert 0 < client.pttl("lease:products") <= catalog_poll.LEASE * 1000
+        client.pexpire("lease:products", 50)  # so much later
+    time.sleep(0.1)
+    assert poll() == {"products": 2, "changed": 2}
+
+
+def test_a_poll_that_failed_is_in_nobodys_way(store: HostileCatalog) -> None:
+    store.answer("/products", Answer.status(500))
+    with pytest.raises(CatalogUnavailable):
+        poll()
+    lists(store, *numbered(1))
+    assert poll()["changed"] == 1
+
+
+def test_with_the_database_down_the_poll_fails_and_the_next_one_heals(
+    store: HostileCatalog, environment: pytest.MonkeyPatch
+) -> None:
+    lists(store, *numbered(1))
+    with environment.context() as down:
+        down.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:9/none")
+        database.close()
+        with pytest.raises(DatabaseUnavailable):
+            poll()
+    assert poll()["changed"] == 1
+
+
+def test_a_poll_that_dies_between_two_chunks_is_finished_by_the_next(
+    store: HostileCatalog, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setattr(product_copy, "CHUNK", 2)
+    lists(store, *numbered(1, 2, 3, 4))
+    poll()
+    assert listed_ids() == ["1", "2", "3", "4"]
+    lists(store, *numbered(4, 3, 2, 1, price=1))
+    real, chunks = product_cache.put_all, []
+
+    def die_at_the_second(entries: Any) -> None:
+        chunks.append(entries)
+        if len(chunks) == 2:
+            raise KeyboardInterrupt
+        real(entries)
+
+    with environment.context() as dying:
+        dying.setattr(product_cache, "put_all", die_at_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            poll()
+    assert poll()["products"] == 4
+    assert listed_ids() == ["4", "3", "2", "1"]
+    assert {price_of(number) for number in "1234"} == {1}
+
+
+def test_with_the_cache_down_the_copy_is_kept_up_to_date(
+    store: HostileCatalog, environment: pytest.MonkeyPatch
+) -> None:
+    lists(store, *numbered(1, 2))
+    environment.setenv("REDIS_URL", "redis://127.0.0.1:9")
+    cache.close()
+    assert poll() == {"products": 2, "changed": 2}
+    assert product_copy.find("2")
+
+
+@pytest.mark.parametrize("seconds", [0.15, 0.5])
+def test_a_cache_that_hesitates_once_is_filled_all_the_same(
+    store: HostileCatalog, valkey: Valkey, environment: pytest.MonkeyPatch, seconds: float
+) -> None:
+    lists(store, *numbered(*range(1, 2_001)))
+    real = product_copy.sync
+
+    def hesitate(listed: catalog.CatalogList) -> Iterator[Any]:
+        chunks = real(listed)
+        first = next(chunks)
+        with witness.later(seconds, witness.freeze(valkey)):
+            yield first
+            yield from chunks
+
+    environment.setattr(product_copy, "sync", hesitate)
+    poll()
+    cache.close()
+    missing = [number for number in range(1, 2_001) if product_cache.get(str(number)) is None]
+    assert missing == []
+
+
+# ── Hot ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def polled(store: HostileCatalog) -> HostileCatalog:
+    """Forty products in three categories were polled; since then the catalogue counts its calls."""
+    lists(
+        store,
+        *(
+            product(number, price=100 - number, category=["kitchen", "garden", "tools"][number % 3])
+            for number in range(1, 41)
+        ),
+    )
+    poll()
+    store.forget_calls()
+    return store
+
+
+def request_product(product_id: str) -> str | None:
+    """X-Cache, where the short way knows the product; None where the catalogue may have to be asked."""
+    found = product_answers.cached_detail({"pathParameters": {"product_id": product_id}})
+    return found[1] if found else None
+
+
+def request_page(**parameters: str) -> str | None:
+    found = product_answers.cached_page({"queryStringParameters": parameters})
+    return found[1] if found else None
+
+
+@pytest.mark.usefixtures("polled")
+def test_products_are_renewed_before_they_are_stale(travel: Travel) -> None:
+    for _ in range(4):  # a quarter of an hour, at the schedule's pace
+        travel(240)
+        assert request_product("7") == "hit"
+        poll()
+        assert products.detail("7").entry.age < 5
+        assert request_product("7") == "hit"
+
+
+@pytest.mark.usefixtures("polled")
+def test_without_another_poll_they_are_stale(travel: Travel) -> None:
+    travel(TTL + 1)
+    assert request_product("7") is None
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"limit": "20"},
+        *({"sort": order} for order in product_copy.ORDERS if order != "catalog"),
+        *({"category": category} for category in ("kitchen", "garden", "tools")),
+    ],
+    ids=str,
+)
+def test_the_first_pages_are_hits_without_a_call(polled: HostileCatalog, parameters: dict[str, str]) -> None:
+    assert request_page(**parameters) == "hit"
+    assert polled.calls == {}
+
+
+def test_the_first_pages_are_hits_again_after_a_change_that_the_poll_saw(polled: HostileCatalog) -> None:
+    lists(polled, *numbered(*range(1, 41), category="garden"))
+    poll()
+    polled.forget_calls()
+    assert request_page() == request_page(category="garden") == request_page(sort="price") == "hit"
+    assert polled.calls == {}
+
+
+def test_a_page_that_was_not_filled_is_made_of_the_copy(polled: HostileCatalog) -> None:
+    answer = products.page(limit=7, cursor=None, category="tools", sort="price")
+    assert answer.state == "miss"
+    assert polled.calls == {}
+
+
+@pytest.mark.usefixtures("polled")
+def test_another_environment_finds_it_hot() -> None:
+    cold_start()
+    assert request_product("7") == "hit"
+    assert request_page() == "hit"
+
+
+# ── Push and pull together ────────────────────────────────────────────────────────────────────────────────
+
+
+def answer_after(event: Callable[[], object], *listed: dict[str, Any]) -> Answer:
+    """The list as it is now, which arrives only after the event was taken."""
+    body = Answer.json(list(listed))
+
+    def play(handler: Any) -> None:
+        event()
+        body.play(handler)
+
+    return Answer(play)
+
+
+def now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@pytest.mark.usefixtures("connection_per_thread")
+@pytest.mark.parametrize("what", ["changed", "removed", "new"])
+def test_an_event_that_is_newer_than_the_list_wins_over_it(
+    store: HostileCatalog, look: psycopg.Connection, what: str
+) -> None:
+    lists(store, *numbered(7, 8))
+    poll()
+    time.sleep(0.002)
+    pushed = {
+        "changed": lambda: deliver(changed_product(now() + 50, 7, price=1)),
+        "removed": lambda: deliver(removed(now() + 50, "7")),
+        "new": lambda: deliver(changed_product(now() + 50, 9, price=1)),
+    }[what]
+    old = [product(7, price=50), product(8, price=50)]
+    store.answer("/products", answer_after(pushed, *old))
+    poll()
+    number, price = ("9" if what == "new" else "7"), (None if what == "removed" else 1)
+    copied = product_copy.find(number)
+    assert copied
+    assert (None if copied.removed_at else copied.price) == price
+    assert price_of(number) == price
+    assert price_of("8") == 50
+    assert set(listed_ids()) == {"changed": {"7", "8"}, "removed": {"8"}, "new": {"7", "8", "9"}}[what]
+    assert rows(look).keys() == {"7", "8"} | {number}
+
+
+def test_an_event_that_is_older_than_the_list_changes_nothing(store: HostileCatalog) -> None:
+    lists(store, *numbered(7, 8))
+    poll()
+    older = now() - 1_000
+    time.sleep(0.002)
+    lists(store, product(7, price=50), product(8))
+    poll()
+    deliver(changed_product(older, 7, price=1), removed(older, "8"))
+    assert price_of("7") == 50
+    assert price_of("8") == Decimal("22.30")
+
+
+def test_a_product_that_was_pushed_is_confirmed_by_the_list(store: HostileCatalog, travel: Travel) -> None:
+    deliver(changed_product(now(), 7))
+    travel(200)
+    lists(store, product(7))
+    poll()
+    travel(200)
+    assert request_product("7") == "hit"  # 400 s after the event, 200 s after the list
+
+
+def test_a_product_that_was_pushed_and_is_not_in_the_list_is_gone(store: HostileCatalog) -> None:
+    lists(store, *numbered(7, 8))
+    poll()
+    deliver(changed_product(now(), 9))
+    time.sleep(0.002)
+    poll()
+    assert price_of("9") is None
+
+
+def test_polls_and_the_database_agree_after_a_restart(
+    store: HostileCatalog, migrated_postgres: Postgres
+) -> None:
+    lists(store, *numbered(1, 2))
+    poll()
+    with psycopg.connect(migrated_postgres.url, autocommit=True) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'favorites'"
+        )
+    assert poll() == {"products": 2, "changed": 0}
