@@ -360,11 +360,6 @@ class FakeValkey:
         self._command("DEL")
         return int(self.values.pop(key, None) is not None)
 
-    def hsetnx(self, key: str, name: str, value: str) -> int:
-        self._command("HSETNX")
-        held = cast("dict[str, bytes]", self.values.setdefault(key, {}))
-        return int(held.setdefault(name, value.encode()) == value.encode())
-
     def hincrby(self, key: str, name: str, amount: int) -> int:
         self._command("HINCRBY")
         held = cast("dict[str, bytes]", self.values.setdefault(key, {}))
@@ -394,6 +389,10 @@ class FakeValkey:
                 self._keep(key, b"failed", back_off / 1000)
             else:
                 del self.values[key]
+            return 1
+        if script is product_cache._ADVANCE:
+            held = cast("dict[str, bytes]", self.values.setdefault(key, {}))
+            held["generation"] = str(max(int(held.get("generation", b"0")), arguments[0])).encode()
             return 1
         assert script is login_attempts._ATTEMPT, "a script that this fake does not know"
         return self.wait_after_this_log_in
@@ -433,6 +432,11 @@ class FakePipeline:
 def lease_of_another(valkey: FakeValkey, name: str) -> None:
     """Let somebody else be refreshing `name`."""
     valkey.values[f"lease:{name}"] = secrets.token_hex(8).encode()
+
+
+def list_was_read(valkey: FakeValkey, *, at: float, generation: int = 1) -> None:
+    """Let the catalogue's whole list have been read at that time (seconds since the epoch)."""
+    valkey.values["products"] = {"generation": str(generation).encode(), "synced_at": f"{at:.3f}".encode()}
 
 
 # ── The catalogue ─────────────────────────────────────────────────────────────────────────────────────────

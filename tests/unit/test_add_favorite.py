@@ -51,6 +51,7 @@ def test_a_product_that_only_the_catalog_knows_is_copied_first(backends: Backend
     backends.postgres.on(_INSERT, 0, 1)
     backends.postgres.on(_READ, [NO_FAVORITE], [favorite_row()])
     backends.postgres.on(_SAVE, [product_row()])
+    backends.postgres.on("SELECT generation FROM product_list", [{"generation": 1}])
     backends.catalog.on("/products/7", {"id": 7, "title": "Teapot", "price": 22})
     assert call("add_favorite").status == 201
     order = [word for text in backends.postgres.statements for word in (_INSERT, _SAVE) if word in text]

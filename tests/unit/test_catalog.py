@@ -175,9 +175,8 @@ def test_half_a_review_or_none_is_none(rating: object) -> None:
         *({"rate": Decimal("NaN"), "count": 1}, {"rate": Decimal("0.0000001"), "count": 1}),
     ],
 )
-def test_a_review_of_another_shape_is_refused(rating: object) -> None:
-    with pytest.raises(ValueError, match="rating"):
-        product(rating=rating)
+def test_a_review_of_another_shape_is_none_and_no_reason_to_refuse_the_product(rating: object) -> None:
+    assert product(rating=rating) == product(rating=None)
 
 
 def test_fields_that_nobody_asked_for_are_let_pass() -> None:

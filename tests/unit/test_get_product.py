@@ -8,7 +8,7 @@ from shared import product_cache
 from shared.product_cache import Entry
 from tests.unit import fakes
 from tests.unit.calls import call
-from tests.unit.fakes import NOON, Backends, FakeAnswer, lease_of_another, product_row
+from tests.unit.fakes import NOON, Backends, FakeAnswer, lease_of_another, list_was_read, product_row
 
 backends = pytest.fixture(fakes.backends)
 
@@ -33,11 +33,12 @@ _COPY = "removed_at FROM products WHERE product_id"
 
 
 @pytest.fixture(autouse=True)
-def _product_function(monkeypatch: pytest.MonkeyPatch, backends: Backends) -> None:  # noqa: ARG001
+def _product_function(monkeypatch: pytest.MonkeyPatch, backends: Backends) -> None:
     """Time stands still, and there are no keys for access tokens."""
     monkeypatch.setattr(time, "time", lambda: NOW)
     monkeypatch.setattr(time, "time_ns", lambda: NOW_VERSION * 1_000_000)
     monkeypatch.delenv("ACCESS_TOKEN_KEYS")
+    backends.postgres.on("SELECT generation FROM product_list", [{"generation": 1}])
 
 
 def keep(backends: Backends, *, age: float, status: int = 200, body: str = BODY) -> None:
@@ -320,7 +321,7 @@ def test_an_id_that_no_product_can_have_is_404_without_asking_anybody(
 def test_the_catalog_is_not_asked_for_an_id_that_it_would_never_answer(
     backends: Backends, product_id: str
 ) -> None:
-    product_cache.confirm_list(NOW)  # the list was read just now
+    list_was_read(backends.valkey, at=NOW)
     backends.postgres.on(_COPY, [])
     answer = call("get_product", path={"product_id": product_id})
     assert answer.problem == "unknown-product"

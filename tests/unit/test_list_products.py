@@ -8,7 +8,7 @@ from shared import product_cache
 from shared.product_cache import Entry, ListState
 from tests.unit import fakes
 from tests.unit.calls import call
-from tests.unit.fakes import NOON, Backends, FakeAnswer, lease_of_another, product_row
+from tests.unit.fakes import NOON, Backends, FakeAnswer, lease_of_another, list_was_read, product_row
 from tests.unit.test_get_product import TEAPOT
 
 backends = pytest.fixture(fakes.backends)
@@ -18,6 +18,7 @@ BODY = '{"items":[],"next_cursor":null}'
 ETAG = product_cache.etag_of(BODY)
 CATALOG = FakeAnswer(b'[{"id":7,"title":"Teapot","price":22.30},{"id":8,"title":"Kettle","price":60}]')
 _KNOWN = "SELECT product_id, position FROM products"
+_GENERATION = "SELECT generation FROM product_list"
 _WRITE = "WITH seen AS"
 _PAGE = "WHERE removed_at IS NULL AND (%(category)s::text"
 
@@ -29,13 +30,14 @@ def _product_function(monkeypatch: pytest.MonkeyPatch, backends: Backends) -> No
     monkeypatch.setattr(time, "time_ns", lambda: int(NOW * 1_000) * 1_000_000)
     monkeypatch.delenv("ACCESS_TOKEN_KEYS")
     backends.postgres.on(_KNOWN, [])
+    backends.postgres.on(_GENERATION, [{"generation": 1}])
     backends.postgres.on(_WRITE, [product_row(changed=True), product_row(product_id="8", changed=True)])
     backends.postgres.on(_PAGE, [product_row(), product_row(product_id="8", title="Kettle")])
 
 
-def keep_list(*, age: float) -> ListState:
+def keep_list(backends: Backends, *, age: float) -> ListState:
     """Let the list have been read `age` seconds ago."""
-    product_cache.confirm_list(NOW - age)
+    list_was_read(backends.valkey, at=NOW - age)
     state = product_cache.list_state()
     assert state is not None
     return state
@@ -45,7 +47,9 @@ def keep_page(backends: Backends, *, age: float, **parameters: str | None) -> No
     """Let the cache have a page of the list as it was `age` seconds ago; the default one, if not said."""
     wanted: dict[str, str | None] = {"limit": "20", "cursor": None, "category": None, "sort": None}
     name = product_cache.page_name(**(wanted | parameters))  # type: ignore[arg-type]
-    product_cache.put_page(keep_list(age=age), name, Entry(200, 0, 0, BODY, ETAG, next_cursor="abc"))
+    product_cache.put_page(
+        keep_list(backends, age=age), name, Entry(200, 0, 0, BODY, ETAG, next_cursor="abc")
+    )
     backends.valkey.commands.clear()
 
 
@@ -134,7 +138,7 @@ def test_the_second_request_is_a_hit_with_the_same_bytes(backends: Backends) -> 
 
 
 def test_another_page_of_a_fresh_list_does_not_ask_the_catalog(backends: Backends) -> None:
-    keep_list(age=10)
+    keep_list(backends, age=10)
     answer = call("list_products", query={"limit": "50"})
     assert answer.headers["X-Cache"] == "miss"
     assert answer.headers["Age"] == "10"
@@ -142,7 +146,7 @@ def test_another_page_of_a_fresh_list_does_not_ask_the_catalog(backends: Backend
 
 
 def test_the_next_page_begins_where_this_one_ends(backends: Backends) -> None:
-    keep_list(age=0)
+    keep_list(backends, age=0)
     first = call("list_products", query={"limit": "1", "sort": "price"})
     assert [item["product_id"] for item in first.json["items"]] == ["7"]
     assert f"cursor={first.json['next_cursor']}" in first.headers["Link"]
@@ -163,14 +167,14 @@ def test_the_next_page_begins_where_this_one_ends(backends: Backends) -> None:
     ],
 )
 def test_each_order_has_its_statement(backends: Backends, sort: str | None, order: str) -> None:
-    keep_list(age=0)
+    keep_list(backends, age=0)
     call("list_products", query={"sort": sort} if sort else {})
     assert order in backends.postgres.statements[-1]
 
 
 @pytest.mark.parametrize("category", ["kitchen", "Home, Garden", "", "men's clothing"])
 def test_a_category_is_looked_for_as_it_is(backends: Backends, category: str) -> None:
-    keep_list(age=0)
+    keep_list(backends, age=0)
     call("list_products", query={"category": category})
     assert backends.postgres.asked_for(_PAGE)[0]["category"] == category
 
@@ -229,6 +233,7 @@ def test_products_that_the_list_no_longer_has_are_removed_from_the_copy(backends
 
 def test_a_list_that_changed_makes_no_use_of_pages_of_the_one_before(backends: Backends) -> None:
     keep_page(backends, age=301)
+    backends.postgres.on(_GENERATION, [{"generation": 2}])
     backends.catalog.on("/products", CATALOG)
     answer = call("list_products", query={})
     assert answer.headers["X-Cache"] == "miss"
@@ -237,7 +242,6 @@ def test_a_list_that_changed_makes_no_use_of_pages_of_the_one_before(backends: B
 
 def test_a_list_that_is_the_same_keeps_its_pages(backends: Backends) -> None:
     keep_page(backends, age=301)
-    backends.postgres.on(_WRITE, [product_row(), product_row(product_id="8")])
     backends.catalog.on("/products", CATALOG)
     answer = call("list_products", query={})
     assert (answer.status, answer.body) == (200, BODY)
@@ -293,7 +297,7 @@ def test_bad_input_is_422_and_named(backends: Backends, query: dict[str, str], w
 def test_a_cursor_is_good_for_its_own_order_and_category_only(
     backends: Backends, other: dict[str, str]
 ) -> None:
-    keep_list(age=0)
+    keep_list(backends, age=0)
     cursor = call("list_products", query={"limit": "1", "sort": "price"}).json["next_cursor"]
     assert call("list_products", query=other | {"cursor": cursor}).wrong == ["query.cursor"]
     assert len(backends.postgres.asked_for(_PAGE)) == 1
@@ -301,7 +305,7 @@ def test_a_cursor_is_good_for_its_own_order_and_category_only(
 
 @pytest.mark.parametrize("name", ["limit", "sort", "category", "cursor"])
 def test_a_repeated_parameter_is_422_and_not_guessed(backends: Backends, name: str) -> None:
-    keep_list(age=0)
+    keep_list(backends, age=0)
     answer = call("list_products", rawQueryString=f"{name}=1&{name}=2", queryStringParameters={name: "1,2"})
     assert answer.wrong == [f"query.{name}"]
     assert backends.postgres.asked == []

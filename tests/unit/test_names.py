@@ -279,7 +279,7 @@ class Valkey:
         header = f"200 1 {{time.time():.3f}} etag" if key.startswith("product:") else "etag "
         return (header + "\\n{{}}").encode()
     def hmget(self, key, fields):
-        return [b"generation", str(time.time()).encode()]
+        return [b"1", str(time.time()).encode()]
 
 redis.Redis.from_url = lambda *_, **__: Valkey()
 from functions.{folder}.handler import lambda_handler

@@ -8,11 +8,12 @@ from functions.refresh_product_cache.handler import lambda_handler
 from shared import product_cache
 from tests.unit import fakes
 from tests.unit.calls import call, sample
-from tests.unit.fakes import NOON, Backends, product_row
+from tests.unit.fakes import NOON, Backends, list_was_read, product_row
 
 backends = pytest.fixture(fakes.backends)
 
 _SAVE = "WITH seen AS"
+_GENERATION = "SELECT generation FROM product_list"
 _REMOVE = "WITH gone AS"
 CHANGED, REMOVED = (json.loads(record["body"]) for record in sample("refresh_product_cache")["Records"])
 
@@ -20,6 +21,7 @@ CHANGED, REMOVED = (json.loads(record["body"]) for record in sample("refresh_pro
 @pytest.fixture(autouse=True)
 def _copy(backends: Backends) -> None:
     """A copy that takes every change."""
+    backends.postgres.on(_GENERATION, [{"generation": 2}])
     backends.postgres.on(_SAVE, [product_row(changed=True, confirmed=True)])
     backends.postgres.on(
         _REMOVE, [product_row(product_id="8", removed_at=NOON, changed=True, confirmed=True)]
@@ -64,22 +66,15 @@ def test_a_removed_product_is_404_from_then_on(backends: Backends) -> None:
     assert backends.catalog.asked == []
 
 
-def test_list_pages_that_show_what_was_before_are_out_of_reach() -> None:
-    product_cache.confirm_list(NOON.timestamp())
-    before = product_cache.list_state()
-    take(CHANGED)
-    after = product_cache.list_state()
-    assert before is not None
-    assert after is not None
-    assert before.generation != after.generation
-
-
-def test_a_change_that_the_copy_knew_already_leaves_the_list_pages_alone(backends: Backends) -> None:
-    backends.postgres.on(_SAVE, [product_row()])
-    product_cache.confirm_list(NOON.timestamp())
-    before = product_cache.list_state()
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 2), (3, 3)])
+def test_list_pages_of_a_generation_before_the_copys_are_out_of_reach(
+    backends: Backends, before: int, after: int
+) -> None:
+    list_was_read(backends.valkey, at=NOON.timestamp(), generation=before)
     assert take(CHANGED) == []
-    assert product_cache.list_state() == before
+    state = product_cache.list_state()
+    assert state is not None
+    assert state.generation == after
 
 
 def test_the_cache_gets_what_the_copy_has_even_if_that_is_newer(backends: Backends) -> None:

@@ -26,6 +26,7 @@ def _well(backends: Backends) -> None:
     ]
     backends.postgres.on(_WRITE, rows)
     backends.postgres.on(_PAGE, rows)
+    backends.postgres.on("SELECT generation FROM product_list", [{"generation": 2}])
     backends.postgres.on("SELECT DISTINCT category", [{"category": "kitchen"}])
 
 
