@@ -35,7 +35,7 @@ def age_by(seconds: float) -> None:
     assert product_cache.put("7", replace(entry, fetched_at=entry.fetched_at - seconds))
 
 
-@pytest.mark.parametrize(("readers", "longer"), [(10, 0.1), (200, CALL + CROWD)])
+@pytest.mark.parametrize(("readers", "longer"), [(10, 0.25), (200, CALL + CROWD)])
 def test_readers_of_a_cold_product_make_one_call_and_wait_no_longer_than_it_takes(
     store: HostileCatalog, readers: int, longer: float
 ) -> None:
