@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import closing, suppress
+from functools import partial
 from typing import Any
 
-from shared import catalog, metrics, product_cache, product_copy, products
+from shared import cache, catalog, metrics, product_cache, product_copy, products
 from shared.cache import CacheDown
 from shared.errors import CatalogUnavailable
 from shared.product_cache import Taken
@@ -42,27 +44,51 @@ def run() -> dict[str, Any]:
 def _run() -> dict[str, Any]:
     started = time.monotonic()
     read = changed = 0
+    insist = _Insistence()
     with closing(catalog.fetch_all(timeout=TIMEOUT, at_most=LIST_BYTES)) as listed:
         fetched_at = listed.version / 1000
         for chunk in products.sync(listed):
             read += len(chunk)
             changed += sum(copied.changed for copied in chunk)
-            _fill_cache(chunk, fetched_at)
-    products.list_synced(fetched_at)
-    _fill_first_pages()
+            # An entry that is newer than the list stays as it is.
+            entries = {
+                copied.product_id: products.entry_of(copied, fetched_at if copied.confirmed else 0.0)
+                for copied in chunk
+            }
+            insist.on(partial(product_cache.put_all, entries))
+    insist.on(partial(product_cache.advance_generation, product_copy.generation()))
+    insist.on(partial(product_cache.confirm_list, fetched_at))
+    if insist.is_of_use:
+        _fill_first_pages()
     metrics.count("Refreshes", read, cause="pull")
     return {"products": read, "changed": changed, "seconds": round(time.monotonic() - started, 2)}
 
 
-def _fill_cache(chunk: list[product_copy.CopiedProduct], fetched_at: float) -> None:
-    """Renew the products' entries; one that is newer than the list stays as it is."""
-    with suppress(CacheDown):
-        product_cache.put_all(
-            {
-                copied.product_id: products.entry_of(copied, fetched_at if copied.confirmed else 0.0)
-                for copied in chunk
-            }
-        )
+class _Insistence:
+    """Writes to a cache that hesitates until it is done, as often as a run has time for.
+
+    What requests do, going on without the cache at the first sign of trouble, would leave entries to grow
+    stale here until the next run.
+    """
+
+    def __init__(self, tries: int = 10) -> None:
+        self._tries = tries
+
+    @property
+    def is_of_use(self) -> bool:
+        """Whether the cache may still come back in this run."""
+        return self._tries > 0
+
+    def on(self, write: Callable[[], None]) -> None:
+        """Write, and again after each failure; nothing once the run's tries are used up."""
+        while self.is_of_use:
+            try:
+                write()
+            except CacheDown:
+                self._tries -= 1
+                time.sleep(cache.HOLD_OFF)
+            else:
+                return
 
 
 def _fill_first_pages() -> None:
