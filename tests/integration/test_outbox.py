@@ -1,0 +1,758 @@
+"""What happened here is told to others: written with the change itself, sent in order, at least once."""
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import boto3
+import jsonschema
+import psycopg
+import pytest
+import simplejson
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from moto import mock_aws
+
+from functions.publish_events.handler import lambda_handler
+from functions.warm_product_cache.handler import lambda_handler as poll
+from shared import clients, database, favorites, outbox, product_copy
+from shared.access_tokens import Caller
+from shared.catalog import CatalogProduct
+from shared.errors import AlreadyFavorite, DatabaseUnavailable, EmailTaken, NotFavorite
+from shared.models import ClientChanges
+from shared.outbox import Published
+from tests.hostile_catalog import Answer, HostileCatalog, product
+from tests.integration import accounts, recorder
+from tests.integration.catalog_messages import changed_product, deliver, removed
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+ROOT = Path(__file__).parents[2]
+T = 1_795_000_000_000  # a version of today
+BUS = "favorites-events"
+
+Entry = dict[str, Any]
+Event = tuple[str, dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def bus_name(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("EVENT_BUS_NAME", BUS)
+
+
+def waiting(look: psycopg.Connection, stream: str = "") -> list[Event]:
+    """The events of the streams that begin so, in the order of the outbox; their decimals exact."""
+    found = look.execute(
+        "SELECT detail_type, detail::text FROM outbox WHERE starts_with(stream, %s) ORDER BY outbox_id",
+        [stream],
+    ).fetchall()
+    return [(kind, simplejson.loads(detail, use_decimal=True)) for kind, detail in found]
+
+
+def forget(look: psycopg.Connection) -> None:
+    """Begin with an empty outbox."""
+    look.execute("DELETE FROM outbox")
+
+
+def change(version: int, **changes: Any) -> None:
+    assert deliver(changed_product(version, 7, **changes)) == []
+
+
+def remove(version: int) -> None:
+    assert deliver(removed(version, "7")) == []
+
+
+@pytest.fixture
+def held(look: psycopg.Connection) -> Caller:
+    """Product 7 at 22.30, a favourite of two clients; one of them."""
+    change(T)
+    first, second = accounts.new_caller(), accounts.new_caller()
+    favorites.add(first, "7")
+    favorites.add(second, "7")
+    forget(look)
+    return first
+
+
+# ── What a product's change is told as ────────────────────────────────────────────────────────────────────
+
+PRODUCT = {
+    "product_id": "7",
+    "title": "Product 7",
+    "category": "kitchen",
+    "image": "https://images.example.com/7.jpg",
+}
+
+
+def told(kind: str, old: str, new: str | None, version: int) -> Event:
+    return f"FavoriteProduct{kind}", {
+        "product": PRODUCT,
+        "old_price": Decimal(old),
+        "new_price": None if new is None else Decimal(new),
+        "version": version,
+        "clients": 2,
+    }
+
+
+@pytest.mark.usefixtures("held")
+def test_every_turn_of_a_favorite_product_is_told(look: psycopg.Connection) -> None:
+    change(T + 1, price=Decimal("19.90"))
+    change(T + 2, price=Decimal("19.91"))
+    remove(T + 3)
+    change(T + 4, price=Decimal("19.91"))
+    remove(T + 5)
+    change(T + 6, price=Decimal("5.00"))  # back, and cheaper: back is what counts
+    assert waiting(look) == [
+        told("PriceDropped", "22.30", "19.90", T + 1),
+        told("PriceRaised", "19.90", "19.91", T + 2),
+        told("Removed", "19.91", None, T + 3),
+        told("Restored", "19.91", "19.91", T + 4),
+        told("Removed", "19.91", None, T + 5),
+        told("Restored", "19.91", "5.00", T + 6),
+    ]
+
+
+@pytest.mark.usefixtures("held")
+def test_prices_are_told_with_their_exact_decimals(look: psycopg.Connection) -> None:
+    change(T + 1, price=Decimal("0.100000"))
+    row = look.execute("SELECT detail::text FROM outbox").fetchone()
+    assert row
+    assert '"old_price" : 22.30' in row[0]
+    assert '"new_price" : 0.100000' in row[0]
+
+
+UNTOLD: dict[str, Callable[[], object]] = {
+    "the same content": lambda: change(T + 1),
+    "the same price, written otherwise": lambda: change(T + 1, price=Decimal("22.3")),
+    "another title": lambda: change(T + 1, title="Another"),
+    "another rating": lambda: change(T + 1, rating=None),
+    "an older price": lambda: change(T - 1, price=1),
+    "a price of the same version": lambda: change(T, price=1),
+    "an older removal": lambda: remove(T - 1),
+    "another product's price": lambda: deliver(changed_product(T + 1, 8), changed_product(T + 2, 8, price=1)),
+}
+
+
+@pytest.mark.usefixtures("held")
+@pytest.mark.parametrize("what", UNTOLD)
+def test_what_matters_to_nobody_is_not_told(look: psycopg.Connection, what: str) -> None:
+    UNTOLD[what]()
+    assert waiting(look) == []
+
+
+@pytest.mark.usefixtures("held")
+def test_a_repeated_event_is_told_once(look: psycopg.Connection) -> None:
+    for _ in range(3):
+        change(T + 1, price=1)
+    for _ in range(3):
+        remove(T + 2)
+    assert [kind for kind, _ in waiting(look)] == ["FavoriteProductPriceDropped", "FavoriteProductRemoved"]
+
+
+@pytest.mark.usefixtures("held")
+def test_a_change_of_what_is_gone_is_told_when_it_is_back(look: psycopg.Connection) -> None:
+    remove(T + 1)
+    remove(T + 2)
+    change(T + 3)
+    assert [kind for kind, _ in waiting(look)] == ["FavoriteProductRemoved", "FavoriteProductRestored"]
+
+
+def test_a_product_that_nobody_holds_is_not_told_of(look: psycopg.Connection) -> None:
+    change(T)
+    change(T + 1, price=1)
+    remove(T + 2)
+    change(T + 3)
+    assert waiting(look) == []
+
+
+def test_the_holders_are_counted_when_it_happens(look: psycopg.Connection, held: Caller) -> None:
+    change(T + 1, price=3)
+    favorites.remove(held, "7")
+    change(T + 2, price=2)
+    clients.remove(accounts.new_admin(look), _other_holder(look))
+    change(T + 3, price=1)
+    assert [detail["clients"] for _, detail in waiting(look, "product:")] == [2, 1]
+
+
+def _other_holder(look: psycopg.Connection) -> UUID:
+    row = look.execute("SELECT client_id FROM favorites").fetchone()
+    assert row
+    client_id: UUID = row[0]
+    return client_id
+
+
+def test_what_a_poll_sees_is_told_the_same(look: psycopg.Connection, store: HostileCatalog) -> None:
+    def lists(*listed: dict[str, Any]) -> None:
+        store.answer("/products", Answer.json(list(listed)))
+        time.sleep(0.002)
+        poll({}, None)
+
+    lists(product(7), product(8), product(9))
+    caller = accounts.new_caller()
+    for product_id in ("7", "8"):
+        favorites.add(caller, product_id)
+    forget(look)
+    lists(product(7, price=1), product(9, price=1))
+    lists(product(7, price=2), product(8, price=2), product(9))
+    lists(product(7, price=2), product(8, price=2), product(9))
+    assert [(kind, detail["product"]["product_id"]) for kind, detail in waiting(look)] == [
+        ("FavoriteProductPriceDropped", "7"),
+        ("FavoriteProductRemoved", "8"),
+        *sorted([("FavoriteProductPriceRaised", "7"), ("FavoriteProductRestored", "8")]),
+    ]
+
+
+# ── What clients do ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_clients_life_is_told(look: psycopg.Connection) -> None:
+    change(T)
+    client = accounts.register("Ana", "ana@example.com")
+    caller = accounts.caller(client)
+    favorites.add(caller, "7")
+    favorites.remove(caller, "7")
+    clients.remove(caller, "me")
+    events = waiting(look, f"client:{client.client_id}")
+    assert [kind for kind, _ in events] == [
+        "ClientRegistered",
+        "FavoriteAdded",
+        "FavoriteRemoved",
+        "ClientRemoved",
+    ]
+    details = [detail for _, detail in events]
+    assert [detail["client_id"] for detail in details] == [str(client.client_id)] * 4
+    assert datetime.fromisoformat(details[0]["registered_at"]) == client.created_at
+    assert (details[1]["product_id"], details[1]["price"]) == ("7", Decimal("22.30"))
+    assert details[2]["product_id"] == "7"
+    moments = [details[0]["registered_at"], details[1]["favorited_at"]]
+    moments += [details[2]["removed_at"], details[3]["removed_at"]]
+    assert moments == sorted(moments)
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", moment) for moment in moments)
+
+
+def test_nothing_personal_is_told(look: psycopg.Connection) -> None:
+    client = accounts.register("Ana Secreta", "secreta@example.com")
+    clients.remove(accounts.caller(client), "me")
+    assert "secreta" not in str(waiting(look)).lower()
+
+
+def test_what_did_not_happen_is_not_told(look: psycopg.Connection, held: Caller) -> None:
+    with pytest.raises(AlreadyFavorite):
+        favorites.create(held, "7")
+    favorites.add(held, "7")
+    favorites.remove(held, "7")
+    with pytest.raises(NotFavorite):
+        favorites.remove(held, "7")
+    client = clients.get(held, "me")
+    with pytest.raises(EmailTaken):
+        accounts.register(email=client.email)
+    clients.update(held, "me", ClientChanges(name="Another"), if_match=None)
+    assert [kind for kind, _ in waiting(look)] == ["FavoriteRemoved"]
+
+
+def test_a_removed_client_takes_the_favorites_along_without_a_word_of_them(
+    look: psycopg.Connection, held: Caller
+) -> None:
+    clients.remove(held, "me")
+    assert [kind for kind, _ in waiting(look)] == ["ClientRemoved"]
+
+
+# ── Both or neither ───────────────────────────────────────────────────────────────────────────────────────
+
+DOING: dict[str, Callable[[Caller], object]] = {
+    "a product's price": lambda _: product_copy.save(
+        changed_as_product(price=Decimal(1)), T + 1
+    ),
+    "a product's removal": lambda _: product_copy.mark_removed("7", T + 1),
+    "a favourite removed": lambda caller: favorites.remove(caller, "7"),
+    "a favourite added": lambda caller: favorites.add(caller, "8"),
+    "a client removed": lambda caller: clients.remove(caller, "me"),
+    "a client registered": lambda _: accounts.register(email="new@example.com"),
+}  # fmt: skip
+
+
+def changed_as_product(**changes: Any) -> CatalogProduct:
+    return CatalogProduct.model_validate(product(7, **changes))
+
+
+@pytest.fixture
+def full_outbox(look: psycopg.Connection) -> Iterator[None]:
+    """The outbox takes nothing."""
+    look.execute("ALTER TABLE outbox ADD CONSTRAINT full_up CHECK (false) NOT VALID")
+    yield
+    look.execute("ALTER TABLE outbox DROP CONSTRAINT full_up")
+
+
+def _all_data(look: psycopg.Connection) -> list[Any]:
+    return [
+        look.execute(f"SELECT xmin, t.* FROM {table} AS t ORDER BY 2, 3").fetchall()  # noqa: S608 — ours
+        for table in ("products", "favorites", "clients", "outbox")
+    ]
+
+
+@pytest.mark.parametrize("what", DOING)
+def test_what_cannot_be_told_does_not_happen(
+    look: psycopg.Connection, held: Caller, request: pytest.FixtureRequest, what: str
+) -> None:
+    deliver(changed_product(T, 8))
+    before = _all_data(look)
+    request.getfixturevalue("full_outbox")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        DOING[what](held)
+    assert _all_data(look) == before
+
+
+@pytest.mark.parametrize("what", DOING)
+def test_what_did_not_happen_after_all_is_not_told(look: psycopg.Connection, held: Caller, what: str) -> None:
+    """The statement succeeded, and its transaction was rolled back."""
+    deliver(changed_product(T, 8))
+    before = _all_data(look)
+    with database.connection().transaction(force_rollback=True):
+        DOING[what](held)
+        assert database.connection().execute("SELECT FROM outbox").rowcount == 1
+    assert _all_data(look) == before
+
+
+# ── Publishing ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Bus:
+    """Takes entries, or refuses those that `refuses` says; remembers each call."""
+
+    def __init__(self, refuses: Callable[[Entry], bool] = lambda _: False) -> None:
+        self.refuses = refuses
+        self.calls: list[list[Entry]] = []
+        self.taken: list[Entry] = []
+
+    def send(self, entries: Sequence[Entry]) -> list[bool]:
+        self.calls.append(list(entries))
+        answers = [not self.refuses(entry) for entry in entries]
+        self.taken += [entry for entry, taken in zip(entries, answers, strict=True) if taken]
+        return answers
+
+    def numbers(self, stream: str) -> list[int]:
+        """What was taken of the stream, in order."""
+        return [number for name, number in map(named, self.taken) if name == stream]
+
+
+def put(look: psycopg.Connection, *events: tuple[str, int]) -> None:
+    """Events to send: of a stream, with a number."""
+    with look.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO outbox (stream, detail_type, detail) VALUES (%s, 'Numbered', %s)",
+            [(stream, json.dumps({"stream": stream, "number": number})) for stream, number in events],
+        )
+
+
+def named(entry: Entry) -> tuple[str, int]:
+    detail = json.loads(entry["Detail"])
+    return detail["stream"], detail["number"]
+
+
+def left(look: psycopg.Connection) -> list[tuple[str, int]]:
+    return [(detail["stream"], detail["number"]) for _, detail in waiting(look)]
+
+
+def test_an_empty_outbox_sends_nothing() -> None:
+    bus = Bus()
+    assert outbox.publish(bus.send) == Published()
+    assert bus.calls == []
+
+
+def test_all_is_sent_once_in_order_and_forgotten(look: psycopg.Connection) -> None:
+    put(look, *((f"s{number % 7}", number) for number in range(50)))
+    bus = Bus()
+    assert outbox.publish(bus.send).sent == 50
+    for stream in range(7):
+        assert bus.numbers(f"s{stream}") == list(range(stream, 50, 7))
+    assert left(look) == []
+    assert outbox.publish(bus.send).sent == 0
+
+
+def test_an_entry_says_what_when_and_from_whom(look: psycopg.Connection) -> None:
+    put(look, ("s", 1))
+    row = look.execute("SELECT event_id, created_at FROM outbox").fetchone()
+    assert row
+    bus = Bus()
+    outbox.publish(bus.send)
+    (entry,) = bus.taken
+    detail = json.loads(entry.pop("Detail"))
+    assert entry == {
+        "Time": row[1],
+        "Source": "favorites",
+        "DetailType": "Numbered",
+        "EventBusName": BUS,
+    }
+    assert detail == {"event_id": str(row[0]), "stream": "s", "number": 1}
+
+
+def test_no_call_has_more_than_ten_entries_or_a_stream_twice(look: psycopg.Connection) -> None:
+    put(look, *((f"s{number % 23}", number) for number in range(460)))
+    bus = Bus()
+    outbox.publish(bus.send)
+    assert len(bus.taken) == 460
+    for call in bus.calls:
+        assert 1 <= len(call) <= 10
+        streams = [named(entry)[0] for entry in call]
+        assert len(set(streams)) == len(streams)
+    assert len(bus.calls) < 60  # and they are well filled
+
+
+def test_one_long_stream_holds_back_nobody(look: psycopg.Connection) -> None:
+    put(look, *(("long", number) for number in range(30)), ("short", 0))
+    bus = Bus()
+    outbox.publish(bus.send)
+    assert ("short", 0) in map(named, bus.calls[0])
+    assert bus.numbers("long") == list(range(30))
+
+
+def test_a_refused_entry_is_tried_again_before_what_follows_it(look: psycopg.Connection) -> None:
+    put(look, ("a", 1), ("b", 1), ("a", 2), ("b", 2))
+    tries: list[tuple[str, int]] = []
+
+    def refuse_a1_twice(entry: Entry) -> bool:
+        tries.append(named(entry))
+        return named(entry) == ("a", 1) and tries.count(("a", 1)) <= 2
+
+    bus = Bus(refuse_a1_twice)
+    assert outbox.publish(bus.send) == Published(sent=4)
+    assert tries.count(("a", 1)) == 3
+    assert bus.numbers("a") == bus.numbers("b") == [1, 2]
+    assert left(look) == []
+
+
+def test_a_stream_that_is_refused_waits_for_the_next_run_and_holds_back_no_other(
+    look: psycopg.Connection,
+) -> None:
+    put(look, *((stream, number) for number in range(3) for stream in "abc"))
+    bus = Bus(lambda entry: named(entry) == ("a", 1))
+    published = outbox.publish(bus.send)
+    assert (published.sent, published.refused) == (7, 1)
+    assert [named(entry) for call in bus.calls for entry in call].count(("a", 1)) == outbox.ATTEMPTS
+    assert left(look) == [("a", 1), ("a", 2)]
+    bus.refuses = lambda _: False
+    assert outbox.publish(bus.send) == Published(sent=2)
+    assert bus.numbers("a") == bus.numbers("b") == [0, 1, 2]
+
+
+def test_a_stream_that_is_refused_is_not_tried_more_often_because_there_is_more(
+    look: psycopg.Connection, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setattr(outbox, "READ", 4)
+    put(look, *((stream, number) for number in range(10) for stream in "ab"))
+    bus = Bus(lambda entry: named(entry) == ("a", 1))
+    assert outbox.publish(bus.send).sent == 11
+    assert [named(entry) for call in bus.calls for entry in call].count(("a", 1)) == outbox.ATTEMPTS
+    assert bus.numbers("b") == list(range(10))
+    assert left(look) == [("a", number) for number in range(1, 10)]
+
+
+def test_a_bus_that_refuses_everything_is_left_alone_soon(look: psycopg.Connection) -> None:
+    put(look, *((f"s{number}", number) for number in range(25)))
+    bus = Bus(lambda _: True)
+    published = outbox.publish(bus.send)
+    assert (published.sent, published.refused) == (0, 25)
+    assert sum(map(len, bus.calls)) == 25 * outbox.ATTEMPTS
+    assert len(left(look)) == 25
+
+
+@settings(
+    max_examples=40,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    streams=st.lists(st.sampled_from("abcdefghijklmn"), max_size=60),
+    refused=st.sets(st.integers(0, 59), max_size=8),
+    faults=st.lists(st.integers(1, 12), max_size=2),
+    read=st.integers(1, 20),
+)
+def test_whatever_is_refused_or_breaks_each_stream_arrives_whole_and_in_order(
+    look: psycopg.Connection, streams: list[str], refused: set[int], faults: list[int], read: int
+) -> None:
+    forget(look)
+    put(look, *((stream, number) for number, stream in enumerate(streams)))
+    bus = Bus(lambda entry: named(entry)[1] in refused)
+
+    def publish(breaks_at: int | None) -> None:
+        calls = 0
+
+        def send(entries: Sequence[Entry]) -> list[bool]:
+            nonlocal calls
+            calls += 1
+            if calls == breaks_at:
+                raise ConnectionError
+            return bus.send(entries)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(outbox, "READ", read)
+            outbox.publish(send)
+
+    for breaks_at in faults:
+        with suppress(ConnectionError):
+            publish(breaks_at)
+    publish(None)
+    bus.refuses = lambda _: False
+    publish(None)
+    assert left(look) == []
+    for stream in set(streams):
+        expected = [number for number, name in enumerate(streams) if name == stream]
+        arrived = bus.numbers(stream)
+        assert list(dict.fromkeys(arrived)) == expected  # each for the first time in its order
+        if not faults:
+            assert arrived == expected  # and, where nothing broke, once
+
+
+# ── Crashes, and two at once ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_send_raises_loses_nothing(look: psycopg.Connection) -> None:
+    put(look, ("a", 1), ("a", 2), ("b", 1))
+
+    def broken(_: Sequence[Entry]) -> list[bool]:
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        outbox.publish(broken)
+    assert left(look) == [("a", 1), ("a", 2), ("b", 1)]
+    bus = Bus()
+    assert outbox.publish(bus.send).sent == 3  # and no lock was left
+
+
+def test_a_crash_between_sending_and_committing_sends_again(look: psycopg.Connection) -> None:
+    put(look, ("a", 1), ("a", 2))
+    bus = Bus()
+
+    def crash_at_the_end(entries: Sequence[Entry]) -> list[bool]:
+        taken = bus.send(entries)
+        if named(entries[-1]) == ("a", 2):
+            raise KeyboardInterrupt
+        return taken
+
+    with pytest.raises(KeyboardInterrupt):
+        outbox.publish(crash_at_the_end)
+    outbox.publish(bus.send)
+    assert bus.numbers("a") == [1, 2, 1, 2]
+    ids = [json.loads(entry["Detail"])["event_id"] for entry in bus.taken]
+    assert ids[:2] == ids[2:]  # by which who takes them can tell
+
+
+def test_a_connection_that_is_lost_before_the_commit_loses_nothing(look: psycopg.Connection) -> None:
+    put(look, ("a", 1))
+    bus = Bus()
+
+    def hang_up(entries: Sequence[Entry]) -> list[bool]:
+        look.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'favorites'"
+        )
+        return bus.send(entries)
+
+    with pytest.raises(DatabaseUnavailable):
+        outbox.publish(hang_up)
+    assert left(look) == [("a", 1)]
+    assert outbox.publish(bus.send).sent == 1
+
+
+def test_an_event_that_comes_meanwhile_is_sent_by_the_same_run_or_the_next(
+    look: psycopg.Connection,
+) -> None:
+    put(look, ("a", 1))
+    bus = Bus()
+
+    def more(entries: Sequence[Entry]) -> list[bool]:
+        if not bus.calls:
+            put(look, ("a", 2))
+        return bus.send(entries)
+
+    outbox.publish(more)
+    outbox.publish(bus.send)
+    assert bus.numbers("a") == [1, 2]
+    assert left(look) == []
+
+
+@pytest.mark.usefixtures("connection_per_thread")
+def test_two_publishers_at_once_send_nothing_twice_and_all_in_order(
+    look: psycopg.Connection, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setattr(outbox, "READ", 10)
+    put(look, *((f"s{number % 5}", number) for number in range(200)))
+    bus, sending = Bus(), threading.Lock()
+
+    def send(entries: Sequence[Entry]) -> list[bool]:
+        time.sleep(0.002)
+        with sending:
+            return bus.send(entries)
+
+    def publish_for_a_while() -> None:
+        for _ in range(40):
+            outbox.publish(send)
+
+    workers = [threading.Thread(target=publish_for_a_while) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert left(look) == []
+    assert len(bus.taken) == 200
+    for stream in range(5):
+        assert bus.numbers(f"s{stream}") == list(range(stream, 200, 5))
+
+
+@pytest.mark.usefixtures("connection_per_thread")
+def test_a_second_publisher_leaves_while_the_first_is_at_it(look: psycopg.Connection) -> None:
+    put(look, ("a", 1))
+    sending, go_on = threading.Event(), threading.Event()
+    bus = Bus()
+
+    def slow(entries: Sequence[Entry]) -> list[bool]:
+        sending.set()
+        assert go_on.wait(10)
+        return bus.send(entries)
+
+    first = threading.Thread(target=outbox.publish, args=[slow])
+    first.start()
+    assert sending.wait(10)
+    started = time.monotonic()
+    assert outbox.publish(bus.send) == Published()
+    assert time.monotonic() - started < 1
+    go_on.set()
+    first.join()
+    assert bus.numbers("a") == [1]
+
+
+# ── EventBridge ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Queue:
+    """A queue behind the bus: what a service that listens would get."""
+
+    def __init__(self) -> None:
+        self._sqs = boto3.client("sqs")
+        self._url = self._sqs.create_queue(QueueName="listener")["QueueUrl"]
+        arn = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])["Attributes"][
+            "QueueArn"
+        ]
+        events = boto3.client("events")
+        events.create_event_bus(Name=BUS)
+        events.put_rule(
+            Name="ours", EventBusName=BUS, EventPattern=json.dumps({"source": ["favorites"]}), State="ENABLED"
+        )
+        events.put_targets(Rule="ours", EventBusName=BUS, Targets=[{"Id": "1", "Arn": arn}])
+
+    def received(self) -> list[dict[str, Any]]:
+        """All that arrived, in EventBridge's envelope."""
+        found: list[dict[str, Any]] = []
+        while messages := self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get(
+            "Messages"
+        ):
+            for message in messages:
+                found.append(simplejson.loads(message["Body"], use_decimal=True))
+                self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
+        return found
+
+
+@pytest.fixture
+def queue(environment: pytest.MonkeyPatch) -> Iterator[Queue]:
+    """EventBridge and SQS by moto, the bus with a rule to a queue."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        environment.setenv(name, "testing")
+    environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        yield Queue()
+
+
+def _all_that_can_happen() -> None:
+    change(T)
+    caller = accounts.new_caller()
+    favorites.add(caller, "7")
+    change(T + 1, price=Decimal("19.90"))
+    change(T + 2, price=Decimal("119.90"))
+    remove(T + 3)
+    change(T + 4, price=Decimal("119.90"))
+    favorites.remove(caller, "7")
+    clients.remove(caller, "me")
+
+
+def test_all_that_is_sent_is_as_its_schema_says(queue: Queue) -> None:
+    _all_that_can_happen()
+    assert lambda_handler({}, None) == {"sent": 8, "refused": 0}
+    events = queue.received()
+    for event in events:
+        schema = json.loads(
+            (ROOT / "events" / "schemas" / f"favorites.{event['detail-type']}.json").read_text()
+        )
+        jsonschema.Draft202012Validator(
+            schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+        ).validate(event["detail"])
+        assert event["source"] == "favorites"
+        assert abs(datetime.fromisoformat(event["time"]).timestamp() - time.time()) < 60
+    schemas = {path.stem for path in (ROOT / "events" / "schemas").glob("favorites.*.json")}
+    assert {f"favorites.{event['detail-type']}" for event in events} == schemas
+    ids = [event["detail"]["event_id"] for event in events]
+    assert len(set(ids)) == len(ids) == 8
+    raised = next(event for event in events if event["detail-type"].endswith("PriceRaised"))
+    assert raised["detail"]["old_price"] == Decimal("19.90")
+
+
+def test_an_event_of_another_shape_would_be_noticed() -> None:
+    """What the schemas refuse: or the test above could not fail."""
+    schema = json.loads((ROOT / "events/schemas/favorites.FavoriteRemoved.json").read_text())
+    validator = jsonschema.Draft202012Validator(
+        schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+    )
+    good = {
+        "event_id": "5f0c1d8e-6d1b-4e0e-9d57-2f6a7c1b9e10",
+        "client_id": "5f0c1d8e-6d1b-4e0e-9d57-2f6a7c1b9e10",
+        "product_id": "7",
+        "removed_at": "2026-11-23T12:00:00.000000Z",
+    }
+    assert validator.is_valid(good)
+    for bad in (
+        {"event_id": None},
+        {"event_id": "7"},
+        {"client_id": 7},
+        {"product_id": 7},
+        {"email": "ana@example.com"},
+    ):
+        assert not validator.is_valid({**good, **bad})
+
+
+def test_what_eventbridge_refuses_is_logged_with_its_reason(
+    look: psycopg.Connection, environment: pytest.MonkeyPatch
+) -> None:
+    class Refusing:
+        def put_events(self, *, Entries: list[Entry]) -> dict[str, Any]:  # noqa: N803 — named so by AWS
+            refused = {"ErrorCode": "ThrottlingException", "ErrorMessage": "Rate exceeded"}
+            return {
+                "FailedEntryCount": 1,
+                "Entries": [refused if named(entry) == ("a", 1) else {"EventId": "1"} for entry in Entries],
+            }
+
+    lines = recorder.log(environment)
+    environment.setattr(outbox, "_client", Refusing)
+    put(look, ("a", 1), ("b", 1))
+    assert lambda_handler({}, None) == {"sent": 1, "refused": 1}
+    assert left(look) == [("a", 1)]
+    refusals = [line for line in lines if line.message == "event refused"]
+    assert len(refusals) == outbox.ATTEMPTS
+    assert refusals[0].more == {"code": "ThrottlingException", "reason": "Rate exceeded"}
+
+
+def test_nobody_else_imports_the_aws_sdk() -> None:
+    importing = [
+        str(path.relative_to(ROOT))
+        for folder in ("shared", "functions")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if re.search(r"^\s*(?:import|from) (?:boto3|botocore)\b", path.read_text(), re.MULTILINE)
+    ]
+    assert importing == ["shared/outbox.py"]
+    text = (ROOT / "shared/outbox.py").read_text()
+    assert not re.search(r"^(?:import|from) boto", text, re.MULTILINE)  # and only where it is needed
