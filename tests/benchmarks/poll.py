@@ -1,0 +1,174 @@
+"""A poll of 100,000 products: `python -m tests.benchmarks.poll [products]`.
+
+Everything is real: PostgreSQL, Valkey, an HTTP server with the catalogue, and WarmProductCacheFunction in the
+Lambda runtime on its emulator. Printed are the seconds of the first fill, of an unchanged run and of one with
+1 % changed, the rows that each wrote, and the largest memory that the runtime process ever had (VmHWM). That
+it is one statement for a thousand products, tests/integration/test_catalog_poll.py proves.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import redis
+from psycopg.rows import dict_row
+
+from functions.run_migrations import migrations
+from local.execution_environment import ExecutionEnvironment, FunctionSettings
+from local.http_server import HttpServer
+from local.lifeline import Lifeline
+from local.postgres import Postgres
+from local.valkey import Valkey
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS, MEMORY = 60, 256  # at most; the memory in MB
+
+
+class Catalog:
+    """A catalogue that serves one list, made beforehand."""
+
+    def __init__(self, count: int) -> None:
+        self._products = [_product(number) for number in range(1, count + 1)]
+        self._body = b""
+        self._encode()
+        catalog = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(catalog._body)))
+                self.end_headers()
+                self.wfile.write(catalog._body)
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 — named so by http.server
+                """Keep silent."""
+
+        self.server = HttpServer(Handler)
+
+    @property
+    def megabytes(self) -> float:
+        """The size of the list."""
+        return len(self._body) / 1e6
+
+    def change(self, every: int) -> int:
+        """Change the price of every so manyth product; how many that were."""
+        changed = self._products[::every]
+        for product in changed:
+            product["price"] += 1
+        self._encode()
+        return len(changed)
+
+    def _encode(self) -> None:
+        self._body = json.dumps(self._products, separators=(",", ":")).encode()
+
+
+def _product(number: int) -> dict[str, Any]:
+    """As long as the sample catalogue's products are on average: about 560 bytes."""
+    return {
+        "id": number,
+        "title": f"Product {number} with a title as long as titles are",
+        "price": float(Decimal(number % 9_000) + Decimal("9.95")),
+        "description": "As good as any that was ever described at the length which shops use. " * 4,
+        "category": ("kitchen", "garden", "tools", "electronics")[number % 4],
+        "image": f"https://images.example.com/products/{number}/front-1200x1200.jpg",
+        "rating": {"rate": round(1 + number % 40 / 10, 1), "count": number % 500},
+    }
+
+
+def main(count: int) -> None:
+    """Measure and print."""
+    with ExitStack() as running, tempfile.TemporaryDirectory() as data:
+        postgres, valkey = Postgres(Path(data) / "postgres"), Valkey(Path(data))
+        for service in (postgres, valkey):
+            running.callback(service.stop)
+        catalog = Catalog(count)
+        running.callback(catalog.server.stop)
+        variables = {
+            "DATABASE_URL": postgres.start(),
+            "REDIS_URL": valkey.start(),
+            "CATALOG_URL": catalog.server.start(),
+            "POWERTOOLS_SERVICE_NAME": "favorites",
+            "POWERTOOLS_METRICS_NAMESPACE": "Favorites",
+        }
+        look = running.enter_context(
+            psycopg.connect(variables["DATABASE_URL"], autocommit=True, row_factory=dict_row)
+        )
+        migrations.run(look)
+        client = running.enter_context(redis.Redis.from_url(variables["REDIS_URL"]))
+        lifeline = running.enter_context(Lifeline())
+        settings = FunctionSettings(
+            "WarmProductCacheFunction",
+            "functions.warm_product_cache.handler.lambda_handler",
+            120,
+            512,
+            variables,
+        )
+        function = ExecutionEnvironment(settings, ROOT, lifeline, _failures_only)
+        running.callback(function.stop)
+
+        print(f"{count:,} products, {catalog.megabytes:.0f} MB; load average {os.getloadavg()[0]:.1f}")
+        _run("first fill", function, look, client)
+        _run("unchanged", function, look, client)
+        _run("unchanged again", function, look, client)
+        changed = catalog.change(every=100)
+        _run(f"{changed:,} changed", function, look, client)
+        print(f"runtime process: {_peak(function):.0f} MB at its peak (VmHWM; at most {MEMORY})")
+
+
+def _run(
+    what: str, function: ExecutionEnvironment, look: psycopg.Connection[dict[str, Any]], client: redis.Redis
+) -> None:
+    client.config_resetstat()
+    moment, started, cpu = datetime.now(UTC), time.perf_counter(), _cpu(function)
+    answer = json.loads(function.invoke(b"{}"))
+    seconds = time.perf_counter() - started
+    row = look.execute("SELECT count(*) AS written FROM products WHERE fetched_at > %s", [moment]).fetchone()
+    print(
+        f"{what}: {seconds:.1f} s, of it {_cpu(function) - cpu:.1f} s of the function's own CPU"
+        f" (at most {SECONDS} s); {answer}; {row['written'] if row else 0:,} rows written;"
+        f" {client.info('stats')['total_commands_processed']:,} Valkey commands; {_peak(function):.0f} MB"
+    )
+
+
+def _runtime(function: ExecutionEnvironment) -> psutil.Process | None:
+    # The emulator's child is the runtime with the function in it; it starts with the first invocation.
+    children = psutil.Process(function._process.pid).children(recursive=True)
+    return children[0] if children else None
+
+
+def _cpu(function: ExecutionEnvironment) -> float:
+    process = _runtime(function)
+    return sum(process.cpu_times()[:2]) if process else 0.0
+
+
+def _peak(function: ExecutionEnvironment) -> float:
+    """In MB."""
+    process = _runtime(function)
+    status = Path(f"/proc/{process.pid}/status").read_text() if process else ""
+    return next(
+        (int(line.split()[1]) / 1000 for line in status.splitlines() if line.startswith("VmHWM")), 0.0
+    )
+
+
+def _failures_only(line: str) -> None:
+    if '"level":"' in line and '"level":"INFO"' not in line:
+        print(line)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if sys.argv[1:] else 100_000)
