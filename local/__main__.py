@@ -1,27 +1,39 @@
-"""Run the service on this machine: `python -m local run`, `python -m local reset`."""
+"""Run the service on this machine, and speak to it from a second console."""
 
 import argparse
+import json
 import os
 import signal
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
+from local import running
 from local.services import ServiceFailed
-from local.stack import ROOT, Stack, drop, settings_from
+
+if TYPE_CHECKING:
+    from local.stack import Stack
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def main() -> int:
-    arguments = _parser().parse_args()
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; return the exit status."""
+    asked = _parser().parse_args(arguments)
     try:
-        match arguments.command:
+        match asked.command:
             case "run":
-                _run(arguments.port)
+                _run(asked.port)
             case "reset":
-                drop(_data())
+                _reset()
+            case "event":
+                answer = running.deliver(_data(), asked.file, asked.function, asked.token)
+                _print(json.dumps(answer, indent=2, ensure_ascii=False))
+            case "catalog":
+                change = _change(asked)
+                _print(running.change_product(_data(), asked.product_id, change, push=asked.push))
     except ServiceFailed as error:
         print(error, file=sys.stderr)
         return 1
@@ -32,18 +44,54 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="start everything and serve until Ctrl-C")
-    run.add_argument("--port", type=int, default=3000)
+    run.add_argument("--port", default="3000", help="default: 3000")
     commands.add_parser("reset", help="drop the data")
+    event = commands.add_parser("event", help="give a function an event and print its answer")
+    event.add_argument("file", type=Path, help="the event, as in events/")
+    event.add_argument("--function", help="default: the one that the file is named after")
+    event.add_argument("--token", help="an access token in place of the sample's placeholder")
+    catalog = commands.add_parser("catalog", help="change the sample catalogue")
+    changes = catalog.add_subparsers(dest="change", required=True)
+    for name, does in (
+        ("price", "let a product cost something else"),
+        ("remove", "take a product out of the catalogue"),
+        ("restore", "put a removed product back"),
+    ):
+        change = changes.add_parser(name, help=does)
+        change.add_argument("product_id")
+        if name == "price":
+            change.add_argument("price", help="such as 9.90")
+        change.add_argument("--no-push", dest="push", action="store_false", help="leave it to the next poll")
     return parser
 
 
-def _run(port: int) -> None:
+def _change(asked: argparse.Namespace) -> str:
+    if asked.change == "price":
+        return f'{{"price": {running.price(asked.price)}}}'
+    return json.dumps({"removed": asked.change == "remove"})
+
+
+def _reset() -> None:
+    from local.stack import drop  # with SAM CLI, which takes a second: only where it is needed
+
+    drop(_data())
+
+
+def _run(port: str) -> None:
+    from local import settings
+    from local.stack import Stack
+
     for number in _STOP_SIGNALS:
         # A shell makes its background jobs ignore Ctrl-C, which is no wish of the user's; nohup is one.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _interrupt)
     stack = Stack(
-        data=_data(), port=port, settings=settings_from(os.environ), concurrency=_concurrency(), log=_print
+        data=_data(),
+        port=settings.port(port),
+        settings=settings.settings_from(os.environ),
+        concurrency=settings.whole_number(os.environ, "LOCAL_CONCURRENCY", 4),
+        schedule_seconds=settings.whole_number(os.environ, "LOCAL_SCHEDULE_SECONDS", 30),
+        log=_log_to(_data() / "metrics.jsonl"),
     )
     try:
         stack.start()
@@ -63,37 +111,63 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG00
     raise KeyboardInterrupt
 
 
+def _log_to(metrics: Path) -> Callable[[str], None]:
+    """Return a log that prints its lines, but keeps in a file the metrics: nobody reads them as they come."""
+
+    def log(line: str) -> None:
+        _, _, text = line.partition(" | ")
+        if text.startswith('{"_aws": '):
+            with metrics.open("a", encoding="utf-8") as file:
+                file.write(f"{text}\n")
+        else:
+            _print(line)
+
+    return log
+
+
 def _print(line: str) -> None:
     # In one piece, as several threads log; print() writes the end of the line apart.
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
-def _welcome(stack: Stack) -> str:
+def _welcome(stack: "Stack") -> str:
     register = '{"name": "Ana", "email": "ana@example.com", "password": "correct horse battery"}'
     login = '{"email": "ana@example.com", "password": "correct horse battery"}'
     post = "curl -X POST -H 'Content-Type: application/json'"
-    return f"""
-Documentation  {stack.url}/docs
-Admin          {stack.admin_email}  password: {stack.admin_password}
-
-Try:
-  curl '{stack.url}/products?limit=3'
-  {post} -d '{register}' {stack.url}/clients
-  {post} -d '{login}' {stack.url}/auth/login
-
-Ready: {stack.url}"""
+    password = (
+        f"password: {stack.admin_password}" if stack.admin_password else "with a password not known here"
+    )
+    # Not those of the user: they may have passwords in them.
+    started = [
+        f"{name:<15}{url}"
+        for name, service, url in (
+            ("PostgreSQL", stack.postgres, stack.database_url),
+            ("Valkey", stack.valkey, stack.redis_url),
+            ("Catalogue", stack.catalog, f"{stack.catalog_url}/products"),
+        )
+        if service is not None
+    ]
+    return "\n".join(
+        [
+            "",
+            f"Documentation  {stack.url}/docs",
+            f"Admin          {stack.admin_email}  {password}",
+            *started,
+            f"Events         {stack.aws_url}  (EventBridge's PutEvents and Lambda's Invoke)",
+            "",
+            "Try:",
+            f"  curl '{stack.url}/products?limit=3'",
+            f"  {post} -d '{register}' {stack.url}/clients",
+            f"  {post} -d '{login}' {stack.url}/auth/login",
+            "",
+            f"Ready: {stack.url}",
+        ]
+    )
 
 
 def _data() -> Path:
-    return Path(os.environ.get("LOCAL_DATA") or ROOT / ".local")
-
-
-def _concurrency() -> int:
-    value = os.environ.get("LOCAL_CONCURRENCY") or "4"
-    if not value.isdecimal() or int(value) == 0:
-        raise ServiceFailed(f"LOCAL_CONCURRENCY must be a whole number from 1 on, not {value!r}.")
-    return int(value)
+    return Path(os.environ.get("LOCAL_DATA") or Path(__file__).parent.parent / ".local")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 `GET /products` is a JSON array, `GET /products/{id}` one object. An unknown id is answered with 200 and
 `null` (even ids) or with 200 and an empty body (odd ids); an id that is no number is never answered. Beyond
-the contract, `PATCH /products/{id}` with `{"price": 9.90}` changes a price.
+the contract, `PATCH /products/{id}` changes what is sold: `{"price": 9.90}`, `{"removed": true}` and back
+with `{"removed": false}`. Inside `make run`, each such change is pushed as an event, unless the query says
+`push=false`.
 
     python -m local.catalog --port 8090
 """
@@ -16,7 +18,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from decimal import Decimal
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -31,6 +32,9 @@ from local.services import ServiceFailed
 _HANG_SECONDS = 60
 _LARGEST_PATCH_BYTES = 1024
 
+Push = Callable[[str, str], object]
+"""Takes the type of an event and its detail, as JSON."""
+
 
 def sample_products() -> list[dict[str, Any]]:
     """Return the 66 sample products as the contract has them; prices are exact (Decimal or int)."""
@@ -43,7 +47,7 @@ class Catalog:
     """A catalogue server in this process; everything about it may be changed while it serves.
 
     `products` are those of the sample when None. Their prices are served digit by digit as given: 22.30
-    stays 22.30.
+    stays 22.30. `push` gets the changes that come over HTTP.
     """
 
     def __init__(
@@ -51,7 +55,10 @@ class Catalog:
         port: int = 0,
         products: Iterable[Mapping[str, Any]] | None = None,
         listen: str = "127.0.0.1",
+        push: Push | None = None,
     ) -> None:
+        self._push = push
+        self._version = 0
         self._lock = threading.Lock()
         self._products = {
             product["id"]: dict(product) for product in (sample_products() if products is None else products)
@@ -115,6 +122,29 @@ class Catalog:
             self._removed.remove(product_id)
             self._texts[product_id] = _dump(self._products[product_id])
 
+    def change(self, product_id: int, field: str, value: Decimal | int | bool) -> None:
+        """Set a product's `price`, or whether it is `removed`. Raises KeyError for an unknown id."""
+        if field == "price":
+            self.set_price(product_id, value)
+        elif value:
+            self.remove(product_id)
+        else:
+            self.restore(product_id)
+
+    def push(self, product_id: int) -> None:
+        """Tell how a product is now, if there is somebody to tell."""
+        if self._push is None:
+            return
+        with self._lock:
+            # What is told later is newer, however quickly one change follows another.
+            self._version = max(self._version + 1, time.time_ns() // 1_000_000)
+            text = self._texts.get(product_id)
+            if text is not None:
+                event = "ProductChanged", f'{{"version": {self._version}, "product": {text}}}'
+            else:
+                event = "ProductRemoved", f'{{"version": {self._version}, "product_id": "{product_id}"}}'
+        self._push(*event)
+
     def product_text(self, product_id: int) -> str | None:
         """Return one product as JSON, None when there is none."""
         with self._lock:
@@ -153,20 +183,21 @@ class CatalogHandler(BaseHTTPRequestHandler):
 
     def do_PATCH(self) -> None:
         path = self.counted_path()
-        product_id = _number(self._asked_product(path) or "")
-        price = _price_in(self._body())
-        if price is None:
-            self.answer_json('{"message": "send {\\"price\\": <a number>}"}', HTTPStatus.BAD_REQUEST)
+        asked = _number(self._asked_product(path) or "")
+        product_id = -1 if asked is None else asked  # which nobody has
+        change = _change_in(self._body())
+        if change is None:
+            message = '{"message": "send {\\"price\\": <a number>} or {\\"removed\\": <true or false>}"}'
+            self.answer_json(message, HTTPStatus.BAD_REQUEST)
             return
-        text = None
-        if product_id is not None:
-            with suppress(KeyError):
-                self.catalog.set_price(product_id, price)
-                text = self.catalog.product_text(product_id)
-        if text is None:
+        try:
+            self.catalog.change(product_id, *change)
+        except KeyError:
             self.answer_json('{"message": "no such product"}', HTTPStatus.NOT_FOUND)
-        else:
-            self.answer_json(text)
+            return
+        if "push=false" not in self.path:
+            self.catalog.push(product_id)
+        self.answer_json(self.catalog.product_text(product_id) or "null")
 
     def counted_path(self) -> str:
         """Return the path without its query, having counted the request."""
@@ -217,14 +248,19 @@ def _number(text: str) -> int | None:
     return int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else None
 
 
-def _price_in(body: bytes) -> Decimal | int | None:
+def _change_in(body: bytes) -> tuple[str, Decimal | int | bool] | None:
     try:
         change = simplejson.loads(body, use_decimal=True)
     except ValueError:
         return None
-    price = change.get("price") if isinstance(change, dict) else None
-    is_price = isinstance(price, Decimal | int) and not isinstance(price, bool) and price >= 0
-    return price if is_price and len(change) == 1 else None
+    if not isinstance(change, dict) or len(change) != 1:
+        return None
+    ((field, value),) = change.items()
+    is_bool = isinstance(value, bool)
+    is_price = isinstance(value, Decimal | int) and not is_bool and value >= 0
+    if (field == "price" and is_price) or (field == "removed" and is_bool):
+        return field, value
+    return None
 
 
 def main() -> None:

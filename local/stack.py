@@ -1,16 +1,12 @@
-"""The whole service on this machine: its backing services, its functions, and API Gateway in front."""
+"""The whole service on this machine: its backing services, its functions, and what invokes them."""
 
 import errno
 import fcntl
-import json
-import os
-import re
-import secrets
 import shutil
 import socket
+import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -18,16 +14,25 @@ from typing import IO, Self
 import psycopg
 import redis
 
-from local.api_gateway import ApiGateway, template_parameters
+from local.admin import Secrets, working_password
+from local.api_gateway import ApiGateway
+from local.aws_endpoint import AwsEndpoint
 from local.catalog import Catalog
+from local.event_bus import EventBus
 from local.execution_environment import FunctionFailed, Log
+from local.functions import Functions
 from local.postgres import Postgres
+from local.running import Running, forget
+from local.schedules import Schedules
 from local.services import ServiceFailed
+from local.settings import ROOT, TEMPLATE, check, parameters_of, settings_from
+from local.template import Template
 from local.valkey import Valkey
 
-ROOT = Path(__file__).resolve().parent.parent
+__all__ = ["ROOT", "Stack", "claim", "drop", "settings_from"]
 
 _CONNECT_SECONDS = 5
+_FIRST_RUNS_SECONDS = 10
 
 
 class Stack:
@@ -36,7 +41,9 @@ class Stack:
     `port` 0 is a free one. `data` is the folder that keeps the databases and the secrets between runs.
     `settings` are values for the parameters of template.yaml by the names of the environment variables they
     become (`DATABASE_URL` for DatabaseUrl); with DATABASE_URL, REDIS_URL or CATALOG_URL among them, a server
-    of the caller's is used and none started. `log` takes the functions' logs and the access log.
+    of the caller's is used and none started. `schedule_seconds` is the longest time between two runs of a
+    schedule; None is no runs at all. `log` takes the functions' logs, the access log, and a line for each
+    event and each run of a schedule.
 
     After start(), `postgres`, `valkey` and `catalog` are the services it started (None for a server of the
     caller's), so that a test can stop and start them.
@@ -49,14 +56,17 @@ class Stack:
         port: int = 0,
         settings: Mapping[str, str] | None = None,
         concurrency: int = 4,
+        schedule_seconds: float | None = None,
         log: Log = print,
     ) -> None:
         self._data = data.resolve()
         self._port = port
         self._settings = dict(settings or {})
         self._concurrency = concurrency
+        self._schedule_seconds = schedule_seconds
         self._log = log
         self._running = ExitStack()
+        self._bus: EventBus | None = None
         self.postgres: Postgres | None = None
         self.valkey: Valkey | None = None
         self.catalog: Catalog | None = None
@@ -65,7 +75,8 @@ class Stack:
         self.redis_url = ""
         self.catalog_url = ""
         self.admin_email = ""
-        self.admin_password = ""
+        self.admin_password = ""  # not known when it stays so
+        self.aws_url = ""
         self.access_token_keys = ""
 
     def start(self) -> str:
@@ -95,27 +106,34 @@ class Stack:
         self.stop()
 
     def _start(self) -> None:
-        # Both before anything is started: they are the mistakes a developer makes, and cost nothing to see.
+        # All before anything is started: they are the mistakes a developer makes, and cost nothing to see.
+        if sys.platform != "linux":
+            raise ServiceFailed(
+                "Linux is needed: AWS's Runtime Interface Emulator is a Linux program; use WSL or a VM."
+            )
+        check(self._settings)
         listener = self._running.enter_context(_bind(self._port))
         self._running.enter_context(claim(self._data))
         self._log("Starting…")
-        self._start_services()
-        kept = _Secrets.in_folder(self._data)
+        secrets = Secrets(self._data / "secrets.json")
         self.admin_email = self._settings.setdefault("ADMIN_EMAIL", "admin@example.com")
-        self.admin_password = self._settings.setdefault("ADMIN_PASSWORD", kept.admin_password)
-        self.access_token_keys = self._settings.setdefault(
-            "ACCESS_TOKEN_KEYS", json.dumps({"local": kept.access_token_key})
-        )
-        gateway = ApiGateway(
-            ROOT / "template.yaml", self._parameters(), concurrency=self._concurrency, log=self._log
-        )
+        given_password = self._settings.get("ADMIN_PASSWORD")
+        self._settings.setdefault("ADMIN_PASSWORD", secrets.admin_password)
+        self.access_token_keys = self._settings.setdefault("ACCESS_TOKEN_KEYS", secrets.access_token_keys)
+        self._start_services()
+        template = Template(TEMPLATE, parameters_of(self._settings))
+        functions, bus = self._start_functions(template)
+        self._find_admin(secrets, given_password)
+        gateway = ApiGateway(template, functions, self._log)
         self._running.callback(gateway.stop)
-        try:
-            gateway.invoke("RunMigrationsFunction", {})
-        except FunctionFailed as error:
-            raise ServiceFailed(f"The migrations failed: {error}") from error
         gateway.serve(listener)
         self.url = "http://{}:{}".format(*listener.getsockname())
+        if self._schedule_seconds is not None:
+            self._begin_schedules(
+                Schedules(template.schedules, functions, self._schedule_seconds, self._log), bus
+            )
+        self._running.callback(forget, self._data)
+        Running(self.url, self.aws_url, self.catalog_url if self.catalog else None).write(self._data)
 
     def _start_services(self) -> None:
         if "DATABASE_URL" in self._settings:
@@ -135,19 +153,54 @@ class Stack:
         if "CATALOG_URL" in self._settings:
             self.catalog_url = self._settings["CATALOG_URL"]
         else:
-            self.catalog = Catalog()
+            self.catalog = Catalog(push=self._push)
             self._running.callback(self.catalog.stop)
             self.catalog_url = self._settings["CATALOG_URL"] = self.catalog.start()
 
-    def _parameters(self) -> dict[str, str]:
-        names = {_variable(name): name for name in template_parameters(ROOT / "template.yaml")}
-        return {names[variable]: value for variable, value in self._settings.items() if variable in names}
+    def _start_functions(self, template: Template) -> tuple[Functions, EventBus]:
+        """Return them with the database migrated, and events on their way to them."""
+        endpoint = AwsEndpoint()
+        functions = Functions(
+            template,
+            concurrency=self._concurrency,
+            log=self._log,
+            variables={"AWS_ENDPOINT_URL_EVENTS": endpoint.url},
+        )
+        self._running.callback(functions.stop)
+        try:
+            functions.invoke("RunMigrationsFunction", {})
+        except FunctionFailed as error:
+            raise ServiceFailed(f"The migrations failed: {error}") from error
+        self._bus = bus = EventBus(template.rules, template.queues, functions.invoke, self._log)
+        self._running.callback(bus.stop)
+        endpoint.serve(functions, bus)
+        self._running.callback(endpoint.stop)
+        self.aws_url = endpoint.url
+        return functions, bus
 
+    def _begin_schedules(self, schedules: Schedules, bus: EventBus) -> None:
+        """Return when the first requests find the cache filled, and the first events a function that runs."""
+        self._running.callback(schedules.stop)
+        if self.catalog is not None:
+            # A cold start takes longer than an event should: this one, which changes nothing, has it.
+            self.catalog.push(1)
+        schedules.start(wait=_FIRST_RUNS_SECONDS)
+        bus.wait_until_delivered(_FIRST_RUNS_SECONDS)
 
-def settings_from(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings of a Stack that are given in the shell; an empty value counts as none."""
-    variables = [_variable(name) for name in template_parameters(ROOT / "template.yaml")]
-    return {variable: environment[variable] for variable in variables if environment.get(variable)}
+    def _find_admin(self, secrets: Secrets, given_password: str | None) -> None:
+        """Know the password that the admin of this database has; keep that of our own database's."""
+        candidates = [given_password, secrets.admin_password]
+        self.admin_password = working_password(self.database_url, self.admin_email, candidates) or ""
+        if given_password is not None and self.admin_password != given_password:
+            self._log(
+                f"ADMIN_PASSWORD has no effect: {self.admin_email} exists already, with another password."
+            )
+        if self.admin_password and self.postgres is not None:
+            secrets.keep_admin_password(self.admin_password)
+
+    def _push(self, detail_type: str, detail: str) -> None:
+        if self._bus is not None:
+            self._bus.put("catalog", detail_type, detail)
 
 
 def drop(data: Path) -> None:
@@ -155,28 +208,6 @@ def drop(data: Path) -> None:
     if data.exists():
         with claim(data):
             shutil.rmtree(data)
-
-
-@dataclass(frozen=True)
-class _Secrets:
-    """Made once per checkout and kept, so that tokens and the admin's password survive a restart."""
-
-    access_token_key: str
-    admin_password: str
-
-    @classmethod
-    def in_folder(cls, data: Path) -> "_Secrets":
-        path = data / "secrets.json"
-        if not path.exists():
-            made = {"access_token_key": secrets.token_hex(32), "admin_password": secrets.token_urlsafe(12)}
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                json.dump(made, file)
-        return cls(**json.loads(path.read_text()))
-
-
-def _variable(parameter: str) -> str:
-    """Return the environment variable of a parameter: DATABASE_URL for DatabaseUrl."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", parameter).upper()
 
 
 def _bind(port: int) -> socket.socket:

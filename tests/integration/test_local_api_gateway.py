@@ -1,4 +1,4 @@
-"""API Gateway as it is emulated here, in front of two functions of a template of its own."""
+"""API Gateway as it is emulated here, in front of the functions of a template of its own."""
 
 import base64
 import socket
@@ -10,9 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from local.api_gateway import ApiGateway, template_parameters
+from local.api_gateway import ApiGateway
 from local.execution_environment import FunctionFailed
+from local.functions import Functions
 from local.services import ServiceFailed, wait_until
+from local.template import Queue, Schedule, Template, declared_parameters
 
 TEMPLATE = """
 AWSTemplateFormatVersion: "2010-09-09"
@@ -44,6 +46,25 @@ Resources:
     Properties:
       CodeUri: functions/hidden/
       Handler: functions.hidden.handler.lambda_handler
+      Events:
+        Often: {Type: ScheduleV2, Properties: {ScheduleExpression: !Sub "rate(${Size} minutes)"}}
+        Nightly: {Type: ScheduleV2, Properties: {ScheduleExpression: "cron(0 3 * * ? *)"}}
+        Paused: {Type: ScheduleV2, Properties: {ScheduleExpression: rate(1 minute), State: DISABLED}}
+        Queue:
+          Type: SQS
+          Properties:
+            Queue: !GetAtt Letters.Arn
+            BatchSize: 3
+            FunctionResponseTypes: [ReportBatchItemFailures]
+  Letters:
+    Type: AWS::SQS::Queue
+    Properties: {RedrivePolicy: {deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: 2}}
+  Dead: {Type: AWS::SQS::Queue}
+  Rule:
+    Type: AWS::Events::Rule
+    Properties:
+      EventPattern: {source: [post], detail: {kind: [letter, card]}}
+      Targets: [{Id: Letters, Arn: !GetAtt Letters.Arn}]
 """
 
 ECHO = """
@@ -66,7 +87,8 @@ HIDDEN = """
 import os
 
 def lambda_handler(event, context):
-    return {"color": os.environ["COLOR"], "size": os.environ["SIZE"], "number": 1 / event["divisor"]}
+    color = os.environ["SHADE"] + os.environ["COLOR"]
+    return {"color": color, "size": os.environ["SIZE"], "number": 1 / event["divisor"]}
 """
 
 
@@ -80,9 +102,11 @@ class Sample:
         self.write("functions/echo/handler.py", ECHO)
         self.write("functions/hidden/handler.py", HIDDEN)
         self.write("shared/words.py", 'GREETING = "hello"\n')
-        self.gateway = ApiGateway(
-            root / "template.yaml", {"Color": "green"}, concurrency=2, log=self.lines.append
+        self.template = Template(root / "template.yaml", {"Color": "green"})
+        self.functions = Functions(
+            self.template, concurrency=2, log=self.lines.append, variables={"SHADE": "dark"}
         )
+        self.gateway = ApiGateway(self.template, self.functions, self.lines.append)
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.gateway.serve(self.listener)
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.listener.getsockname()[1]}", timeout=30)
@@ -98,6 +122,7 @@ class Sample:
     def close(self) -> None:
         self.client.close()
         self.gateway.stop()
+        self.functions.stop()
         self.listener.close()
 
 
@@ -145,9 +170,22 @@ def test_a_body_larger_than_lambda_takes_is_refused(sample: Sample) -> None:
     assert sample.client.post("/echo", content="x" * 7 * 1024 * 1024).status_code == 413
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/nothing"), ("DELETE", "/echo"), ("HEAD", "/echo/1")])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/nothing"),
+        ("DELETE", "/echo"),
+        ("HEAD", "/echo/1"),
+        ("GET", "/echo/1/"),
+        ("POST", "/echo/"),
+        ("POST", "//echo"),
+        ("GET", "/echo/%2F"),
+    ],
+)
 def test_what_is_no_route_is_404(sample: Sample, method: str, path: str) -> None:
-    assert sample.client.request(method, path).status_code == 404
+    response = sample.client.request(method, path)
+    assert response.status_code == 404
+    assert method == "HEAD" or response.json() == {"message": "Not Found"}
 
 
 def test_an_exception_is_500_and_tells_nothing_of_the_code(sample: Sample) -> None:
@@ -169,12 +207,13 @@ def test_a_hundred_requests_at_once_share_two_processes(sample: Sample) -> None:
 
 
 def test_a_function_without_a_route_is_invoked_by_its_name(sample: Sample) -> None:
-    result = sample.gateway.invoke("HiddenFunction", {"divisor": 2})
-    assert result == {"color": "green", "size": "7", "number": 0.5}
+    for name in ("HiddenFunction", "hidden"):
+        result = sample.functions.invoke(name, {"divisor": 2})
+        assert result == {"color": "darkgreen", "size": "7", "number": 0.5}
     with pytest.raises(FunctionFailed, match="ZeroDivisionError"):
-        sample.gateway.invoke("HiddenFunction", {"divisor": 0})
+        sample.functions.invoke("HiddenFunction", {"divisor": 0})
     with pytest.raises(KeyError):
-        sample.gateway.invoke("NoFunction", {})
+        sample.functions.invoke("NoFunction", {})
 
 
 @pytest.mark.parametrize(
@@ -188,11 +227,27 @@ def test_changed_code_runs_without_a_restart(sample: Sample, file: str, old: str
 
 
 def test_the_parameters_of_a_template_are_known(sample: Sample) -> None:
-    assert template_parameters(sample.root / "template.yaml") == ["Color", "Size"]
+    declared = declared_parameters(sample.root / "template.yaml")
+    assert declared == {"Color": {"Type": "String"}, "Size": {"Type": "Number", "Default": 7}}
+
+
+def test_what_else_invokes_a_function_is_known(sample: Sample) -> None:
+    assert sample.template.schedules == [Schedule("HiddenFunction", 420), Schedule("HiddenFunction", None)]
+    queue = Queue("Letters", "HiddenFunction", batch=3, receives=2, reports_failures=True)
+    assert sample.template.queues == [queue]
+    (rule,) = sample.template.rules
+    assert rule.pattern == {"source": ["post"], "detail": {"kind": ["letter", "card"]}}
+    assert rule.queues == ("Letters",)
+
+
+def test_a_pattern_that_cannot_be_matched_here_is_told(tmp_path: Path) -> None:
+    (tmp_path / "template.yaml").write_text(TEMPLATE.replace("[post]", "[{prefix: po}]"))
+    with pytest.raises(ServiceFailed, match="cannot match the pattern of source"):
+        Template(tmp_path / "template.yaml", {"Color": "green"})
 
 
 @pytest.mark.parametrize("template", ["Resources: [", TEMPLATE.replace("Path: /echo}", "}")])
 def test_a_mistake_in_the_template_is_one_line(tmp_path: Path, template: str) -> None:
     (tmp_path / "template.yaml").write_text(template)
     with pytest.raises(ServiceFailed, match=r"template\.yaml cannot be used: [^\n]+$"):
-        ApiGateway(tmp_path / "template.yaml", {"Color": "green"})
+        Template(tmp_path / "template.yaml", {"Color": "green"})

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from typing import Any
 
 import httpx
 import pytest
@@ -89,7 +90,18 @@ class TestCatalog:
 
     @pytest.mark.parametrize(
         "body",
-        ['{"price": "9"}', '{"price": -1}', '{"price": NaN}', '{"price": true}', "{}", "[]", "", "9.90"],
+        [
+            '{"price": 1, "removed": true}',
+            '{"removed": 1}',
+            '{"price": "9"}',
+            '{"price": -1}',
+            '{"price": NaN}',
+            '{"price": true}',
+            "{}",
+            "[]",
+            "",
+            "9.90",
+        ],
     )
     def test_a_price_that_is_none_changes_nothing(self, client: httpx.Client, body: str) -> None:
         assert client.patch("/products/7", content=body).status_code == 400
@@ -112,11 +124,43 @@ class TestCatalog:
         assert client.get("/products").json() == before
 
     def test_unknown_products_cannot_be_changed_removed_or_restored(self, catalog: Catalog) -> None:
-        for attempt in (lambda: catalog.set_price(1000, 1), lambda: catalog.remove(1000)):
-            with pytest.raises(KeyError):
-                attempt()
+        with pytest.raises(KeyError):
+            catalog.set_price(1000, 1)
+        with pytest.raises(KeyError):
+            catalog.remove(1000)
         with pytest.raises(KeyError):
             catalog.restore(7)
+
+    def test_a_product_can_be_removed_and_restored_over_http(self, client: httpx.Client) -> None:
+        assert client.patch("/products/7", content='{"removed": true}').text == "null"
+        assert client.patch("/products/7", content='{"removed": true}').status_code == 404
+        assert client.patch("/products/7", content='{"price": 9.90}').status_code == 404
+        assert client.get("/products/7").text == ""
+        assert '"price":11.20,' in client.patch("/products/7", content='{"removed": false}').text
+
+    def test_every_change_over_http_is_pushed_unless_the_query_says_no(self) -> None:
+        pushed: list[tuple[str, dict[str, Any]]] = []
+
+        def push(detail_type: str, detail: str) -> None:
+            pushed.append((detail_type, simplejson.loads(detail, use_decimal=True)))
+
+        own = Catalog(products=[product(5)], push=push)
+        before = time.time_ns() // 1_000_000
+        try:
+            url = f"{own.start()}/products/5"
+            httpx.patch(url, content='{"price": 9.90}')
+            httpx.patch(url, content='{"removed": true}')
+            httpx.patch(f"{url}?push=false", content='{"removed": false}')
+            httpx.patch(url, content='{"price": 1.00}')
+        finally:
+            own.stop()
+        kinds, details = zip(*pushed, strict=True)
+        assert kinds == ("ProductChanged", "ProductRemoved", "ProductChanged")
+        versions = [detail["version"] for detail in details]
+        assert before <= versions[0] < versions[1] < versions[2] < before + 10_000
+        assert str(details[0]["product"]["price"]) == "9.90"
+        assert details[1]["product_id"] == "5"
+        assert str(details[2]["product"]["price"]) == "1.00"
 
     def test_serves_products_of_the_tests_own(self) -> None:
         own = Catalog(products=[product(5, price=Decimal("1.10"))])

@@ -1,0 +1,56 @@
+"""What is made once per checkout and kept, and which password the admin of a database really has."""
+
+import json
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+import psycopg
+
+from shared import passwords
+from shared.emails import email_key
+
+
+class Secrets:
+    """The key of access tokens and the admin's password, kept in a file so that both survive a restart."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        if not path.exists():
+            self._write(secrets.token_hex(32), secrets.token_urlsafe(12))
+        kept = json.loads(path.read_text())
+        self._key: str = kept["access_token_key"]
+        self.admin_password: str = kept["admin_password"]
+
+    @property
+    def access_token_keys(self) -> str:
+        """The ACCESS_TOKEN_KEYS."""
+        return json.dumps({"local": self._key})
+
+    def keep_admin_password(self, password: str) -> None:
+        """Remember the password that the admin was created with."""
+        if password != self.admin_password:
+            self.admin_password = password
+            self._write(self._key, password)
+
+    def _write(self, key: str, password: str) -> None:
+        new = self._path.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump({"access_token_key": key, "admin_password": password}, file)
+        new.replace(self._path)
+
+
+def working_password(database_url: str, email: str, candidates: Iterable[str | None]) -> str | None:
+    """Return the candidate with which this admin can log in, None when there is none."""
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute(
+            "SELECT password_hash FROM clients WHERE email_key = %(email_key)s AND role = 'admin'",
+            {"email_key": email_key(email)},
+        ).fetchone()
+    if row is None:
+        return None
+    return next(
+        (each for each in candidates if each is not None and passwords.is_password(each, row[0])), None
+    )

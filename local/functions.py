@@ -1,0 +1,77 @@
+"""The functions of a template, each in a pool of execution environments that follows its code."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from local.code_watcher import CodeWatcher
+from local.execution_environment import ExecutionEnvironment, Log, Pool
+from local.lifeline import Lifeline
+from local.template import DeclaredFunction, Template
+
+
+class Functions:
+    """Invokes the functions; each has at most `concurrency` execution environments.
+
+    All of them see `variables` beside those that the template gives them. Their logs go to `log`, line by
+    line, with the folder of the function in front.
+    """
+
+    def __init__(
+        self,
+        template: Template,
+        *,
+        concurrency: int = 4,
+        log: Log = print,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        self._lifeline = Lifeline()
+        self._watcher = CodeWatcher()
+        self._pools: dict[str, Pool] = {}
+        self._names = {declared.label: name for name, declared in template.functions.items()}
+        for name, declared in template.functions.items():
+            settings = replace(
+                declared.settings, variables={**declared.settings.variables, **(variables or {})}
+            )
+            pool = self._pool(replace(declared, settings=settings), template, concurrency, log)
+            self._pools[name] = pool
+            self._watcher.watch(declared.code, pool.refresh)
+        self._watcher.start()
+
+    def label(self, name: str) -> str:
+        """Return the folder of a function."""
+        return next(label for label, known in self._names.items() if known == name)
+
+    def knows(self, name: str) -> bool:
+        """Tell whether there is a function of this name, or in a folder of this name."""
+        return self._names.get(name, name) in self._pools
+
+    def invoke_raw(self, name: str, event: bytes) -> bytes:
+        """Return the result of a function for an event, both JSON; `name` may be that of its folder.
+
+        Raises FunctionFailed when it raised, crashed or ran out of time, KeyError when there is none of this
+        name.
+        """
+        return self._pools[self._names.get(name, name)].invoke(event)
+
+    def invoke(self, name: str, event: Mapping[str, Any]) -> Any:
+        """As invoke_raw, with the event and the result as Python has them."""
+        return json.loads(self.invoke_raw(name, json.dumps(event).encode()))
+
+    def stop(self) -> None:
+        """End every execution environment."""
+        self._watcher.stop()
+        for pool in self._pools.values():
+            pool.stop()
+        self._lifeline.close()
+
+    def _pool(self, function: DeclaredFunction, template: Template, concurrency: int, log: Log) -> Pool:
+        def log_with_name(line: str) -> None:
+            log(f"{function.label} | {line}")
+
+        return Pool(
+            lambda: ExecutionEnvironment(function.settings, template.root, self._lifeline, log_with_name),
+            concurrency,
+            log_with_name,
+        )

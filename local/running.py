@@ -1,0 +1,116 @@
+"""The stack that runs, as a second console finds it and speaks to it."""
+
+import http.client
+import json
+import os
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from local.services import ServiceFailed
+
+_FILE = "running.json"
+_PLACEHOLDER = "<access token>"
+_ANSWER_SECONDS = 310  # the migrations may take 300
+
+
+@dataclass(frozen=True)
+class Running:
+    """Where a stack answers; `catalog` is None when it is not one of ours."""
+
+    api: str
+    aws: str
+    catalog: str | None
+
+    def write(self, data: Path) -> None:
+        """Tell other processes of this user."""
+        path = data / _FILE
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(asdict(self), file)
+
+    @classmethod
+    def find(cls, data: Path) -> "Running":
+        """Return the stack that uses the data. Raises ServiceFailed when none does."""
+        try:
+            return cls(**json.loads((data / _FILE).read_text()))
+        except FileNotFoundError as error:
+            raise _does_not_run() from error
+
+
+def forget(data: Path) -> None:
+    """Take back what Running.write told."""
+    (data / _FILE).unlink(missing_ok=True)
+
+
+def deliver(data: Path, file: Path, function: str | None, token: str | None) -> Any:
+    """Give a function the event in `file`; return its answer.
+
+    The function is that of the file's name unless it is named. `token` stands in for the placeholder that
+    sample events have. Raises ServiceFailed when that cannot be done, or the function failed.
+    """
+    try:
+        event = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ServiceFailed(f"{file} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise ServiceFailed(f"{file} is not JSON: {error}.") from error
+    if token is not None and isinstance(event, dict) and "authorization" in event.get("headers", {}):
+        event["headers"]["authorization"] = event["headers"]["authorization"].replace(_PLACEHOLDER, token)
+    name = function or file.stem
+    path = f"/2015-03-31/functions/{quote(name, safe='')}/invocations"
+    response, body = _ask(Running.find(data).aws, "POST", path, json.dumps(event).encode())
+    if response.status == http.client.NOT_FOUND:
+        advice = "" if function else " (taken from the name of the file; --function names another)"
+        raise ServiceFailed(f"There is no function {name}{advice}.")
+    answer = json.loads(body)
+    if "X-Amz-Function-Error" in response.headers:
+        raise ServiceFailed(f"{name} failed: {answer.get('errorType')}: {answer.get('errorMessage')}")
+    return answer
+
+
+def change_product(data: Path, product_id: str, change: str, *, push: bool) -> str:
+    """Change a product of the sample catalogue; return it as the catalogue has it now.
+
+    `change` is JSON: {"price": 9.90}, {"removed": true}. Raises ServiceFailed when that cannot be done.
+    """
+    url = Running.find(data).catalog
+    if url is None:
+        raise ServiceFailed("The catalogue is that of CATALOG_URL: change it there, it is not ours.")
+    query = "" if push else "?push=false"
+    response, body = _ask(url, "PATCH", f"/products/{quote(product_id, safe='')}{query}", change.encode())
+    if response.status == http.client.NOT_FOUND:
+        there = "removed" if change == '{"removed": false}' else "such"
+        raise ServiceFailed(f"The sample catalogue has no {there} product {product_id}.")
+    if response.status != http.client.OK:
+        raise ServiceFailed(f"The sample catalogue refused that: {body.decode()}")
+    return body.decode()
+
+
+def price(text: str) -> str:
+    """Return the text as JSON writes that number, every digit kept. Raises ServiceFailed."""
+    if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,6})?", text):
+        raise ServiceFailed(f"A price is a number like 9.90, not {text!r}.")
+    whole, point, decimals = text.partition(".")
+    return f"{int(whole)}{point}{decimals}"
+
+
+def _ask(url: str, method: str, path: str, body: bytes) -> tuple[http.client.HTTPResponse, bytes]:
+    # No urllib: it would ask the proxies of the shell for an address of this machine.
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=_ANSWER_SECONDS)
+    try:
+        connection.request(method, path, body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        return response, response.read()
+    except ConnectionRefusedError as error:
+        raise _does_not_run() from error
+    except (OSError, http.client.HTTPException) as error:
+        raise ServiceFailed(f"The running service did not answer: {error or 'it went away'}") from error
+    finally:
+        connection.close()
+
+
+def _does_not_run() -> ServiceFailed:
+    return ServiceFailed("It does not run: start it with `make run`, in another console.")

@@ -1,0 +1,91 @@
+"""What the shell says: the parameters of template.yaml, by the names of the variables they become."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from local.services import ServiceFailed
+from local.template import declared_parameters
+
+ROOT = Path(__file__).resolve().parent.parent
+TEMPLATE = ROOT / "template.yaml"
+
+_KEY_BYTES = 32  # as shared.settings wants them
+
+
+def settings_from(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings of a Stack that are given in the shell; an empty value counts as none."""
+    variables = [_variable(name) for name in declared_parameters(TEMPLATE)]
+    return {variable: environment[variable] for variable in variables if environment.get(variable)}
+
+
+def parameters_of(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings by the names of the template's parameters."""
+    names = {_variable(name): name for name in declared_parameters(TEMPLATE)}
+    return {names[variable]: value for variable, value in settings.items() if variable in names}
+
+
+def check(settings: Mapping[str, str]) -> None:
+    """Hold the settings against the constraints of the template's parameters, as CloudFormation does.
+
+    Raises ServiceFailed with one sentence that names the variable; secrets are not shown.
+    """
+    for name, declared in declared_parameters(TEMPLATE).items():
+        variable = _variable(name)
+        value = settings.get(variable)
+        if value is not None and (wanted := _unmet(declared, value)) is not None:
+            shown = "" if declared.get("NoEcho") else f", not {value!r}"
+            raise ServiceFailed(f"{variable} must {wanted}{shown}.")
+    if "ACCESS_TOKEN_KEYS" in settings:
+        _check_keys(settings["ACCESS_TOKEN_KEYS"])
+
+
+def whole_number(environment: Mapping[str, str], variable: str, default: int) -> int:
+    """Return the whole number from 1 on that a variable holds. Raises ServiceFailed."""
+    value = environment.get(variable) or str(default)
+    if not re.fullmatch(r"[0-9]{1,9}", value) or int(value) == 0:
+        raise ServiceFailed(f"{variable} must be a whole number from 1 on, not {value!r}.")
+    return int(value)
+
+
+def port(value: str) -> int:
+    """Return the TCP port that a text names. Raises ServiceFailed."""
+    if not re.fullmatch(r"[0-9]{1,5}", value) or int(value) > 65_535:
+        raise ServiceFailed(f"PORT must be a whole number from 0 to 65535, not {value!r}.")
+    return int(value)
+
+
+def _unmet(declared: Mapping[str, Any], value: str) -> str | None:
+    """Return what a parameter must and does not, None when it does."""
+    if "AllowedValues" in declared:
+        allowed = [str(each) for each in declared["AllowedValues"]]
+        return None if value in allowed else f"be {', '.join(allowed[:-1])} or {allowed[-1]}"
+    if declared["Type"] == "Number":
+        least, most = float(declared.get("MinValue", "-inf")), float(declared.get("MaxValue", "inf"))
+        is_met = re.fullmatch(r"-?[0-9]{1,15}", value) and least <= int(value) <= most
+        return None if is_met else f"be a whole number from {least:g} to {most:g}"
+    least, most = int(declared.get("MinLength", 0)), int(declared.get("MaxLength", 4096))
+    if not least <= len(value) <= most:
+        return f"have {least} to {most} characters"
+    if "AllowedPattern" in declared and not re.fullmatch(declared["AllowedPattern"], value):
+        return f"look like {declared['AllowedPattern']}"
+    return None
+
+
+def _check_keys(text: str) -> None:
+    try:
+        keys = json.loads(text)
+    except ValueError:
+        keys = None
+    if not isinstance(keys, dict) or not keys or not all(isinstance(key, str) for key in keys.values()):
+        raise ServiceFailed("ACCESS_TOKEN_KEYS must be a JSON object of key id to secret.")
+    for key_id, key in keys.items():
+        if len(key.encode()) < _KEY_BYTES:
+            raise ServiceFailed(f"ACCESS_TOKEN_KEYS: the secret of {key_id!r} is shorter than 32 bytes.")
+
+
+def _variable(parameter: str) -> str:
+    """Return the environment variable of a parameter: DATABASE_URL for DatabaseUrl."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", parameter).upper()
