@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from shared.product_copy import CopiedProduct
 
 LEASE = catalog.TIMEOUT + 0.5  # seconds: the catalogue's time, and some to write down what it said
-WAIT = LEASE + 0.1  # seconds: long enough to take over from a holder who died
+WAIT = 2 * LEASE  # seconds: for a holder who died, and for the call of the one who takes over
 POLL = 0.05  # seconds between two looks for the holder's result
 LOOKS = 4  # between two tries to take over from the holder
 
