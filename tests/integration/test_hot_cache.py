@@ -1,0 +1,195 @@
+"""Readers do not wait for the catalogue: not for each other's calls, not for the dead, not while polls run.
+
+What many processes at once see is in test_product_readers.py; here the moments are what counts.
+"""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from local.services import wait_until
+from local.valkey import Valkey
+from shared import catalog_poll, product_cache, products
+from shared.errors import DomainError
+from tests.hostile_catalog import Answer, HostileCatalog, product
+from tests.integration import witness
+
+pytestmark = pytest.mark.usefixtures("environment", "connection_per_thread")
+
+PATH = "/products/7"
+CALL = 0.3  # seconds that the catalogue takes
+NOISE = 0.25  # seconds that a busy machine may add to what was measured alone
+
+
+class Reading(NamedTuple):
+    """What a reader saw, and how long it waited for that."""
+
+    outcome: str
+    seconds: float
+
+
+@pytest.fixture(autouse=True)
+def seven(store: HostileCatalog) -> None:
+    store.answer(PATH, Answer.json(product(7)).after(CALL))
+
+
+def read() -> Reading:
+    started = time.monotonic()
+    try:
+        outcome: str = products.detail("7").state
+    except DomainError as error:
+        outcome = type(error).__name__
+    return Reading(outcome, time.monotonic() - started)
+
+
+def read_at_once(readers: int) -> list[Reading]:
+    found = witness.at_once([read] * readers)
+    return [reading for reading in found if isinstance(reading, Reading)]
+
+
+# ── One call ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_nobody_waits_longer_than_the_one_call_and_a_tenth_of_a_second(store: HostileCatalog) -> None:
+    readings = read_at_once(8)
+    assert Counter(reading.outcome for reading in readings) == {"miss": 8}
+    assert store.calls == {PATH: 1}
+    the_call = min(reading.seconds for reading in readings)
+    assert the_call > CALL - 0.01
+    assert max(reading.seconds for reading in readings) < CALL + 0.1 + NOISE
+
+
+def test_who_comes_while_the_call_is_under_way_waits_for_the_rest_of_it(store: HostileCatalog) -> None:
+    first = threading.Thread(target=read)
+    first.start()
+    assert wait_until(lambda: store.calls[PATH] == 1, 5)
+    time.sleep(CALL / 2)
+    late = read()
+    first.join()
+    assert late.outcome == "miss"
+    assert late.seconds < CALL
+    assert store.calls == {PATH: 1}
+
+
+# ── The holder of the lease is killed ─────────────────────────────────────────────────────────────────────
+
+READING = "from shared import products; products.detail('7')"
+
+
+@pytest.fixture
+def killed(store: HostileCatalog) -> Callable[[], None]:
+    """Let another environment ask the catalogue, and kill it before it has the answer."""
+
+    def ask_and_be_killed() -> None:
+        store.answer(PATH, Answer.hang())
+        process = subprocess.Popen(  # noqa: S603 — our own module
+            [sys.executable, "-c", READING], cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL
+        )
+        assert wait_until(lambda: store.calls[PATH] == 1, 10)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        store.answer(PATH, Answer.json(product(7)).after(CALL))
+        store.forget_calls()
+
+    return ask_and_be_killed
+
+
+def test_when_the_holder_is_killed_the_next_takes_over_within_the_lease(
+    store: HostileCatalog, killed: Callable[[], None]
+) -> None:
+    killed()
+    readings = read_at_once(8)
+    assert Counter(reading.outcome for reading in readings) == {"miss": 8}
+    assert store.calls == {PATH: 1}
+    assert max(reading.seconds for reading in readings) < products.LEASE + CALL + 0.3 + NOISE
+
+
+@pytest.mark.parametrize("call", [0.0, 1.0])
+def test_who_waited_from_the_beginning_gets_the_product_of_the_next_holder(
+    store: HostileCatalog, call: float
+) -> None:
+    """They are patient for the lease and the next holder's call: there is nothing else to give them."""
+    store.answer(PATH, Answer.json(product(7)).after(call))
+    product_cache.acquire_lease("product:7", products.LEASE)  # and never heard of again
+    readings = read_at_once(6)
+    assert Counter(reading.outcome for reading in readings) == {"miss": 6}
+    assert store.calls == {PATH: 1}
+    assert max(reading.seconds for reading in readings) < products.LEASE + call + 0.3 + NOISE
+
+
+@pytest.mark.parametrize("up", [True, False], ids=["catalogue up", "catalogue down"])
+def test_when_the_holder_is_killed_nobody_is_refused_while_there_is_a_copy(
+    store: HostileCatalog, valkey: Valkey, environment: pytest.MonkeyPatch, *, up: bool
+) -> None:
+    environment.setattr(products, "LEASE", 1.0)
+    read()
+    valkey.flush()
+    store.forget_calls()
+    if not up:
+        store.answer(PATH, Answer.status(500))
+    product_cache.acquire_lease("product:7", products.LEASE)
+    readings = read_at_once(6)
+    assert {reading.outcome for reading in readings} <= {"miss", "stale", "hit"}
+    assert store.calls[PATH] <= 1
+    assert max(reading.seconds for reading in readings) < products.LEASE + CALL + 0.3 + NOISE
+
+
+def test_a_stale_product_is_served_at_once_while_a_dead_holder_has_the_lease(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    read()
+    environment.setenv("PRODUCT_CACHE_TTL_SECONDS", "0")
+    product_cache.acquire_lease("product:7", products.LEASE)
+    readings = read_at_once(6)
+    assert {reading.outcome for reading in readings} == {"stale"}
+    assert max(reading.seconds for reading in readings) < CALL
+
+
+# ── While polls run ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_under_a_running_schedule_no_reader_waits_for_the_catalogue(
+    store: HostileCatalog, environment: pytest.MonkeyPatch
+) -> None:
+    """Fresh for 2 seconds, polled every second and a half, and each time with other prices."""
+    environment.setenv("PRODUCT_CACHE_TTL_SECONDS", "2")
+    numbers, polls = range(1, 41), 3
+
+    def lists(price: int) -> None:
+        listed = [product(number, price=price) for number in numbers]
+        store.answer("/products", Answer.json(listed).after(CALL))
+
+    def poll_on_schedule() -> None:
+        for price in range(polls):
+            time.sleep(1.2)
+            lists(price)
+            catalog_poll.run()
+
+    lists(100)
+    catalog_poll.run()
+    store.forget_calls()
+    details, waits = Counter[str](), [0.0]
+    poller = threading.Thread(target=poll_on_schedule)
+    poller.start()
+    for number in itertools.cycle(numbers):
+        details[products.detail(str(number)).state] += 1
+        started = time.monotonic()
+        products.page(limit=20, cursor=None, category=None, sort=None)  # made anew where a price changed
+        waits.append(time.monotonic() - started)
+        time.sleep(0.002)
+        if not poller.is_alive():
+            break
+    assert details.total() > 200
+    assert set(details) == {"hit"}
+    assert max(waits) < CALL  # of the copy, without a call
+    assert store.calls == {"/products": polls}

@@ -1,0 +1,184 @@
+"""Which metrics each of the things that happen leaves in the log, and with which values."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+from functions.get_product.handler import lambda_handler as get_product
+from functions.list_products.handler import lambda_handler as list_products
+from functions.publish_events.handler import lambda_handler as publish_events
+from functions.warm_product_cache.handler import lambda_handler as warm_product_cache
+from shared import outbox, products
+from shared.errors import CatalogUnavailable
+from tests.hostile_catalog import Answer, HostileCatalog, product
+from tests.integration import accounts, recorder
+from tests.integration.catalog_messages import changed_product, deliver, deliver_texts, removed
+from tests.integration.conftest import Travel
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+Metrics = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture(autouse=True)
+def seven(store: HostileCatalog) -> None:
+    store.answer("/products/7", Answer.json(product(7)).after(0.05))
+    store.answer("/products", Answer.json([product(7), product(8)]).after(0.05))
+
+
+@pytest.fixture
+def measured(capsys: pytest.CaptureFixture[str]) -> Metrics:
+    """The metrics since this was last asked."""
+    return lambda: recorder.metrics(capsys)
+
+
+def request(path: str, **path_parameters: str) -> dict[str, Any]:
+    return {
+        "version": "2.0",
+        "routeKey": "GET " + ("/products/{product_id}" if path_parameters else path),
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": {},
+        "pathParameters": path_parameters,
+        "requestContext": {"http": {"method": "GET", "path": path}, "requestId": "1", "stage": "$default"},
+        "isBase64Encoded": False,
+    }
+
+
+class Context:
+    """What Lambda tells a function of itself."""
+
+    function_name = "test"
+    memory_limit_in_mb = 512
+    invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:test"
+    aws_request_id = "1"
+
+
+def get(product_id: str = "7") -> str:
+    """X-Cache."""
+    headers = get_product(request(f"/products/{product_id}", product_id=product_id), Context())["headers"]
+    return str(headers["X-Cache"])
+
+
+def named(metrics: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    return [metric for metric in metrics if name in metric]
+
+
+def test_a_miss_is_an_answer_a_demand_and_the_catalogues_time(measured: Metrics) -> None:
+    assert get() == "miss"
+    metrics = measured()
+    assert Counter(name for metric in metrics for name in metric) == {
+        "ProductAnswers": 1, "ProductAge": 1, "state": 1, "Refreshes": 1, "cause": 1, "CatalogTime": 1,
+    }  # fmt: skip
+    assert {"Refreshes": 1, "cause": "demand"} in metrics
+    (answer,) = named(metrics, "ProductAnswers")
+    assert (answer["state"], answer["ProductAnswers"]) == ("miss", 1)
+    assert 0 <= answer["ProductAge"] < 5
+    (call,) = named(metrics, "CatalogTime")
+    assert 50 <= call["CatalogTime"] < 2_000  # milliseconds
+
+
+def test_a_hit_is_an_answer_with_its_age_and_nothing_else(measured: Metrics, travel: Travel) -> None:
+    get()
+    travel(100)
+    measured()
+    assert get() == "hit"
+    (answer,) = measured()
+    assert (answer["state"], answer["ProductAnswers"]) == ("hit", 1)
+    assert 100 <= answer["ProductAge"] < 110
+
+
+def test_a_stale_answer_is_told_from_a_fresh_one(
+    measured: Metrics, travel: Travel, store: HostileCatalog
+) -> None:
+    get()
+    travel(400)
+    store.answer("/products/7", Answer.status(500))
+    measured()
+    assert get() == "stale"
+    metrics = measured()
+    (answer,) = named(metrics, "ProductAnswers")
+    assert answer["state"] == "stale"
+    assert 400 <= answer["ProductAge"] < 410
+    assert {"CatalogFailures": 1} in metrics
+    assert not named(metrics, "CatalogTime")  # how long it took to fail says nothing of its answers
+
+
+def test_a_page_of_the_list_is_an_answer_too(measured: Metrics) -> None:
+    states = []
+    for _ in range(2):
+        assert list_products(request("/products"), Context())["statusCode"] == 200
+        (answer,) = named(measured(), "ProductAnswers")
+        states.append(answer["state"])
+    assert states == ["miss", "hit"]
+
+
+def test_what_is_unknown_is_no_answer(measured: Metrics, store: HostileCatalog) -> None:
+    store.answer("/products/9", Answer.null())
+    get_product(request("/products/9", product_id="9"), Context())
+    assert not named(measured(), "ProductAnswers")
+
+
+@pytest.mark.parametrize(
+    "failure", [Answer.status(503), Answer.reset(), Answer.html(), Answer.json({"id": 7})], ids=str
+)
+def test_every_kind_of_failure_of_the_catalogue_is_counted_once(
+    measured: Metrics, store: HostileCatalog, failure: Answer
+) -> None:
+    store.answer("/products/7", failure)
+    with pytest.raises(CatalogUnavailable):
+        products.detail("7")
+    assert [metric["CatalogFailures"] for metric in named(measured(), "CatalogFailures")] == [1]
+
+
+def test_a_push_is_counted_with_its_cause(measured: Metrics) -> None:
+    version = time.time_ns() // 1_000_000
+    deliver(changed_product(version), removed(version, "8"))
+    assert measured() == [{"Refreshes": 1, "cause": "push"}] * 2
+
+
+def test_a_push_that_failed_is_none(measured: Metrics) -> None:
+    deliver_texts("no JSON")
+    assert measured() == []
+
+
+def test_a_pull_counts_what_it_refreshed(measured: Metrics) -> None:
+    warm_product_cache({}, None)
+    metrics = measured()
+    assert {"Refreshes": 2, "cause": "pull"} in metrics
+    (call,) = named(metrics, "CatalogTime")
+    assert 50 <= call["CatalogTime"] < 2_000
+    assert not named(metrics, "ProductAnswers")  # nobody asked
+
+
+def test_a_pull_that_failed_is_counted_as_such(measured: Metrics, store: HostileCatalog) -> None:
+    store.answer("/products", Answer.status(500))
+    with pytest.raises(CatalogUnavailable):
+        warm_product_cache({}, None)
+    assert measured() == [{"CatalogFailures": 1}, {"CatalogPollsFailed": 1}]
+
+
+def test_publishing_tells_how_long_the_oldest_waited(
+    measured: Metrics, look: psycopg.Connection, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("EVENT_BUS_NAME", "bus")
+    environment.setattr(outbox, "put_events", lambda entries: [True] * len(entries))
+    accounts.register()
+    accounts.register()
+    look.execute("UPDATE outbox SET created_at = created_at - interval '90 seconds' WHERE outbox_id = 1")
+    measured()
+    publish_events({}, None)
+    (lag,) = named(measured(), "OutboxLag")
+    assert 90 <= lag["OutboxLag"] < 100  # seconds
+
+
+def test_an_outbox_in_which_nothing_waits_has_no_lag(
+    measured: Metrics, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("EVENT_BUS_NAME", "bus")
+    publish_events({}, None)
+    assert measured() == []
