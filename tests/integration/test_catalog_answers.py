@@ -4,6 +4,7 @@ Three outcomes: `good` becomes the product; `unknown` becomes a 404 and a tombst
 known in place, or is a 503 where nothing is. Whatever it is, it comes within the catalogue's time and a bit.
 """
 
+import gzip
 import time
 from decimal import Decimal
 
@@ -75,7 +76,8 @@ USELESS: dict[str, Answer] = {
     "50 MB": Answer.flood(),
     "50 MB without a length": Answer.flood(with_length=False),
     "2 MB": Answer.flood(2_000_000),
-    "gzip": Answer.gzip_bomb(),
+    "gzip that nobody asked for": Answer.raw(gzip.compress(WHOLE), headers={"Content-Encoding": "gzip"}),
+    "gzip of 50 MB": Answer.gzip_bomb(),
     "price with an exponent without end": Answer.text(PRICED % "1e99999999999999999999"),
     "price with a negative exponent without end": Answer.text(PRICED % "1e-99999999999999999999"),
     "price with an exponent": Answer.text(PRICED % "1e300"),

@@ -121,11 +121,22 @@ def test_a_product_that_nobody_knew_leaves_no_tombstone(look: psycopg.Connection
     assert rows(look) == []
 
 
-def test_a_removal_that_was_seen_before_the_product_was_changes_nothing() -> None:
-    product_copy.save(catalog_product(), T + 1)
-    held = product_copy.mark_removed("7", T)
+def test_a_removal_to_be_remembered_leaves_one_that_older_news_do_not_undo() -> None:
+    held = product_copy.mark_removed("7", T, remember=True)
     assert held
-    assert (held.removed_at, held.changed) == (None, False)
+    assert (held.removed_at is not None, held.changed) == (True, False)
+    product_copy.save(catalog_product(), T - 1)
+    assert not is_available("7")
+    product_copy.save(catalog_product(), T + 1)
+    assert is_available("7")
+
+
+@pytest.mark.parametrize("remember", [False, True])
+def test_a_removal_that_is_older_than_the_product_changes_nothing(remember: bool) -> None:
+    product_copy.save(catalog_product(), T + 1)
+    held = product_copy.mark_removed("7", T, remember=remember)
+    assert held
+    assert (held.version, held.removed_at) == (T + 1, None)
 
 
 # What was seen at which time, in the order in which it arrives; the last by time is how it is.
