@@ -1,6 +1,7 @@
 # Works with GNU Make from 3.81 (macOS) on.
 .DEFAULT_GOAL := help
 PORT ?= 3000
+ARCHITECTURE ?= arm64
 
 # SAM CLI asks for a region even where it calls nobody.
 export AWS_DEFAULT_REGION ?= us-east-1
@@ -20,6 +21,14 @@ run: $(PACKAGES) ## Run the service on this machine until Ctrl-C; PORT=3000
 .PHONY: reset
 reset: $(PACKAGES) ## Drop the data of `make run`
 	@$(BIN)/python -m local reset
+
+.PHONY: build
+build: $(PACKAGES) ## Build what `sam deploy` uploads; ARCHITECTURE=x86_64 for Intel and AMD
+	@$(BIN)/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+
+.PHONY: lock
+lock: ## Pin and hash what the functions need anew after requirements.in has changed
+	@cd layers/dependencies && python=$$(sh python313) && "$$python" lock.py
 
 .PHONY: lint
 lint: $(PACKAGES) ## Check style, types and the template
@@ -47,7 +56,7 @@ test: lint ## Check everything and run all tests
 
 # An interpreter is run before it is trusted: a `python3.13` on the PATH may be a version manager's shim that
 # fails, or one without the parts that make a virtual environment.
-$(PACKAGES): requirements-dev.txt layers/dependencies/requirements.txt
+$(PACKAGES): requirements-dev.txt layers/dependencies/requirements.in
 	@for minor in 13 12 11; do \
 	  for python in python3.$$minor python3 python; do \
 	    if $$python -c "import sys, venv, ensurepip; assert sys.version_info[:2] == (3, $$minor)" >/dev/null 2>&1; \
