@@ -81,10 +81,6 @@ def _run(port: str) -> None:
     from local import settings
     from local.stack import Stack
 
-    for number in _STOP_SIGNALS:
-        # A shell makes its background jobs ignore Ctrl-C, which is no wish of the user's; nohup is one.
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, _interrupt)
     stack = Stack(
         data=_data(),
         port=settings.port(port),
@@ -93,6 +89,10 @@ def _run(port: str) -> None:
         schedule_seconds=settings.whole_number(os.environ, "LOCAL_SCHEDULE_SECONDS", 30),
         log=_log_to(_data() / "metrics.jsonl"),
     )
+    for number in _STOP_SIGNALS:
+        # A shell makes its background jobs ignore Ctrl-C, which is no wish of the user's; nohup is one.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     try:
         stack.start()
         _print(_welcome(stack))

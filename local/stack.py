@@ -164,7 +164,7 @@ class Stack:
             template,
             concurrency=self._concurrency,
             log=self._log,
-            variables={"AWS_ENDPOINT_URL_EVENTS": endpoint.url},
+            variables={"AWS_ENDPOINT_URL_EVENTBRIDGE": endpoint.url},
         )
         self._running.callback(functions.stop)
         try:
