@@ -10,7 +10,9 @@ from pathlib import Path
 
 import httpx
 import psutil
+import psycopg
 import pytest
+import redis
 
 from local.services import wait_until
 from local.stack import ROOT
@@ -19,7 +21,7 @@ from local.stack import ROOT
 class Run:
     """A run on a free port; its console is a file."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
         self.data = folder / "data"
         self.console = folder / "console"
         with self.console.open("w") as file:
@@ -28,7 +30,7 @@ class Run:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 cwd=ROOT,
-                env={**os.environ, "LOCAL_DATA": str(self.data)},
+                env={**os.environ, "LOCAL_DATA": str(self.data), **settings},
             )
 
     def wait_until_ready(self) -> str:
@@ -84,4 +86,36 @@ def test_the_console_tells_how_to_begin(run: Run) -> None:
     assert f"{url}/docs" in text
     assert re.search(r"admin@example\.com +password: \S{12,}", text)
     assert text.count("  curl ") == 3
+    postgres = re.search(r"^PostgreSQL +(postgresql://\S+)$", text, re.MULTILINE)
+    valkey = re.search(r"^Valkey +(redis://\S+)$", text, re.MULTILINE)
+    catalog = re.search(r"^Catalogue +(http://\S+)$", text, re.MULTILINE)
+    assert postgres
+    assert valkey
+    assert catalog
+    psycopg.connect(postgres[1]).close()
+    with redis.Redis.from_url(valkey[1]) as client:
+        assert client.ping()
+    assert len(httpx.get(catalog[1]).json()) == 66
+    assert '"_aws"' not in text
+    assert '"_aws"' in (run.data / "metrics.jsonl").read_text()
     assert (run.data / "secrets.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_admins_password_that_is_printed_works_whatever_the_shell_says_later(tmp_path: Path) -> None:
+    for given, told in (
+        ({"ADMIN_PASSWORD": "the first password"}, False),
+        ({"ADMIN_PASSWORD": "another long password"}, True),
+        ({}, False),
+    ):
+        run = Run(tmp_path, **given)
+        try:
+            url = run.wait_until_ready()
+            text = run.text()
+            assert "admin@example.com  password: the first password\n" in text
+            assert ("ADMIN_PASSWORD has no effect: admin@example.com exists already" in text) is told
+            account = {"email": "admin@example.com", "password": "the first password"}
+            assert httpx.post(f"{url}/auth/login", json=account, timeout=30).status_code == 200
+            run.process.send_signal(signal.SIGINT)
+            assert run.process.wait(timeout=20) == 0
+        finally:
+            run.close()

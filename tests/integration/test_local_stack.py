@@ -17,6 +17,21 @@ def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+def test_a_system_that_cannot_run_the_emulator_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    with pytest.raises(ServiceFailed, match=r"^Linux is needed: AWS's Runtime Interface Emulator"):
+        Stack(data=tmp_path / "data").start()
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_setting_that_cannot_be_is_told_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(ServiceFailed, match=r"^LOG_LEVEL must be "):
+        Stack(data=tmp_path / "data", settings={"LOG_LEVEL": "verbose"}).start()
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_database_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
     settings = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"}
     with pytest.raises(ServiceFailed, match="The PostgreSQL of DATABASE_URL cannot be used"):

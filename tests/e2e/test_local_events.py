@@ -1,0 +1,183 @@
+"""Push and pull as a newcomer sees them: the sample catalogue changes, and what the service makes of it."""
+
+import json
+import re
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import httpx
+import pytest
+
+from local.__main__ import main
+from local.services import wait_until
+from local.settings import ROOT
+from local.stack import Stack
+
+SCHEDULE_SECONDS = 2
+PASSWORD = "correct horse battery"
+
+
+class Console:
+    """The running stack, what it printed, and a client who is logged in."""
+
+    def __init__(self, stack: Stack, lines: list[str]) -> None:
+        self.stack = stack
+        self.lines = lines
+        self.http = httpx.Client(base_url=stack.url, timeout=30)
+        account = {"name": "Ana", "email": "ana@example.com", "password": PASSWORD}
+        assert self.http.post("/clients", json=account).status_code == 201
+        del account["name"]
+        self.token = self.http.post("/auth/login", json=account).json()["access_token"]
+        self.http.headers["Authorization"] = f"Bearer {self.token}"
+
+    def said(self, pattern: str) -> bool:
+        return any(re.search(pattern, line) for line in self.lines.copy())
+
+    def price(self, product_id: int) -> str:
+        """The price in the product's detail, digit by digit."""
+        match = re.search(r'"price":([0-9.]+)', self.http.get(f"/products/{product_id}").text)
+        assert match
+        return match[1]
+
+    def shows(self, product_id: int, price: str) -> bool:
+        return self.price(product_id) == price
+
+    def lists(self, product_id: str, price: str) -> bool:
+        return bool(self.favorite(product_id)["price"] == float(price))
+
+    def favorite(self, product_id: str) -> dict[str, Any]:
+        """The item in the list of the client's favourites."""
+        items = self.http.get("/favorites").raise_for_status().json()["items"]
+        found: dict[str, Any] = next(item for item in items if item["product_id"] == product_id)
+        return found
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    lines: list[str] = []
+    data = tmp_path_factory.mktemp("events")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOCAL_DATA", str(data))
+        with Stack(data=data, schedule_seconds=SCHEDULE_SECONDS, log=lines.append) as stack:
+            console = Console(stack, lines)
+            yield console
+            console.http.close()
+        assert not (data / "running.json").exists()
+
+
+def test_the_first_request_is_a_hit_for_the_schedules_have_run(console: Console) -> None:
+    assert console.http.get("/products/3").headers["X-Cache"] == "hit"
+    assert console.http.get("/products").headers["X-Cache"] == "hit"
+    assert console.said(r"^schedule \| warm_product_cache: 66 products, 66 changed, [0-9.]+ s$")
+    assert console.said(r"^schedule \| publish_events: \d+ sent, 0 refused$")
+
+
+def test_a_pushed_price_is_seen_in_the_detail_and_among_favorites_within_a_second(console: Console) -> None:
+    console.http.put("/favorites/7").raise_for_status()
+    assert console.price(7) == "11.20"
+    assert console.favorite("7")["price_change"] == 0
+    for price in ("9.90", "10.50", "9.80"):
+        started = time.monotonic()
+        assert main(["catalog", "price", "7", price]) == 0
+        assert wait_until(partial(console.shows, 7, price), timeout=5, interval=0.005)
+        in_detail = time.monotonic() - started
+        assert wait_until(partial(console.lists, "7", price), timeout=5)
+        in_favorites = time.monotonic() - started
+        sys.stdout.write(
+            f"pushed: in the detail after {in_detail:.3f} s, in favorites {in_favorites:.3f} s\n"
+        )
+        assert in_favorites < 1
+    favorite = console.favorite("7")
+    assert (favorite["price_when_favorited"], favorite["price_change"]) == (11.2, -1.4)
+
+
+def test_what_happened_here_is_told_on_the_bus(console: Console) -> None:
+    console.http.put("/favorites/8").raise_for_status()
+    assert main(["catalog", "price", "8", "1.10"]) == 0
+    patterns = [
+        r'^event \| favorites FavoriteAdded .*"product_id": "8"',
+        r'^event \| favorites FavoriteProductPriceDropped .*"new_price": 1.10',
+        r"^event \| favorites ClientRegistered ",
+        r"^schedule \| publish_events: [1-9]\d* sent, 0 refused$",
+    ]
+    for pattern in patterns:
+        assert wait_until(partial(console.said, pattern), timeout=3 * SCHEDULE_SECONDS), (
+            pattern,
+            "\n".join(console.lines[-40:]),
+        )
+
+
+def test_a_price_that_is_not_pushed_is_polled(console: Console) -> None:
+    assert console.price(9) != "3.30"
+    started = time.monotonic()
+    assert main(["catalog", "price", "9", "3.30", "--no-push"]) == 0
+    assert wait_until(partial(console.shows, 9, "3.30"), timeout=3 * SCHEDULE_SECONDS)
+    seconds = time.monotonic() - started
+    sys.stdout.write(f"polled: in the detail after {seconds:.3f} s\n")
+    assert seconds < SCHEDULE_SECONDS + 1
+    told = r"^schedule \| warm_product_cache: 66 products, 1 changed, "
+    assert wait_until(partial(console.said, told), timeout=5)
+
+
+def test_a_product_goes_and_returns(console: Console, capsys: pytest.CaptureFixture[str]) -> None:
+    console.http.put("/favorites/10").raise_for_status()
+    assert main(["catalog", "remove", "10"]) == 0
+    assert wait_until(lambda: console.http.get("/products/10").status_code == 404, timeout=1)
+    assert console.favorite("10")["available"] is False
+    assert main(["catalog", "restore", "10"]) == 0
+    assert wait_until(lambda: console.http.get("/products/10").status_code == 200, timeout=1)
+    assert console.favorite("10")["available"] is True
+    capsys.readouterr()
+    assert main(["catalog", "restore", "10"]) == 1
+    assert main(["catalog", "price", "1000", "1"]) == 1
+    assert capsys.readouterr().err == (
+        "The sample catalogue has no removed product 10.\nThe sample catalogue has no such product 1000.\n"
+    )
+
+
+def test_a_poison_event_ends_as_a_dead_letter_and_holds_nobody_back(console: Console) -> None:
+    assert console.stack._bus is not None
+    console.stack._bus.put("catalog", "ProductChanged", '{"version": "poison"}')
+    started = time.monotonic()
+    assert main(["catalog", "price", "11", "2.20"]) == 0
+    assert wait_until(partial(console.shows, 11, "2.20"), timeout=5, interval=0.01)
+    assert time.monotonic() - started < 1
+    assert wait_until(lambda: console.said(r"^dead letter \| CatalogEventsQueue, 5 receives: "), timeout=15)
+    reasons = [line for line in console.lines if "event failed" in line]
+    assert len(reasons) == 5
+    assert "version" in reasons[0]
+
+
+def test_sample_events_are_delivered_to_their_functions(
+    console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def answer(*arguments: str) -> Any:
+        capsys.readouterr()
+        assert main(["event", *arguments]) == 0, capsys.readouterr().err
+        return json.loads(capsys.readouterr().out)
+
+    events = ROOT / "events"
+    assert answer(str(events / "get_health.json"))["statusCode"] == 200
+    assert answer(str(events / "list_favorites.json"))["statusCode"] == 401
+    page = answer(str(events / "list_favorites.json"), "--token", console.token)
+    assert page["statusCode"] == 200
+    assert json.loads(page["body"])["items"]
+    assert answer(str(events / "run_migrations.json")) == {"applied": [], "admin_created": False}
+    refused = answer(str(events / "get_health.json"), "--function", "list_products")
+    assert refused["statusCode"] >= 400 or json.loads(refused["body"])["items"]
+
+
+def test_an_event_for_nobody_or_one_that_its_function_cannot_take_is_one_line(
+    console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert console.token
+    health = str(ROOT / "events" / "get_health.json")
+    assert main(["event", health, "--function", "nobody"]) == 1
+    assert capsys.readouterr().err == "There is no function nobody.\n"
+    assert main(["event", health, "--function", "refresh_product_cache"]) == 1
+    assert capsys.readouterr().err.startswith(
+        "refresh_product_cache failed: UnexpectedBatchTypeError: Unexpected batch event type."
+    )
