@@ -84,8 +84,7 @@ def list_all(caller: Caller, *, limit: int, cursor: str | None, email: str | Non
     _require_admin(caller)
     created_at, client_id = None, None
     if cursor is not None:
-        position = cursors.decode(_LIST, cursor, length=2)
-        created_at, client_id = datetime.fromisoformat(position[0]), UUID(position[1])
+        created_at, client_id = cursors.decode(_LIST, cursor, datetime.fromisoformat, UUID)
     found = database.fetch_all(
         Client,
         """
@@ -108,7 +107,7 @@ def list_all(caller: Caller, *, limit: int, cursor: str | None, email: str | Non
     clients, next_cursor = found[:limit], None
     if len(found) > limit:
         last = clients[-1]
-        next_cursor = cursors.encode(_LIST, [json_text.timestamp(last.created_at), str(last.client_id)])
+        next_cursor = cursors.encode(_LIST, json_text.timestamp(last.created_at), str(last.client_id))
     return Page[Client](items=clients, next_cursor=next_cursor)
 
 

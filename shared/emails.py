@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from contextlib import suppress
 
 
 def checked_email(text: str) -> str:
@@ -19,5 +20,12 @@ def checked_email(text: str) -> str:
 
 def email_key(email: str) -> str:
     """What two spellings of the same address have in common: the key that is unique among the clients."""
+    key = email.strip().casefold()
+    local, at, domain = key.rpartition("@")
+    if "xn--" in domain:  # an internationalized domain as machines write it (RFC 5890)
+        import idna
+
+        with suppress(idna.IDNAError):
+            key = local + at + idna.decode(domain)
     # NUL, which PostgreSQL cannot even look up, becomes another character that no address has.
-    return unicodedata.normalize("NFC", email.strip()).casefold().replace("\0", "\ufffd")
+    return unicodedata.normalize("NFC", key).casefold().replace("\0", "\ufffd")

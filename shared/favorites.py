@@ -162,7 +162,9 @@ def list_page(
     """
     list_name = f"favorites:{caller.client_id}:{sort}"
     parameters: dict[str, Any] = {"client_id": caller.client_id, "limit": limit + 1}
-    favorited_at, product_id = cursors.decode(list_name, cursor, length=2) if cursor else (None, None)
+    favorited_at, product_id = None, None
+    if cursor is not None:
+        favorited_at, product_id = cursors.decode(list_name, cursor, datetime.fromisoformat, cursors.text)
     parameters |= {"favorited_at": favorited_at, "product_id": product_id}
     query = OLDEST_FIRST if sort == "favorited_at" else NEWEST_FIRST
     rows = database.fetch_all(_Row, query, parameters, repeatable=True)
@@ -173,7 +175,7 @@ def list_page(
     if len(rows) > limit:
         last = rows[limit - 1]
         assert last.favorited_at is not None and last.product_id is not None  # noqa: S101, PT018 — a full row
-        next_cursor = cursors.encode(list_name, [json_text.timestamp(last.favorited_at), last.product_id])
+        next_cursor = cursors.encode(list_name, json_text.timestamp(last.favorited_at), last.product_id)
     return Rendered(f'{{"items":[{",".join(items)}],"next_cursor":{json.dumps(next_cursor)}}}'), next_cursor
 
 

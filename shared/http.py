@@ -46,7 +46,7 @@ ProductRef = Annotated[
 ]
 Limit = Annotated[int, Query(ge=1, le=100, description="How many items a page has at the most.")]
 Cursor = Annotated[
-    str | None, Query(min_length=1, max_length=2_000, description="The `next_cursor` of the page before.")
+    str | None, Query(min_length=1, max_length=6_000, description="The `next_cursor` of the page before.")
 ]
 
 
@@ -317,6 +317,9 @@ def _foreseen(error: Exception, event: Event) -> tuple[Exception, list[dict[str,
         for name in event.get("pathParameters") or {}:
             return _UNKNOWN_BY_PARAMETER[name], []
         return error, []
+    if isinstance(error, RecursionError):  # JSON so deep that only Powertools' own reading of it failed
+        error = errors.InvalidInput("is not JSON", location="body", kind="json_invalid")
+        return _foreseen(error, event)
     if not isinstance(error, RequestValidationError):
         return error, []
     found = list(error.errors())

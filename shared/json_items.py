@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import IO, Any, NoReturn
 
 _READ = 64 * 1024  # bytes
+_FOLLOWING = tuple(" \t\r\n,]")
 _LONGEST_ITEM = 1024 * 1024  # characters
 
 
@@ -80,8 +81,8 @@ class _Window:
                 if len(self._text) > _LONGEST_ITEM or not self._more():
                     raise NotJson(str(error)) from error
                 continue
-            # 12 may be the beginning of 123: a value has ended when something else follows.
-            if end < len(self._text) or not self._more():
+            # 12 may be the beginning of 123 or 12.5: a value has ended when something else follows.
+            if self._text[end : end + 1] in _FOLLOWING or not self._more():
                 return value, end
 
     def _more(self) -> bool:

@@ -107,9 +107,12 @@ def get(product_id: str) -> Entry | None:
     value = cache.command(lambda valkey: valkey.get(f"product:{product_id}"))
     if value is None:
         return None
-    header, body = _text(value).split("\n", 1)
-    status, version, fetched_at, etag = header.split(" ")
-    return Entry(int(status), int(version), float(fetched_at), body, etag)
+    try:
+        header, body = _text(value).split("\n", 1)
+        status, version, fetched_at, etag = header.split(" ")
+        return Entry(int(status), int(version), float(fetched_at), body, etag)
+    except ValueError:  # not of this version's making
+        return None
 
 
 def put(product_id: str, entry: Entry) -> bool:
@@ -181,7 +184,7 @@ def get_page(state: ListState, name: str) -> Entry | None:
     value = cache.command(lambda valkey: valkey.get(f"products:{state.generation}:{name}"))
     if value is None:
         return None
-    header, body = _text(value).split("\n", 1)
+    header, _, body = _text(value).partition("\n")
     etag, _, next_cursor = header.partition(" ")
     return Entry(200, 0, state.synced_at, body, etag, next_cursor or None)
 

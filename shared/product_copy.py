@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, LiteralString
 
 from psycopg.rows import tuple_row
 
-from shared import database, settings
+from shared import cursors, database, settings
 from shared.models import Product, Review
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from shared.catalog import CatalogList, CatalogProduct
 
@@ -410,6 +410,21 @@ def categories() -> list[str]:
             return [category for (category,) in cursor]
 
     return database.run(work, repeatable=True)
+
+
+def sort_text(order: str) -> Callable[[str], str]:
+    """What checks a text that a cursor has for that order; it raises ValueError for what sorts nothing."""
+    kind = ORDERS[order][1]
+    highest = {"integer": _UNLISTED, "numeric": 10**12}.get(kind)
+
+    def check(text: str) -> str:
+        if highest is not None and not 0 <= Decimal(text) <= highest:
+            raise ValueError("is out of range")
+        if kind == "integer":
+            int(text)
+        return cursors.text(text)
+
+    return check
 
 
 def sort_value(order: str, product: CopiedProduct) -> str:

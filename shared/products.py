@@ -213,15 +213,14 @@ def page(*, limit: int, cursor: str | None, category: str | None, sort: str | No
     list_name = f"products:{order}:{'' if category is None else f'={category}'}"
     after = None
     if cursor is not None:
-        value, product_id = cursors.decode(list_name, cursor, length=2)
-        after = (value, product_id)
+        after = cursors.decode(list_name, cursor, product_copy.sort_text(order), cursors.text)
 
     def render(state: ListState | None) -> Entry:
         rows = product_copy.page(order, category=category, after=after, limit=limit + 1)
         shown, next_cursor = rows[:limit], None
         if len(rows) > limit:
             last = shown[-1]
-            next_cursor = cursors.encode(list_name, [product_copy.sort_value(order, last), last.product_id])
+            next_cursor = cursors.encode(list_name, product_copy.sort_value(order, last), last.product_id)
         items = [copied.as_product() for copied in shown]
         body = json_text.dumps(Page[Product](items=items, next_cursor=next_cursor))
         fetched_at = state.synced_at if state else _last_confirmed(shown)

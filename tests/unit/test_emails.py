@@ -74,3 +74,8 @@ def test_any_text_is_an_address_or_a_value_error(text: str) -> None:
     except ValueError:
         return
     assert "@" in text
+
+
+def test_an_internationalized_domain_is_one_however_it_is_written() -> None:
+    typed = "Ana@xn--exmple-cua.com"
+    assert email_key(checked_email(typed)) == email_key(typed) == email_key("ana@exämple.com")

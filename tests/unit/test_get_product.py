@@ -326,3 +326,8 @@ def test_the_catalog_is_not_asked_for_an_id_that_it_would_never_answer(
     answer = call("get_product", path={"product_id": product_id})
     assert answer.problem == "unknown-product"
     assert backends.catalog.asked == []
+
+
+def test_an_entry_that_cannot_be_read_counts_as_missing(backends: Backends) -> None:
+    backends.valkey.values["product:7"] = b"garbage"
+    assert product_cache.get("7") is None
