@@ -138,15 +138,20 @@ def test_a_count_is_forgotten_a_day_after_the_last_attempt(server: redis.Redis) 
     assert server.ttl(key) == pytest.approx(24 * 3600, abs=5)
 
 
-@pytest.mark.usefixtures("connection_per_thread")
 def test_many_guesses_at_once_get_no_more_looks_than_one_after_the_other(
-    monkeypatch: pytest.MonkeyPatch, quick_hashes: list[str]
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Of the count alone: with a log-in around it, a busy machine needs longer than the wait of a second."""
     monkeypatch.setattr(cache, "TIMEOUT", 5.0)  # fifty threads share one interpreter here
+    waits = witness.at_once([partial(login_attempts.begin, EMAIL)] * 50)
+    assert sorted(wait for wait in waits if isinstance(wait, int)) == [0, 0, 0, 0, 1]  # the looks
+    assert sum(isinstance(wait, TooManyAttempts) for wait in waits) == 45
+
+
+def test_a_guess_that_is_not_heard_gets_no_look(quick_hashes: list[str]) -> None:
     accounts.register(email=EMAIL)
-    outcomes = witness.at_once([partial(fail, typed=f"guess {number}") for number in range(50)])
-    assert len(quick_hashes) == 5
-    assert sorted(map(str, outcomes)) == ["0"] * 4 + ["1"] * 46
+    assert [fail(typed=f"guess {number}") for number in range(8)] == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert quick_hashes == [f"guess {number}" for number in range(5)]
 
 
 @pytest.mark.parametrize("trouble", ["stopped", "killed between two"])
