@@ -21,7 +21,6 @@ from itertools import islice
 import redis
 
 from shared import cache, settings
-from shared.headers import etag_of as etag_of
 
 HARD_TTL = 24 * 60 * 60  # seconds for which a stale body may still be served
 UNKNOWN_TTL = 60  # seconds for which a product stays unknown

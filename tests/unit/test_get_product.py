@@ -5,6 +5,7 @@ import pytest
 import urllib3
 
 from shared import product_cache
+from shared.headers import etag_of
 from shared.product_cache import Entry
 from tests.unit import fakes
 from tests.unit.calls import call
@@ -15,7 +16,7 @@ backends = pytest.fixture(fakes.backends)
 NOW = NOON.timestamp() + 0.25
 NOW_VERSION = int(NOW * 1000)
 BODY = '{"product_id":"7","title":"Teapot","price":22.30}'
-ETAG = product_cache.etag_of(BODY)
+ETAG = etag_of(BODY)
 TEAPOT = {
     "product_id": "7",
     "title": "Teapot",

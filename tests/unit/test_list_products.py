@@ -5,6 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from shared import product_cache
+from shared.headers import etag_of
 from shared.product_cache import Entry, ListState
 from tests.unit import fakes
 from tests.unit.calls import call
@@ -15,7 +16,7 @@ backends = pytest.fixture(fakes.backends)
 
 NOW = NOON.timestamp() + 0.25
 BODY = '{"items":[],"next_cursor":null}'
-ETAG = product_cache.etag_of(BODY)
+ETAG = etag_of(BODY)
 CATALOG = FakeAnswer(b'[{"id":7,"title":"Teapot","price":22.30},{"id":8,"title":"Kettle","price":60}]')
 _KNOWN = "SELECT product_id, position FROM products"
 _GENERATION = "SELECT generation FROM product_list"
