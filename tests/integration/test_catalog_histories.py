@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -22,6 +22,7 @@ import simplejson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from local.services import wait_until
 from local.valkey import Valkey
 from shared import (
     cache,
@@ -33,7 +34,9 @@ from shared import (
     product_copy,
     products,
 )
+from shared import settings as service_settings
 from shared.errors import UnknownProduct
+from shared.headers import etag_of
 from shared.product_cache import Entry
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import accounts
@@ -167,7 +170,7 @@ def assert_is_the_newest(change: Change, product_id: str, look: psycopg.Connecti
     answer = products.detail(product_id)
     assert answer.state == "hit"
     assert answer.entry == entry
-    assert (entry.status, entry.etag) == (200, product_cache.etag_of(entry.body))
+    assert (entry.status, entry.etag) == (200, etag_of(entry.body))
     assert simplejson.loads(entry.body, use_decimal=True) == expected
 
 
@@ -377,6 +380,59 @@ def test_a_removal_is_remembered_longer_than_any_function_may_run(valkey: Valkey
     deliver(changed_product(T), removed(T + 1))
     with redis.Redis.from_url(valkey.url) as client:
         assert 14 * 60 < client.ttl("product:7") <= 15 * 60
+
+
+# ── Two statements on one row ─────────────────────────────────────────────────────────────────────────────
+
+
+def while_uncommitted(look: psycopg.Connection, statement: LiteralString, then: Event) -> None:
+    """Take the event while another's statement on product 7 is done but not committed; that commits later."""
+    with look.transaction():
+        look.execute(statement)
+        late = threading.Thread(target=catalog_events.take, args=[then])
+        late.start()
+        assert wait_until(_somebody_waits_for_a_lock, 5)
+    late.join()
+
+
+def _somebody_waits_for_a_lock() -> bool:
+    with psycopg.connect(service_settings.database_url()) as other:
+        row = other.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone()
+    return bool(row and row[0])
+
+
+NEW_ROW: LiteralString = """
+INSERT INTO products (product_id, title, price, description, category, image, version, fetched_at)
+VALUES ('7', 'Newer', 5, '', '', '', 1795000000005, now())
+"""
+CHANGED_ROW: LiteralString = (
+    "UPDATE products SET title = 'Newer', price = 5, version = 1795000000005 WHERE product_id = '7'"
+)
+
+
+@pytest.mark.usefixtures("connection_per_thread")
+@pytest.mark.parametrize("older", OLDER)
+@pytest.mark.parametrize("statement", [NEW_ROW, CHANGED_ROW], ids=["a new row", "a changed row"])
+def test_what_is_older_gives_way_to_what_is_being_written(
+    look: psycopg.Connection, statement: LiteralString, older: str
+) -> None:
+    if statement == CHANGED_ROW:
+        deliver(changed_product(T))
+    while_uncommitted(look, statement, then=OLDER[older])
+    copied = product_copy.find("7")
+    assert copied
+    assert (copied.version, copied.title, copied.removed_at) == (T + 5, "Newer", None)
+
+
+@pytest.mark.usefixtures("connection_per_thread")
+def test_what_is_told_begins_where_the_one_before_it_ended(look: psycopg.Connection) -> None:
+    deliver(changed_product(T))
+    favorites.add(accounts.new_caller(), "7")
+    while_uncommitted(look, CHANGED_ROW, then=changed_product(T + 6, price=10))
+    told = look.execute("SELECT detail_type, detail FROM outbox WHERE stream = 'product:7'").fetchall()
+    assert [(kind, detail["old_price"], detail["new_price"]) for kind, detail in told] == [
+        ("FavoriteProductPriceRaised", 5, 10)  # dropped, it would be, from what the statement saw at first
+    ]
 
 
 # ── What a crash leaves undone ────────────────────────────────────────────────────────────────────────────
