@@ -1,0 +1,273 @@
+"""What `sam build` makes: lean, for the right processor, compiled; no function loads what it does not need.
+
+All of it is looked at as Lambda would see it: by Python 3.13, with nothing but the artifacts on its path.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import runpy
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from shared import access_tokens, passwords, products, sessions
+from tests.hostile_catalog import HostileCatalog
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPENDENCIES = ROOT / "layers" / "dependencies"
+LAYERS = ("DependenciesLayer", "SharedLayer")
+HERE, ELSEWHERE = ("arm64", "x86_64") if platform.machine() in {"arm64", "aarch64"} else ("x86_64", "arm64")
+ELF_MACHINES = {"x86_64": 62, "arm64": 183}  # EM_X86_64 and EM_AARCH64 of elf.h
+
+# ── The import budget ─────────────────────────────────────────────────────────────────────────────────────
+# Of these packages, a function loads at the most the marked ones to answer a request that succeeds; boto3 and
+# botocore none does. The cached product's two rows are those of a hit.
+
+BUDGET = """
+                     powertools pydantic psycopg redis urllib3 jwt argon2 email_validator
+    get_product      -          -        -       x     -       -   -      -
+    list_products    -          -        -       x     -       -   -      -
+    get_favorite     x          x        x       -     -       x   -      -
+    list_favorites   x          x        x       -     -       x   -      -
+    remove_favorite  x          x        x       -     -       x   -      -
+    add_favorite     x          x        x       -     -       x   -      -
+    create_favorite  x          x        x       -     -       x   -      -
+    get_client       x          x        x       -     -       x   -      -
+    list_clients     x          x        x       -     -       x   -      -
+    update_client    x          x        x       -     -       x   -      -
+    delete_client    x          x        x       -     -       x   -      -
+    create_client    x          x        x       -     -       -   x      x
+    login            x          x        x       x     -       x   x      -
+    refresh_token    x          x        x       -     -       x   -      -
+    logout           x          x        x       -     -       -   -      -
+    get_health       x          x        x       x     x       -   -      -
+    get_docs         x          x        -       -     -       -   -      -
+"""
+_PACKAGES, *_ROWS = (line.split() for line in BUDGET.strip().splitlines())
+ALLOWED = {
+    function: {package for package, mark in zip(_PACKAGES, marks, strict=True) if mark == "x"}
+    for function, *marks in _ROWS
+}
+ON_EVENTS = ("refresh_product_cache", "warm_product_cache", "publish_events", "run_migrations")
+WATCHED = {"boto3", "botocore", *_PACKAGES}
+
+# What a process does to be looked at: serve one event, and say what it has loaded.
+INVOKE = """
+import importlib, json, sys
+event = json.load(sys.stdin)
+handler = importlib.import_module(f"functions.{sys.argv[1]}.handler").lambda_handler
+status = handler(event, None)["statusCode"] if event else None
+loaded = {name.partition(".")[0].removeprefix("aws_lambda_") for name in sys.modules}
+print()
+print(json.dumps({"status": status, "loaded": sorted(loaded)}))
+"""
+
+# The bytecode of each source is there, of this Python, never to be checked against a source's time (flags 1),
+# made from the source that lies beside it, and names the place where Lambda puts it.
+CHECK_BYTECODE = """
+import importlib.util, marshal, sys
+from pathlib import Path
+root = Path(sys.argv[1])
+sources = list(root.rglob("*.py"))
+for source in sources:
+    compiled = Path(importlib.util.cache_from_source(source))
+    data = compiled.read_bytes() if compiled.exists() else b""
+    source_hash = importlib.util.source_hash(source.read_bytes())
+    expected = importlib.util.MAGIC_NUMBER + bytes([1, 0, 0, 0]) + source_hash
+    if data[:16] != expected or marshal.loads(data[16:]).co_filename != f"/opt/{source.relative_to(root)}":
+        print(source.relative_to(root))
+if len(sources) < 20:
+    print(f"only {len(sources)} modules")
+"""
+
+
+class Built(NamedTuple):
+    """The artifacts for this machine's processor, and a Python 3.13 to look at them with."""
+
+    folder: Path
+    python: str
+
+    def run(self, *arguments: str, path: str = "", text: str = "") -> str:
+        """What Python prints, without a site-packages of its own and without writing bytecode."""
+        ran = _run(self.python, "-S", "-B", *arguments, env=os.environ | {"PYTHONPATH": path}, text=text)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+
+@pytest.fixture(scope="session")
+def python313() -> str:
+    """The Python 3.13 that builds."""
+    found = _run("/bin/sh", DEPENDENCIES / "python313")
+    if found.returncode != 0:
+        pytest.skip(found.stderr.strip())
+    return found.stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def built(python313: str, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """All of `sam build`, for this machine's processor."""
+    folder = tmp_path_factory.mktemp("build")
+    _sam_build(folder, HERE)
+    return Built(folder, python313)
+
+
+@pytest.fixture(scope="session")
+def built_elsewhere(python313: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The layer of dependencies for the other processor."""
+    assert python313
+    folder = tmp_path_factory.mktemp("build-elsewhere")
+    _sam_build(folder, ELSEWHERE, "DependenciesLayer")
+    return folder / "DependenciesLayer"
+
+
+def test_the_lock_is_that_of_the_requirements() -> None:
+    digest = runpy.run_path(str(DEPENDENCIES / "lock.py"))["digest"]
+    lock = (DEPENDENCIES / "requirements.txt").read_text()
+    assert digest((DEPENDENCIES / "requirements.in").read_text()) in lock, "run `make lock`"
+
+
+def test_a_missing_python_ends_the_build_with_one_line_that_says_what_to_install() -> None:
+    nowhere = {"PATH": "/nowhere", "PYTHON313": ""}
+    found = _run("/bin/sh", DEPENDENCIES / "python313", env=nowhere)
+    assert (found.returncode, found.stdout) == (1, "")
+    assert found.stderr.startswith("Python 3.13 with pip is needed")
+    assert found.stderr.count("\n") == 1
+
+
+def test_a_python_that_was_named_and_does_not_work_is_not_replaced_by_another() -> None:
+    found = _run("/bin/sh", DEPENDENCIES / "python313", env=os.environ | {"PYTHON313": "/bin/false"})
+    assert (found.returncode, found.stdout) == (1, "")
+    assert found.stderr == "PYTHON313=/bin/false is no working Python 3.13 with pip.\n"
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_every_module_of_a_layer_has_bytecode_that_lambda_loads(built: Built, layer: str) -> None:
+    assert built.run("-c", CHECK_BYTECODE, str(built.folder / layer)) == ""
+
+
+def test_the_dependencies_are_for_the_processor_that_the_parameter_names(
+    built: Built, built_elsewhere: Path
+) -> None:
+    assert _processors(built.folder / "DependenciesLayer") == {ELF_MACHINES[HERE]}
+    assert _processors(built_elsewhere) == {ELF_MACHINES[ELSEWHERE]}
+
+
+def test_the_dependencies_stay_below_40_mb(built: Built, built_elsewhere: Path) -> None:
+    for layer in (built.folder / "DependenciesLayer", built_elsewhere):
+        assert sum(path.stat().st_size for path in layer.rglob("*") if path.is_file()) < 40e6
+
+
+def test_nothing_is_shipped_that_only_tests_and_type_checkers_read(built: Built) -> None:
+    for folder in (child for child in built.folder.iterdir() if child.is_dir()):
+        shipped = [path.relative_to(folder) for path in folder.rglob("*")]
+        assert shipped
+        assert [
+            str(path)
+            for path in shipped
+            if path.suffix in {".pyi", ".pxd", ".h"}
+            or path.name in {"py.typed", "conftest.py", "Makefile", "bin"}
+            or {"tests", "test", "stubs"} & set(path.parts)
+        ] == []
+
+
+def test_who_asks_for_the_version_of_a_package_still_learns_it(built: Built) -> None:
+    versions = "import importlib.metadata as m; print(*(m.version(n) for n in ('pydantic', 'redis')))"
+    lock = (DEPENDENCIES / "requirements.txt").read_text()
+    for name, version in zip(
+        ("pydantic", "redis"), built.run("-c", versions, path=_layer_path(built)).split(), strict=True
+    ):
+        assert f"\n{name}=={version} " in lock
+
+
+@pytest.mark.parametrize("function", ALLOWED)
+def test_answering_loads_no_more_than_the_budget(
+    built: Built, store: HostileCatalog, look: psycopg.Connection, function: str
+) -> None:
+    assert store.url
+    answer = _invoke(built, function, _event(function, look))
+    assert answer["status"] in {200, 201, 204}
+    assert WATCHED.intersection(answer["loaded"]) <= ALLOWED[function]
+
+
+@pytest.mark.parametrize("function", ON_EVENTS)
+def test_no_function_loads_boto3_before_it_sends(built: Built, function: str) -> None:
+    assert {"boto3", "botocore"}.isdisjoint(_invoke(built, function, None)["loaded"])
+
+
+def test_every_function_has_a_budget() -> None:
+    assert {*ALLOWED, *ON_EVENTS} == {path.parent.name for path in ROOT.glob("functions/*/handler.py")}
+
+
+def _sam_build(folder: Path, architecture: str, *resource: str) -> None:
+    sam = Path(sys.executable).with_name("sam")
+    built = _run(
+        *(str(sam), "build", *resource, "--no-cached", "--parallel", "--build-dir", str(folder)),
+        *("--parameter-overrides", f"Architecture={architecture}"),
+        env=os.environ | {"AWS_DEFAULT_REGION": "us-east-1", "SAM_CLI_TELEMETRY": "0"},
+    )
+    assert built.returncode == 0, built.stderr[-2000:]
+
+
+def _run(
+    *command: str | Path, env: Mapping[str, str] = os.environ, text: str = ""
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 - the project's own commands
+        command, cwd=ROOT, env=env, input=text, check=False, capture_output=True, text=True
+    )
+
+
+def _processors(layer: Path) -> set[int]:
+    return {int.from_bytes(path.read_bytes()[18:20], "little") for path in layer.rglob("*.so*")}
+
+
+def _layer_path(built: Built) -> str:
+    return os.pathsep.join(str(built.folder / layer / "python") for layer in LAYERS)
+
+
+def _invoke(built: Built, function: str, event: dict[str, Any] | None) -> Any:
+    artifact = built.folder / f"{function.title().replace('_', '')}Function"
+    path = os.pathsep.join([str(artifact), _layer_path(built)])
+    return json.loads(built.run("-c", INVOKE, function, path=path, text=json.dumps(event)).splitlines()[-1])
+
+
+def _event(function: str, look: psycopg.Connection) -> dict[str, Any]:
+    """The function's sample event, in a world where it succeeds."""
+    event: dict[str, Any] = json.loads((ROOT / "events" / f"{function}.json").read_text())
+    sort = event["queryStringParameters"]["sort"] if function == "list_products" else None
+    products.page(limit=20, cursor=None, category=None, sort=sort)
+    if function == "get_product":
+        products.detail(event["pathParameters"]["product_id"])
+    if function == "create_client":
+        return event
+    password = json.loads(event["body"])["password"] if function == "login" else "a password"
+    row = look.execute(
+        """
+        INSERT INTO clients (name, email, email_key, password_hash, role)
+        VALUES ('Ana', 'ana@example.com', 'ana@example.com', %s, 'admin') RETURNING client_id
+        """,
+        [passwords.hash_password(password)],
+    ).fetchone()
+    assert row is not None
+    client_id: UUID = row[0]
+    if function in {"get_favorite", "list_favorites", "remove_favorite"}:
+        look.execute(
+            "INSERT INTO favorites (client_id, product_id, price_when_favorited) VALUES (%s, '7', 1)",
+            [client_id],
+        )
+    if "authorization" in event["headers"]:
+        event["headers"]["authorization"] = f"Bearer {access_tokens.issue(client_id, 'admin')}"
+    if "pathParameters" in event and "client_id" in event["pathParameters"]:
+        event["pathParameters"]["client_id"] = "me"
+    if function in {"refresh_token", "logout"}:
+        tokens = sessions.log_in("ana@example.com", password)
+        event["body"] = json.dumps({"refresh_token": tokens.refresh_token})
+    return event
