@@ -23,6 +23,8 @@ from shared import catalog_poll, product_cache, products
 from shared.errors import DomainError
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import witness
+from tests.integration.catalog_messages import changed_product, deliver
+from tests.integration.conftest import Travel
 
 pytestmark = pytest.mark.usefixtures("environment", "connection_per_thread")
 
@@ -193,3 +195,22 @@ def test_under_a_running_schedule_no_reader_waits_for_the_catalogue(
     assert set(details) == {"hit"}
     assert max(waits) < CALL  # of the copy, without a call
     assert store.calls == {"/products": polls}
+
+
+# ── A source whose clock is ahead ─────────────────────────────────────────────────────────────────────────
+
+
+def test_a_product_of_a_version_ahead_of_our_clock_is_asked_for_once_in_a_ttl(
+    store: HostileCatalog, travel: Travel
+) -> None:
+    """`version` only has to rise (issue 3): nothing says that it is the time by this machine's clock."""
+    deliver(changed_product(time.time_ns() // 1_000_000 + 86_400_000, 7, price=1))
+    store.answer(PATH, Answer.json(product(7, price=1)))
+    travel(301)
+    assert [read().outcome for _ in range(3)] == ["miss", "hit", "hit"]
+    assert store.calls == {PATH: 1}
+    travel(200)
+    store.answer("/products", Answer.json([product(7, price=1)]))
+    catalog_poll.run()
+    travel(200)
+    assert read().outcome == "hit"
