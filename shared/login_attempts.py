@@ -37,6 +37,13 @@ return wait
 """
 
 
+_TAKE_BACK = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return end
+redis.call('HINCRBY', KEYS[1], 'failures', -1)
+redis.call('HDEL', KEYS[1], 'not_before')
+"""
+
+
 def begin(email: str) -> int:
     """Count an attempt for the account; the seconds that the next one has to wait if this one fails.
 
@@ -63,8 +70,7 @@ def succeed(email: str) -> None:
 def take_back(email: str) -> None:
     """Uncount the attempt that was begun last: it was neither right nor wrong."""
     with suppress(CacheDown):
-        cache.command(lambda valkey: valkey.hincrby(_key(email), "failures", -1))
-        cache.command(lambda valkey: valkey.hdel(_key(email), "not_before"))
+        cache.command(lambda valkey: valkey.eval(_TAKE_BACK, 1, _key(email)))
 
 
 def too_many(seconds: int) -> TooManyAttempts:

@@ -360,17 +360,6 @@ class FakeValkey:
         self._command("DEL")
         return int(self.values.pop(key, None) is not None)
 
-    def hincrby(self, key: str, name: str, amount: int) -> int:
-        self._command("HINCRBY")
-        held = cast("dict[str, bytes]", self.values.setdefault(key, {}))
-        held[name] = str(int(held.get(name, b"0")) + amount).encode()
-        return int(held[name])
-
-    def hdel(self, key: str, name: str) -> int:
-        self._command("HDEL")
-        held = cast("dict[str, bytes]", self.values.get(key, {}))
-        return int(held.pop(name, None) is not None)
-
     def ping(self) -> bool:
         self._command("PING")
         return True
@@ -394,6 +383,8 @@ class FakeValkey:
             held = cast("dict[str, bytes]", self.values.setdefault(key, {}))
             held["generation"] = str(max(int(held.get("generation", b"0")), arguments[0])).encode()
             return 1
+        if script is login_attempts._TAKE_BACK:
+            return 0
         assert script is login_attempts._ATTEMPT, "a script that this fake does not know"
         return self.wait_after_this_log_in
 
