@@ -50,11 +50,8 @@ def _run() -> dict[str, Any]:
         for chunk in products.sync(listed):
             read += len(chunk)
             changed += sum(copied.changed for copied in chunk)
-            # An entry that is newer than the list stays as it is.
-            entries = {
-                copied.product_id: products.entry_of(copied, fetched_at if copied.confirmed else 0.0)
-                for copied in chunk
-            }
+            # What the copy has is the newest that anybody told, the list included.
+            entries = {copied.product_id: products.entry_of(copied, fetched_at) for copied in chunk}
             insist.on(partial(product_cache.put_all, entries))
     insist.on(partial(product_cache.advance_generation, product_copy.generation()))
     insist.on(partial(product_cache.confirm_list, fetched_at))

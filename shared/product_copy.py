@@ -46,7 +46,6 @@ class CopiedProduct:
     fetched_at: datetime
     removed_at: datetime | None
     changed: bool = False  # by the statement that returned it, in what customers see
-    confirmed: bool = False  # as what the catalogue has, by the answer or event that was written
 
     def as_product(self) -> Product:
         """The product as the API shows it."""
@@ -231,15 +230,13 @@ def _write(
                     held.review_rate, held.review_count, held.position, held.removed_at)
                    IS DISTINCT FROM
                    (written.title, written.price, written.description, written.category, written.image,
-                    written.review_rate, written.review_count, written.position, NULL) AS changed,
-                   true AS confirmed
+                    written.review_rate, written.review_count, written.position, NULL) AS changed
               FROM written
               LEFT JOIN held USING (product_id)
         ), advanced AS ({_ADVANCE})
         SELECT * FROM outcome
          UNION ALL
-        SELECT known.*, false, known.version < seen.version AND NOT EXISTS (
-                   SELECT FROM candidates WHERE candidates.product_id = known.product_id)
+        SELECT known.*, false
           FROM seen
           JOIN products AS known USING (product_id)
          WHERE NOT EXISTS (SELECT FROM written WHERE written.product_id = known.product_id)
@@ -283,8 +280,7 @@ def _remove(product_ids: Sequence[str], version: int, *, remember: bool) -> list
              WHERE kept.version < excluded.version
             RETURNING kept.*
         ), emitted AS ({_EMIT}), outcome AS (
-            SELECT written.*, held.product_id IS NOT NULL AND held.removed_at IS NULL AS changed,
-                   true AS confirmed
+            SELECT written.*, held.product_id IS NOT NULL AND held.removed_at IS NULL AS changed
               FROM written
               LEFT JOIN held USING (product_id)
         ), advanced AS ({_ADVANCE})

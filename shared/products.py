@@ -152,8 +152,9 @@ def _fetch(product_id: str) -> Entry:
         # The Fake Store contract never answers a request for such an id. A catalogue that has such ids tells
         # of them in its list.
         _sync_if_old()
-        copied = product_copy.find(product_id)
+        copied, confirmed_at = product_copy.find(product_id), 0.0
     else:
+        confirmed_at = version / 1000
         product = catalog.fetch_product(product_id)
         try:
             copied = (
@@ -163,12 +164,9 @@ def _fetch(product_id: str) -> Entry:
             )
         except DatabaseUnavailable:
             if product is not None:  # the answer is good all the same
-                return _keep(product_id, _entry(product_copy.shown(product), version, version / 1000))
+                return _keep(product_id, _entry(product_copy.shown(product), version, confirmed_at))
             copied = None
-    if copied is None:
-        return _keep(product_id, _unknown(version))
-    show(copied)
-    return entry_of(copied)
+    return _keep(product_id, _unknown(version)) if copied is None else show(copied, confirmed_at)
 
 
 def _keep(product_id: str, entry: Entry) -> Entry:
@@ -177,11 +175,16 @@ def _keep(product_id: str, entry: Entry) -> Entry:
     return entry
 
 
-def show(copied: CopiedProduct) -> None:
-    """Let the cache have what the copy has, and no list page that shows what was before."""
+def show(copied: CopiedProduct, confirmed_at: float = 0.0) -> Entry:
+    """Let the cache have what the copy has, and no list page that shows what was before; the entry.
+
+    `confirmed_at` is when the catalogue was asked: whether it told this or something older, the copy was the
+    newest that anybody had told then.
+    """
+    entry = _keep(copied.product_id, entry_of(copied, confirmed_at))
     with suppress(CacheDown):
-        product_cache.put(copied.product_id, entry_of(copied))
         product_cache.advance_generation(product_copy.generation())
+    return entry
 
 
 def entry_of(copied: CopiedProduct, confirmed_at: float = 0.0) -> Entry:

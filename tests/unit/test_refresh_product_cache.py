@@ -22,10 +22,8 @@ CHANGED, REMOVED = (json.loads(record["body"]) for record in sample("refresh_pro
 def _copy(backends: Backends) -> None:
     """A copy that takes every change."""
     backends.postgres.on(_GENERATION, [{"generation": 2}])
-    backends.postgres.on(_SAVE, [product_row(changed=True, confirmed=True)])
-    backends.postgres.on(
-        _REMOVE, [product_row(product_id="8", removed_at=NOON, changed=True, confirmed=True)]
-    )
+    backends.postgres.on(_SAVE, [product_row(changed=True)])
+    backends.postgres.on(_REMOVE, [product_row(product_id="8", removed_at=NOON, changed=True)])
 
 
 def take(*bodies: object) -> list[str]:

@@ -21,8 +21,8 @@ def _well(backends: Backends) -> None:
     backends.catalog.on("/products", CATALOG)
     backends.postgres.on(_KNOWN, [{"product_id": "7", "position": 1_024}])
     rows = [
-        product_row(confirmed=True),
-        product_row(product_id="8", title="Kettle", changed=True, confirmed=True),
+        product_row(),
+        product_row(product_id="8", title="Kettle", changed=True),
     ]
     backends.postgres.on(_WRITE, rows)
     backends.postgres.on(_PAGE, rows)
@@ -116,9 +116,8 @@ def test_the_lease_is_held_for_as_long_as_the_function_may_run(backends: Backend
     assert backends.valkey.seconds_to_live["lease:products"] == catalog_poll.LEASE == 120
 
 
-def test_a_product_that_the_list_did_not_confirm_stays_as_old_as_it_is(backends: Backends) -> None:
-    old = product_row(fetched_at=NOON.replace(year=2025), confirmed=False)
-    backends.postgres.on(_WRITE, [old])
+def test_a_product_of_the_list_is_fresh_even_where_the_copy_knows_something_newer(backends: Backends) -> None:
+    newer = product_row(fetched_at=NOON.replace(year=2025), version=int(NOON.timestamp() * 1000) + 10**9)
+    backends.postgres.on(_WRITE, [newer])
     lambda_handler({}, None)
-    backends.catalog.on("/products/7", OSError())
-    assert call("get_product").headers["X-Cache"] == "stale"
+    assert call("get_product").headers["X-Cache"] == "hit"
