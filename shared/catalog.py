@@ -64,9 +64,10 @@ def _text_or_nothing(value: object) -> object:
 
 def _plain(number: Decimal) -> Decimal:
     exponent = number.as_tuple().exponent
+    # As many decimals as a catalogue's own floats make of a price (0.30000000000000004), and some more.
     # Without an upper limit, writing 1E+400000000 out would take a gigabyte before it is found too high.
-    if not isinstance(exponent, int) or not -6 <= exponent <= 12:
-        raise ValueError("has more than 6 decimals, or an exponent that no price has")
+    if not isinstance(exponent, int) or not -20 <= exponent <= 12:
+        raise ValueError("has more than 20 decimals, or an exponent that no price has")
     return plain_decimal(number)
 
 

@@ -81,7 +81,7 @@ USELESS: dict[str, Answer] = {
     "price with an exponent without end": Answer.text(PRICED % "1e99999999999999999999"),
     "price with a negative exponent without end": Answer.text(PRICED % "1e-99999999999999999999"),
     "price with an exponent": Answer.text(PRICED % "1e300"),
-    "price of too many decimals": Answer.text(PRICED % "0.1234567"),
+    "price of too many decimals": Answer.text(PRICED % ("0." + "1" * 21)),
     "price as minus infinity": Answer.text(PRICED % "-Infinity"),
     **{what: Answer.text(text) for what, text in nonsense(7).items()},
 }
