@@ -136,16 +136,21 @@ class CatalogList:
         self._file = file
         refused: dict[str, str] = {}
         ids: dict[str, None] = {}
+        good = bad = 0
         for item, product in self._read():
             if isinstance(product, CatalogProduct):
+                good += 1
                 ids[product.product_id] = None
-            else:
-                refused[str(item.get("id", "?"))[:64] if isinstance(item, dict) else "?"] = product
+                continue
+            bad += 1
+            if bad > good + 1_000:  # millions of them would take minutes to refuse one by one
+                _refuse("most products of its list fail the check")
+            refused[str(item.get("id", "?"))[:64] if isinstance(item, dict) else "?"] = product
         self.ids = list(ids)
         self.refused = frozenset(refused) - ids.keys()
         if refused:
             logs.logger().warning("catalog products refused", products=dict(list(refused.items())[:20]))
-        if len(refused) > len(ids):
+        if bad > good:
             _refuse("most products of its list fail the check")
 
     def close(self) -> None:

@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import IO, Any, NoReturn
 
 _READ = 64 * 1024  # bytes
-_FOLLOWING = tuple(" \t\r\n,]")
+_WHITE_SPACE = " \t\r\n"
+_FOLLOWING = (*_WHITE_SPACE, ",", "]")
 _LONGEST_ITEM = 1024 * 1024  # characters
 
 
@@ -35,43 +36,38 @@ def iterate(file: IO[bytes]) -> Iterator[Any]:
     text = _Window(file)
     if text.skip(0) != "[":
         raise NotJson("it is not an array")
-    position = text.position + 1
-    if text.skip(position) != "]":
+    if text.skip(1) != "]":
         while True:
-            item, position = text.item(position)
+            item, length = text.item()
             yield item
-            following = text.skip(position)
+            following = text.skip(length)
             if following == "]":
                 break
             if following != ",":
                 raise NotJson("an item is followed by neither comma nor bracket")
-            position = text.position + 1
-    if text.skip(text.position + 1):
+            text.skip(1)
+    if text.skip(1):
         raise NotJson("something follows the array")
 
 
 class _Window:
-    """The part of the file's text that is being looked at."""
+    """The part of the file's text that is being looked at; it begins where the reading stands."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._decode = codecs.getincrementaldecoder("utf-8")().decode
         self._text = ""
         self._ended = False
-        self.position = 0
 
-    def skip(self, position: int) -> str:
-        """The first character from there on that is no white space, "" at the end; `position` is its."""
-        while True:
-            rest = self._text[position:].lstrip(" \t\r\n")
-            if rest or not self._more():
-                self.position = len(self._text) - len(rest)
-                return rest[:1]
+    def skip(self, count: int) -> str:
+        """Let go of so many characters and the white space behind them; the next one, "" at the end."""
+        self._text = self._text[count:].lstrip(_WHITE_SPACE)
+        while not self._text and self._more():
+            self._text = self._text.lstrip(_WHITE_SPACE)
+        return self._text[:1]
 
-    def item(self, position: int) -> tuple[Any, int]:
-        """The value that begins there, and where what follows it begins; what came before is let go."""
-        self.skip(position)
-        self._text, self.position = self._text[self.position :], 0
+    def item(self) -> tuple[Any, int]:
+        """The value that begins here, and how many characters it takes."""
         while True:
             try:
                 value, end = _DECODER.raw_decode(self._text)

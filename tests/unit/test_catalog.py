@@ -1,5 +1,6 @@
 """The catalogue's products as foreign input, and when the catalogue is left alone."""
 
+import io
 import time
 from contextlib import closing
 from decimal import Decimal
@@ -8,7 +9,7 @@ import pytest
 import urllib3
 
 from shared import catalog
-from shared.catalog import CatalogProduct
+from shared.catalog import CatalogList, CatalogProduct
 from shared.errors import CatalogUnavailable
 from tests.unit import fakes
 from tests.unit.fakes import Backends, FakeAnswer
@@ -438,3 +439,17 @@ def test_the_list_and_the_products_have_one_breaker(backends: Backends) -> None:
             catalog.fetch_all()
     fail(1)
     assert backends.catalog.asked == ["/products"] * 5
+
+
+def test_a_list_of_nothing_but_nonsense_is_given_up_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at, check = 0, CatalogProduct.model_validate
+
+    def look(item: object) -> CatalogProduct:
+        nonlocal looked_at
+        looked_at += 1
+        return check(item)
+
+    monkeypatch.setattr(CatalogProduct, "model_validate", look)
+    with pytest.raises(CatalogUnavailable):
+        CatalogList(1, io.BytesIO(b"[" + b"1," * 50_000 + b"1]"))
+    assert looked_at == 1_001

@@ -108,3 +108,9 @@ def test_a_long_array_does_not_stand_in_memory_whole() -> None:
     next(iterator)
     assert file.tell() < 200_000
     assert sum(1 for _ in iterator) == 99_999
+
+
+def test_megabytes_of_white_space_are_read_once() -> None:
+    # Read again with every 64 KiB, as they once were, these took minutes.
+    space = b" \n\t\r" * 2_500_000
+    assert list(json_items.iterate(io.BytesIO(space + b"[" + space + b"1" + space + b"]" + space))) == [1]
