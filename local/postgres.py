@@ -80,6 +80,11 @@ class Postgres:
         """
         return self._url(DATABASE, DATABASE)
 
+    @property
+    def exit_code(self) -> int | None:
+        """How the server ended that nobody stopped; None while it runs, or after stop()."""
+        return None if self._process is None else self._process.poll()
+
     def start(self) -> str:
         """Start the server unless it runs; return its URL once it accepts queries.
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from local.services import ServiceFailed
 from local.template import declared_parameters
+from shared.emails import checked_email
+from shared.passwords import checked_password
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "template.yaml"
@@ -38,6 +40,12 @@ def check(settings: Mapping[str, str]) -> None:
         if value is not None and (wanted := _unmet(declared, value)) is not None:
             shown = "" if declared.get("NoEcho") else f", not {value!r}"
             raise ServiceFailed(f"{variable} must {wanted}{shown}.")
+    for variable, checked in (("ADMIN_EMAIL", checked_email), ("ADMIN_PASSWORD", checked_password)):
+        try:
+            if variable in settings:
+                checked(settings[variable])
+        except ValueError as error:
+            raise ServiceFailed(f"{variable}: {error}") from error
     if "ACCESS_TOKEN_KEYS" in settings:
         _check_keys(settings["ACCESS_TOKEN_KEYS"])
 

@@ -24,6 +24,7 @@ from local.functions import Functions
 from local.postgres import Postgres
 from local.running import Running, forget
 from local.schedules import Schedules
+from local.service_watch import ServiceWatch
 from local.services import ServiceFailed
 from local.settings import ROOT, TEMPLATE, check, parameters_of, settings_from
 from local.template import Template
@@ -156,6 +157,9 @@ class Stack:
             self.catalog = Catalog(push=self._push)
             self._running.callback(self.catalog.stop)
             self.catalog_url = self._settings["CATALOG_URL"] = self.catalog.start()
+        ours = {"PostgreSQL": self.postgres, "Valkey": self.valkey}
+        watch = ServiceWatch({name: service for name, service in ours.items() if service}, self._log)
+        self._running.callback(watch.stop)
 
     def _start_functions(self, template: Template) -> tuple[Functions, EventBus]:
         """Return them with the database migrated, and events on their way to them."""
@@ -230,8 +234,11 @@ def claim(data: Path) -> IO[str]:
 
     Raises ServiceFailed while somebody else does.
     """
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = (data / "lock").open("a")
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = (data / "lock").open("a")
+    except OSError as error:
+        raise ServiceFailed(f"The data cannot be kept in {data}: {error.strerror}.") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -45,6 +45,11 @@ class Valkey:
         """The REDIS_URL of the server, whether or not it runs."""
         return f"redis://127.0.0.1:{self.port}/0"
 
+    @property
+    def exit_code(self) -> int | None:
+        """How the server ended that nobody stopped; None while it runs, or after stop()."""
+        return None if self._process is None else self._process.poll()
+
     def start(self) -> str:
         """Start the server unless it runs; return its URL once it answers PING.
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared import metrics, product_copy, products
+from shared import logs, metrics, product_copy, products
 from shared.events import CatalogEvent, ProductChanged
 from shared.product_copy import CopiedProduct
+
+# 2001, in milliseconds: what is lower was counted, and loses against all that polls and requests have seen.
+_FIRST_PLAUSIBLE = 10**12
 
 
 def take(event: dict[str, Any]) -> None:
@@ -16,6 +19,8 @@ def take(event: dict[str, Any]) -> None:
     Raises pydantic.ValidationError for what is no such event, and DatabaseUnavailable.
     """
     change = CatalogEvent.model_validate(event).opened()
+    if change.version < _FIRST_PLAUSIBLE:
+        logs.logger().warning("an event's version is no time in milliseconds", version=change.version)
     copied: CopiedProduct | None
     if isinstance(change, ProductChanged):
         copied = product_copy.save(change.product, change.version)

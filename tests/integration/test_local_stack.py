@@ -51,3 +51,9 @@ def test_a_second_run_with_the_same_data_is_refused_and_so_is_dropping_it(tmp_pa
 def test_every_parameter_of_the_template_may_come_from_the_shell() -> None:
     shell = {"DATABASE_URL": "postgresql://x", "PRODUCT_CACHE_TTL_SECONDS": "5", "REDIS_URL": "", "HOME": "/"}
     assert settings_from(shell) == {"DATABASE_URL": "postgresql://x", "PRODUCT_CACHE_TTL_SECONDS": "5"}
+
+
+def test_a_data_folder_that_cannot_be_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ServiceFailed, match=r"^The data cannot be kept in [^\n]+: Not a directory\.$"):
+        claim(tmp_path / "file" / "data")

@@ -94,12 +94,20 @@ def test_a_cursor_of_another_list_is_422(backends: Backends, admin: str) -> None
     assert call("list_clients", authorization=admin, query={"cursor": foreign}).wrong == ["query.cursor"]
 
 
-def test_who_is_no_admin_gets_403_without_a_look_at_the_database(backends: Backends) -> None:
+def test_who_is_no_admin_gets_403_without_a_look_at_the_clients(backends: Backends) -> None:
+    backends.postgres.on("SELECT role FROM clients", [{"role": "client"}])
     answer = call("list_clients")
     assert answer.status == 403
     assert answer.problem == "forbidden"
     assert "WWW-Authenticate" not in answer.headers
-    assert backends.postgres.asked == []
+    assert backends.postgres.asked_for(_LIST) == []
+
+
+def test_who_is_no_client_any_more_gets_401(backends: Backends) -> None:
+    backends.postgres.on("SELECT role FROM clients", [])
+    answer = call("list_clients")
+    assert answer.status == 401
+    assert answer.problem == "invalid-token"
 
 
 def test_a_former_admin_gets_403_while_the_token_still_says_admin(backends: Backends) -> None:

@@ -83,3 +83,11 @@ def test_a_number_that_is_none_is_told(value: str) -> None:
 @pytest.mark.parametrize(("given", "number"), [({}, 30), ({"SECONDS": ""}, 30), ({"SECONDS": "5"}, 5)])
 def test_a_number_has_a_default(given: dict[str, str], number: int) -> None:
     assert settings.whole_number(given, "SECONDS", 30) == number
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("ADMIN_EMAIL", "x"), ("ADMIN_EMAIL", "x@y"), ("ADMIN_PASSWORD", "password123")]
+)
+def test_an_admin_whom_the_migrations_would_refuse_is_refused_before(variable: str, value: str) -> None:
+    with pytest.raises(ServiceFailed, match=rf"^{variable}: [^\n]+$"):
+        settings.check({variable: value})
