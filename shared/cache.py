@@ -55,6 +55,7 @@ def _connected() -> redis.Redis:
     if _client is None:
         _client = redis.Redis.from_url(
             settings.redis_url(),
+            max_connections=1_000,  # a request uses one; whoever calls from threads needs more
             socket_timeout=TIMEOUT,
             socket_connect_timeout=TIMEOUT,
             # A connection that the server closed while this environment slept is opened again, once; a

@@ -7,11 +7,11 @@ the sessions that set things, as it pins those that prepare statements (hence `p
 from __future__ import annotations
 
 import select
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, LiteralString, TypeVar
 
 import psycopg
-from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, class_row, dict_row
 
 from shared import settings
@@ -23,6 +23,8 @@ Connection = psycopg.Connection[DictRow]
 Parameters = Mapping[str, Any]
 Result = TypeVar("Result")
 
+# A request has its environment to itself; whoever calls this from threads gets one connection all the same.
+_opening = threading.Lock()
 _connection: Connection | None = None
 
 
@@ -32,20 +34,21 @@ def connection() -> Connection:
     Raises DatabaseUnavailable.
     """
     global _connection
-    if _connection is None or _connection.closed or _server_hung_up(_connection):
-        close()
-        try:
-            _connection = psycopg.connect(
-                settings.database_url(),
-                autocommit=True,
-                prepare_threshold=None,
-                connect_timeout=CONNECT_TIMEOUT,
-                application_name="favorites",
-                row_factory=dict_row,
-            )
-        except psycopg.OperationalError as error:
-            raise DatabaseUnavailable("The database cannot be reached.", retry_after=1) from error
-    return _connection
+    with _opening:
+        if _connection is None or _connection.closed or _server_hung_up(_connection):
+            close()
+            try:
+                _connection = psycopg.connect(
+                    settings.database_url(),
+                    autocommit=True,
+                    prepare_threshold=None,
+                    connect_timeout=CONNECT_TIMEOUT,
+                    application_name="favorites",
+                    row_factory=dict_row,
+                )
+            except psycopg.OperationalError as error:
+                raise DatabaseUnavailable("The database cannot be reached.", retry_after=1) from error
+        return _connection
 
 
 def close() -> None:
@@ -127,8 +130,11 @@ def _server_hung_up(current: Connection) -> bool:
     Costs one system call, and lets a write after a server restart go to a new connection at once, where
     finding out by failing would leave open whether the write was done.
     """
-    if current.pgconn.transaction_status != TransactionStatus.IDLE:
+    if not current.lock.acquire(blocking=False):  # another thread is using it, so it is no idle one
         return False
-    poll = select.poll()
-    poll.register(current.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
+    try:
+        poll = select.poll()
+        poll.register(current.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+    finally:
+        current.lock.release()

@@ -8,6 +8,7 @@ from local.valkey import Valkey
 from shared import cache, product_cache, products
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration.readers import Reading, read_at_once
+from tests.integration.witness import at_once
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -44,6 +45,13 @@ def test_readers_of_a_cold_product_make_one_call_and_wait_no_longer_than_it_take
     assert outcomes(readings) <= {"miss", "hit"}  # a hit for those whom the machine let begin late
     assert store.calls == {PATH: 1}
     assert max(readings).seconds < CALL + longer
+
+
+def test_many_threads_of_one_process_make_one_call_too(store: HostileCatalog) -> None:
+    # No environment has them, but local tools and tests do; once they ran out of connections to Valkey.
+    answers = at_once([lambda: products.detail("7")] * 200)
+    assert {getattr(answer, "state", answer) for answer in answers} <= {"miss", "hit"}
+    assert store.calls == {PATH: 1}
 
 
 def test_readers_of_a_stale_product_make_one_call_and_all_but_one_have_it_at_once(
