@@ -294,12 +294,14 @@ def test_events_and_requests_for_the_product_end_with_what_the_catalogue_has(
         copied, entry = product_copy.find(str(number)), product_cache.get(str(number))
         assert copied
         assert entry
-        assert copied.version == entry.version
         if has is None:
             assert copied.removed_at is not None
+            # A request that found nothing before the first event arrived is remembered by the cache alone.
+            assert entry.version >= copied.version
             assert entry.status == 404
         else:
             assert copied.removed_at is None
+            assert copied.version == entry.version
             assert copied.price == CONTENTS[has]["price"]
             assert simplejson.loads(entry.body, use_decimal=True)["price"] == CONTENTS[has]["price"]
 
