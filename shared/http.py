@@ -188,10 +188,10 @@ def no_content() -> Response[None]:
 
 def client(app: Resolver, body: Client) -> Response[Client]:
     """200 with the client and its ETag, or 304 where the caller has it already."""
-    response = _json(200, body, {"ETag": client_etag(body)})
-    if headers.matches(app.current_event.headers, client_etag(body)):
-        return Response(304, headers={"ETag": client_etag(body), "Cache-Control": "private, no-cache"})
-    return response
+    etag = client_etag(body)
+    if headers.matches(app.current_event.headers, etag):
+        return Response(304, headers={"ETag": etag, "Cache-Control": "private, no-cache"})
+    return _json(200, body, {"ETag": etag})
 
 
 def client_etag(body: Client) -> str:
