@@ -8,6 +8,7 @@ import json
 import re
 import threading
 from collections.abc import Mapping
+from concurrent.futures import Future
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -26,27 +27,35 @@ _Entry = dict[str, Any]
 
 
 class AwsEndpoint:
-    """Listens on 127.0.0.1 from serve() to stop(); `url` is known before."""
+    """Listens on 127.0.0.1, at `url`, from start() to stop(); who asks before serve() waits for it.
+
+    It listens before there is anything to serve because the functions are started with its address: a port
+    that was only looked for could be anybody's by then.
+    """
 
     def __init__(self) -> None:
-        self._functions: Functions | None = None
-        self._bus: EventBus | None = None
+        self._served: Future[tuple[Functions, EventBus]] = Future()
         self._server = HttpServer(self._handle, name="The endpoint of Lambda and EventBridge")
-        self.url = self._server.url
+
+    def start(self) -> str:
+        """Listen; return the address. Raises ServiceFailed."""
+        return self._server.start()
+
+    @property
+    def url(self) -> str:
+        """The address, without a slash at the end."""
+        return self._server.url
 
     def serve(self, functions: Functions, bus: EventBus) -> None:
-        """Answer from now on. Raises ServiceFailed."""
-        self._functions, self._bus = functions, bus
-        self._server.start()
+        """Answer from now on."""
+        self._served.set_result((functions, bus))
 
     def stop(self) -> None:
         """Stop listening and cut all connections."""
         self._server.stop()
 
     def _handle(self, *arguments: Any) -> BaseHTTPRequestHandler:
-        if self._functions is None or self._bus is None:
-            raise RuntimeError("Nothing is served yet.")
-        return _Handler(self._functions, self._bus, *arguments)
+        return _Handler(*self._served.result(), *arguments)
 
 
 class _Handler(BaseHTTPRequestHandler):

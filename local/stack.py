@@ -164,11 +164,13 @@ class Stack:
     def _start_functions(self, template: Template) -> tuple[Functions, EventBus]:
         """Return them with the database migrated, and events on their way to them."""
         endpoint = AwsEndpoint()
+        self._running.callback(endpoint.stop)
+        self.aws_url = endpoint.start()
         functions = Functions(
             template,
             concurrency=self._concurrency,
             log=self._log,
-            variables={"AWS_ENDPOINT_URL_EVENTBRIDGE": endpoint.url},
+            variables={"AWS_ENDPOINT_URL_EVENTBRIDGE": self.aws_url},
         )
         self._running.callback(functions.stop)
         try:
@@ -178,8 +180,6 @@ class Stack:
         self._bus = bus = EventBus(template.rules, template.queues, functions.invoke, self._log)
         self._running.callback(bus.stop)
         endpoint.serve(functions, bus)
-        self._running.callback(endpoint.stop)
-        self.aws_url = endpoint.url
         return functions, bus
 
     def _begin_schedules(self, schedules: Schedules, bus: EventBus) -> None:
