@@ -52,6 +52,7 @@ class AwsEndpoint:
 
     def stop(self) -> None:
         """Stop listening and cut all connections."""
+        self._served.cancel()
         self._server.stop()
 
     def _handle(self, *arguments: Any) -> BaseHTTPRequestHandler:

@@ -3,6 +3,7 @@
 import http.client
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ class Endpoint:
         self.functions = Functions(template, log=self.lines.append)
         self.bus = EventBus(template.rules, template.queues, self.functions.invoke, self.lines.append)
         self.endpoint = AwsEndpoint()
-        self.url = self.endpoint.url
+        self.url = self.endpoint.start()
         self.endpoint.serve(self.functions, self.bus)
         session = boto3.Session("key", "secret", region_name="us-east-1")
         self.events: Any = session.client("events", endpoint_url=self.url)
@@ -182,3 +183,20 @@ def test_a_body_larger_than_lambda_takes_is_refused_unread(endpoint: Endpoint) -
     connection.endheaders()
     assert connection.getresponse().status == 413
     connection.close()
+
+
+def test_who_asks_before_there_is_anything_to_serve_is_answered_once_there_is(endpoint: Endpoint) -> None:
+    early = AwsEndpoint()
+    client: Any = boto3.Session("key", "secret", region_name="us-east-1").client(
+        "events", endpoint_url=early.start()
+    )
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(client.put_events, Entries=[entry()])
+            with pytest.raises(TimeoutError):
+                answer.result(timeout=0.2)
+            early.serve(endpoint.functions, endpoint.bus)
+            assert answer.result(timeout=5)["FailedEntryCount"] == 0
+    finally:
+        client.close()
+        early.stop()
