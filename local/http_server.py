@@ -8,7 +8,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from local.services import ServiceFailed, free_port
+from local.services import ServiceFailed, free_port, reached_at
 
 
 class HttpServer:
@@ -33,7 +33,7 @@ class HttpServer:
     @property
     def url(self) -> str:
         """The address of the server, without a slash at the end."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{reached_at(self._listen)}:{self.port}"
 
     def start(self) -> str:
         """Serve from a thread of this process; return the address. Raises ServiceFailed."""

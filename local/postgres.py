@@ -27,7 +27,7 @@ import psycopg
 from psycopg import sql
 
 from local.child_process import start_child
-from local.services import ServiceFailed, free_port, is_free, last_words, wait_until
+from local.services import ServiceFailed, free_port, is_free, last_words, reached_at, wait_until
 
 DATABASE = "favorites"
 _SUPERUSER = "postgres"
@@ -150,7 +150,7 @@ class Postgres:
                 f"{self._sibling('password')} is missing: put it back, "
                 f"or remove {self._data} to start afresh."
             ) from error
-        return f"postgresql://{role}:{password}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{role}:{password}@{reached_at(self._listen)}:{self.port}/{database}"
 
     def _take_lock(self) -> None:
         """Own the data until stop(), or until the kernel sees this process end, however it ends."""

