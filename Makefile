@@ -12,14 +12,18 @@ PACKAGES := .venv/installed
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
 
 .PHONY: run
 run: $(PACKAGES) ## Run the service on this machine until Ctrl-C; PORT=3000
 	@$(BIN)/python -m local run --port $(PORT)
 
+.PHONY: sam-local
+sam-local: $(PACKAGES) ## The same from what `sam build` makes, in SAM CLI's containers (needs Docker); PORT=3000
+	@$(BIN)/python -m local sam-local --port $(PORT)
+
 .PHONY: reset
-reset: $(PACKAGES) ## Drop the data of `make run`
+reset: $(PACKAGES) ## Drop the data of `make run` and `make sam-local`
 	@$(BIN)/python -m local reset
 
 .PHONY: build

@@ -14,6 +14,7 @@ from local import running
 from local.services import ServiceFailed
 
 if TYPE_CHECKING:
+    from local.sam_local import SamLocal
     from local.stack import Stack
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -26,6 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         match asked.command:
             case "run":
                 _run(asked.port)
+            case "sam-local":
+                _sam_local(asked.port)
             case "reset":
                 _reset()
             case "event":
@@ -44,7 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="start everything and serve until Ctrl-C")
-    run.add_argument("--port", default="3000", help="default: 3000")
+    sam_local = commands.add_parser("sam-local", help="the same from `sam build`, in SAM CLI's containers")
+    for command in (run, sam_local):
+        command.add_argument("--port", default="3000", help="default: 3000")
     commands.add_parser("reset", help="drop the data")
     event = commands.add_parser("event", help="give a function an event and print its answer")
     event.add_argument("file", type=Path, help="the event, as in events/")
@@ -89,13 +94,41 @@ def _run(port: str) -> None:
         schedule_seconds=settings.whole_number(os.environ, "LOCAL_SCHEDULE_SECONDS", 30),
         log=_log_to(_data() / "metrics.jsonl"),
     )
+    _serve(
+        stack,
+        lambda: [f"Events         {stack.aws_url}  (EventBridge's PutEvents and Lambda's Invoke)"],
+    )
+
+
+def _sam_local(port: str) -> None:
+    from local import settings
+    from local.sam_local import SamLocal
+
+    stack = SamLocal(
+        data=_data(),
+        port=settings.port(port),
+        settings=settings.settings_from(os.environ),
+        log=_log_to(_data() / "metrics.jsonl"),
+    )
+    _serve(
+        stack,
+        lambda: [
+            "",
+            "Schedules and events do not run here; one run of a schedule, in another console:",
+            f"  {stack.invoke_command('WarmProductCacheFunction')}",
+        ],
+    )
+
+
+def _serve(stack: "Stack | SamLocal", more: Callable[[], list[str]]) -> None:
+    """Run it until a signal comes; `more` is told once it runs."""
     for number in _STOP_SIGNALS:
         # A shell makes its background jobs ignore Ctrl-C, which is no wish of the user's; nohup is one.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _interrupt)
     try:
         stack.start()
-        _print(_welcome(stack))
+        _print(_welcome(stack, more()))
         while True:
             signal.pause()
     except KeyboardInterrupt:
@@ -131,30 +164,20 @@ def _print(line: str) -> None:
     sys.stdout.flush()
 
 
-def _welcome(stack: "Stack") -> str:
+def _welcome(stack: "Stack | SamLocal", more: list[str]) -> str:
     register = '{"name": "Ana", "email": "ana@example.com", "password": "correct horse battery"}'
     login = '{"email": "ana@example.com", "password": "correct horse battery"}'
     post = "curl -X POST -H 'Content-Type: application/json'"
     password = (
         f"password: {stack.admin_password}" if stack.admin_password else "with a password not known here"
     )
-    # Not those of the user: they may have passwords in them.
-    started = [
-        f"{name:<15}{url}"
-        for name, service, url in (
-            ("PostgreSQL", stack.postgres, stack.database_url),
-            ("Valkey", stack.valkey, stack.redis_url),
-            ("Catalogue", stack.catalog, f"{stack.catalog_url}/products"),
-        )
-        if service is not None
-    ]
     return "\n".join(
         [
             "",
             f"Documentation  {stack.url}/docs",
             f"Admin          {stack.admin_email}  {password}",
-            *started,
-            f"Events         {stack.aws_url}  (EventBridge's PutEvents and Lambda's Invoke)",
+            *(f"{name:<15}{url}" for name, url in stack.started.items()),
+            *more,
             "",
             "Try:",
             f"  curl '{stack.url}/products?limit=3'",

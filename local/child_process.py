@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import BinaryIO, TypedDict
 
 _PR_SET_PDEATHSIG = 1
@@ -42,6 +43,7 @@ def start_child(
     *,
     log: BinaryIO,
     env: Mapping[str, str] | None = None,
+    cwd: str | Path = "/",
     end_signal: signal.Signals = signal.SIGTERM,
     uid: int | None = None,
     gid: int | None = None,
@@ -70,7 +72,7 @@ def start_child(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            cwd="/",
+            cwd=cwd,
             env=env,
             start_new_session=True,
         )

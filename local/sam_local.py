@@ -1,0 +1,309 @@
+"""What `sam build` makes, under the real `sam local start-api`, before the backing services of `make run`."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from ipaddress import ip_address
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from local import docker
+from local.backing import Backing
+from local.catalog import Catalog
+from local.child_process import start_child
+from local.execution_environment import Log
+from local.postgres import Postgres
+from local.services import ServiceFailed, free_port, wait_until
+from local.settings import ROOT, TEMPLATE, check, parameters_of
+from local.stack import bind, claim
+from local.template import declared_parameters
+from local.valkey import Valkey
+
+BUILD = ROOT / ".aws-sam" / "sam-local"
+
+# What a function is told through a file that only its user may read, never on a command line.
+_BY_FILE = ("DATABASE_URL", "REDIS_URL", "CATALOG_URL", "ACCESS_TOKEN_KEYS", "ADMIN_EMAIL", "ADMIN_PASSWORD")
+# What only the cloud has a value for: empty is none.
+_NOT_HERE = {"DATABASE_CREDENTIALS": ""}
+_SERVE_SECONDS = 30
+# It stops its containers one by one.
+_STOP_SECONDS = 60
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class SamLocal:
+    """Everything that `python -m local sam-local` runs, to be used as a Stack is.
+
+    `port`, `data`, `settings` and `log` are those of a Stack; `build` is the folder for the artifacts. The
+    services that it starts listen on an address that containers can reach and no other machine.
+    """
+
+    def __init__(
+        self,
+        *,
+        data: Path,
+        port: int = 0,
+        settings: Mapping[str, str] | None = None,
+        build: Path = BUILD,
+        log: Log = print,
+    ) -> None:
+        self._data = data.resolve()
+        self._port = port
+        self._settings = dict(settings or {})
+        self._build = build
+        self._log = log
+        self._running = ExitStack()
+        self._said = self._data / "sam-local.log"
+        self._variables = self._data / "sam-local.json"
+        self.postgres: Postgres | None = None
+        self.valkey: Valkey | None = None
+        self.catalog: Catalog | None = None
+        self.started: dict[str, str] = {}
+        self.url = ""
+        self.admin_email = ""
+        self.admin_password = ""  # not known when it stays so
+        self.access_token_keys = ""
+
+    def start(self) -> str:
+        """Build, start what is needed, migrate the database, serve; return the address, `self.url`.
+
+        Raises ServiceFailed, with one sentence for the console, when any of it does not work (NoDocker when
+        that is for want of Docker or of Lambda's image); whatever was started by then is stopped.
+        """
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self.url
+
+    def stop(self) -> None:
+        """Stop everything that was started, containers too; the data stays."""
+        self._running.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def invoke_command(self, function: str) -> str:
+        """Return the command line that invokes a function beside this run, with its settings."""
+        here = Path.cwd()
+        command = [str(_short(_sam(), here)), "local", "invoke", function, *self._options(here)]
+        return shlex.join(command)
+
+    def _start(self) -> None:
+        # All before anything is started: they are the mistakes a developer makes, and cost nothing to see.
+        check(self._settings)
+        for name in ("DATABASE_URL", "REDIS_URL", "CATALOG_URL"):
+            _check_reachable(name, self._settings.get(name, ""))
+        with bind(self._port) as probe:  # SAM CLI has to bind it itself
+            port = probe.getsockname()[1] if self._port else free_port()
+        docker.check()
+        self._running.enter_context(claim(self._data))
+        self._said.unlink(missing_ok=True)
+        docker.have_runtime_image(self._log)
+        self._log("Building…")
+        self._make()
+        self._log("Starting…")
+        network = docker.Network(self._data)
+        gateway = network.create()
+        self._running.callback(network.remove)
+        backing = self._start_backing(gateway)
+        self._migrate()
+        self.admin_password = backing.admin_password() or ""
+        self._fill_cache()
+        self._serve(port, network.name)
+
+    def _make(self) -> None:
+        cache = self._build.with_name(f"{self._build.name}-cache")
+        self._run_sam(
+            "The build failed",
+            *("build", "--template", str(TEMPLATE), "--build-dir", str(self._build)),
+            *("--cached", "--cache-dir", str(cache), "--parallel", *self._parameters()),
+        )
+
+    def _start_backing(self, gateway: str) -> Backing:
+        backing = Backing(data=self._data, settings=self._settings, log=self._log, listen=gateway)
+        self._running.callback(backing.stop)
+        backing.start()
+        self.postgres, self.valkey, self.catalog = backing.postgres, backing.valkey, backing.catalog
+        self.started = backing.started
+        self.admin_email = backing.admin_email
+        self.access_token_keys = backing.settings["ACCESS_TOKEN_KEYS"]
+        self._write_variables({name: backing.settings[name] for name in _BY_FILE} | _NOT_HERE)
+        return backing
+
+    def _migrate(self) -> None:
+        answer = self._invoke("RunMigrationsFunction")
+        if "errorType" in answer:
+            raise ServiceFailed(
+                f"The migrations failed: {answer['errorType']}: {answer.get('errorMessage')} ({self._said})"
+            )
+
+    def _fill_cache(self) -> None:
+        """Do once what the schedule does in the cloud: it does not run here."""
+        answer = self._invoke("WarmProductCacheFunction")
+        if "errorType" in answer:
+            self._log(f"The cache was not filled: {answer['errorType']}: {answer.get('errorMessage')}")
+
+    def _invoke(self, function: str) -> dict[str, Any]:
+        """Return what a function answers to an empty event; what went wrong in it has an `errorType`."""
+        said = self._run_sam(
+            f"{function} could not be invoked", "local", "invoke", function, "--no-event", *self._options()
+        )
+        answer = json.loads(said) if said.strip() else None
+        return answer if isinstance(answer, dict) else {}
+
+    def _serve(self, port: int, network: str) -> None:
+        reading, writing = os.pipe()
+        command = [str(_sam()), "local", "start-api", "--host", "127.0.0.1", "--port", str(port)]
+        command += ["--warm-containers", "LAZY", "--docker-network", network, *self._options()]
+        with os.fdopen(writing, "wb") as log:
+            process = start_child(command, log=log, env=_environment(), cwd=ROOT)
+        console = _Console(reading, self._log)
+        self._running.callback(console.join)
+        self._running.callback(_end, process)
+        wait_until(lambda: process.poll() is not None or _answers(port), timeout=_SERVE_SECONDS, interval=0.1)
+        if process.poll() is not None or not _answers(port):
+            raise ServiceFailed(f"`sam local start-api` did not start; it said: {console.last}")
+        self.url = f"http://127.0.0.1:{port}"
+
+    def _options(self, seen_from: Path | None = None) -> list[str]:
+        """Return what all commands that run functions are told."""
+        template, variables = self._build / "template.yaml", self._variables
+        if seen_from is not None:
+            template, variables = _short(template, seen_from), _short(variables, seen_from)
+        return [
+            *("--template", str(template), "--env-vars", str(variables), "--skip-pull-image"),
+            *self._parameters(),
+        ]
+
+    def _parameters(self) -> list[str]:
+        """Return the parameters as an option; those that `--env-vars` overrides only where they must be."""
+        by_file = set(parameters_of(dict.fromkeys(_BY_FILE, "")))
+        given = parameters_of(self._settings)
+        values = {"Architecture": docker.ARCHITECTURE}
+        for name, declared in declared_parameters(TEMPLATE).items():
+            if name in given and name not in by_file:
+                values[name] = given[name]
+            elif "Default" not in declared:
+                values[name] = "unused"
+        return ["--parameter-overrides", *(f"{name}={value}" for name, value in values.items())]
+
+    def _write_variables(self, variables: Mapping[str, str]) -> None:
+        self._variables.unlink(missing_ok=True)
+        descriptor = os.open(self._variables, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump({"Parameters": variables}, file, indent=2)
+
+    def _run_sam(self, failure: str, *arguments: str) -> str:
+        """Run a command of SAM CLI to its end; return what it wrote to stdout, the rest is in the log.
+
+        Raises ServiceFailed, which begins with `failure`, when it fails.
+        """
+        with self._said.open("a+", encoding="utf-8") as log:
+            log_start = log.seek(0, os.SEEK_END)
+            process = subprocess.Popen(  # noqa: S603 - a list, no shell
+                [str(_sam()), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=ROOT,
+                env=_environment(),
+                start_new_session=True,
+                text=True,
+            )
+            try:
+                said, _ = process.communicate()
+            finally:
+                _end(process)
+            log.seek(log_start)
+            words = [line.strip() for line in log if line.strip()]
+        if process.returncode != 0:
+            raise ServiceFailed(f"{failure}: {words[-1] if words else 'no reason given'} ({self._said})")
+        return said
+
+
+class _Console:
+    """Logs what comes out of a pipe, line by line, until its other end is closed."""
+
+    def __init__(self, descriptor: int, log: Log) -> None:
+        self.last = "nothing"
+        self._log = log
+        self._thread = threading.Thread(target=self._read, args=[descriptor], daemon=True, name="sam-local")
+        self._thread.start()
+
+    def join(self) -> None:
+        """Return when all is logged."""
+        self._thread.join(timeout=5)
+
+    def _read(self, descriptor: int) -> None:
+        with os.fdopen(descriptor, encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if text := _COLORS.sub("", line).strip():
+                    self.last = text
+                    self._log(f"sam | {text}")
+
+
+def _check_reachable(name: str, url: str) -> None:
+    host = urlsplit(url).hostname if url else None
+    is_loopback = host == "localhost"
+    with suppress(ValueError):
+        is_loopback |= ip_address(host or "").is_loopback
+    if is_loopback:
+        raise ServiceFailed(
+            f"{name} names {host}, which in a container is the container itself: let the server listen on "
+            "Docker's bridge too (172.17.0.1, as a rule) and name that."
+        )
+
+
+def _sam() -> Path:
+    return Path(sys.executable).with_name("sam")
+
+
+def _short(path: Path, seen_from: Path) -> Path:
+    return path.relative_to(seen_from) if path.is_relative_to(seen_from) else path
+
+
+def _environment() -> dict[str, str]:
+    return {
+        # SAM CLI asks for a region even where it calls nobody.
+        "AWS_DEFAULT_REGION": "us-east-1",
+        # Without a wait for credentials from a machine that is none of AWS's.
+        "AWS_EC2_METADATA_DISABLED": "true",
+        **os.environ,
+        "SAM_CLI_TELEMETRY": "0",
+        "DOCKER_HOST": docker.endpoint(),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _answers(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+def _end(process: subprocess.Popen[Any]) -> None:
+    """Let SAM CLI remove its containers and end; it may have ended."""
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is not None:
+            return
+        process.send_signal(how)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_SECONDS)
