@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, LiteralString, TypeVar
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, class_row, dict_row
 
-from shared import settings
+from shared import logs, secrets, settings
 from shared.errors import DatabaseUnavailable
 
 CONNECT_TIMEOUT = 3  # seconds
@@ -39,14 +40,16 @@ def connection() -> Connection:
             close()
             try:
                 _connection = psycopg.connect(
-                    settings.database_url(),
+                    make_conninfo(settings.database_url(), **settings.database_credentials()),
                     autocommit=True,
                     prepare_threshold=None,
                     connect_timeout=CONNECT_TIMEOUT,
                     application_name="favorites",
                     row_factory=dict_row,
                 )
-            except psycopg.OperationalError as error:
+            except (psycopg.OperationalError, secrets.SecretUnavailable) as error:
+                # At night the one question is why; the caller is told no more than that it is so.
+                logs.logger().error("database unavailable", reason=str(error))
                 raise DatabaseUnavailable("The database cannot be reached.", retry_after=1) from error
         return _connection
 

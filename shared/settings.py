@@ -1,6 +1,7 @@
 """The function's settings: environment variables, read when they are needed and never at import.
 
-Each is declared in template.yaml; a missing one is an error that names it, not a None that fails later.
+Each is declared in template.yaml; a missing one is an error that names it, not a None that fails later. Where
+one is a secret, its value may be the ARN of a secret that holds it (`shared.secrets`).
 """
 
 from __future__ import annotations
@@ -8,14 +9,28 @@ from __future__ import annotations
 import json
 import os
 
+from shared import secrets
+
 
 class MissingSetting(RuntimeError):
     """An environment variable that the template should have set is not there, or is not usable."""
 
 
 def database_url() -> str:
-    """PostgreSQL's address: `postgresql://user:password@host:port/database`."""
+    """PostgreSQL's address: `postgresql://user:password@host:port/database`, or without user and password."""
     return _required("DATABASE_URL")
+
+
+def database_credentials() -> dict[str, str]:
+    """`user` and `password` for an address that has none: what the secret DATABASE_CREDENTIALS holds now.
+
+    Empty for an address that has them. Raises secrets.SecretUnavailable.
+    """
+    if "@" in database_url():
+        return {}
+    # As RDS writes it. Read anew for each connection: RDS makes another password every week.
+    secret = json.loads(secrets.read(_required("DATABASE_CREDENTIALS")))
+    return {"user": secret["username"], "password": secret["password"]}
 
 
 def redis_url() -> str:
@@ -44,9 +59,18 @@ def event_bus_name() -> str:
 
 
 def access_token_keys() -> dict[str, str]:
-    """Key id to HMAC secret; the first one signs, all of them verify, so that keys can be rotated."""
+    """Key id to HMAC secret; the first one signs, all of them verify, so that keys can be rotated.
+
+    Raises secrets.SecretUnavailable.
+    """
+    value = _required("ACCESS_TOKEN_KEYS")
+    return keys_of(secrets.kept(value) if secrets.is_arn(value) else value)
+
+
+def keys_of(text: str) -> dict[str, str]:
+    """The keys that a JSON text holds. Raises MissingSetting for a text that does not hold any."""
     try:
-        keys = json.loads(_required("ACCESS_TOKEN_KEYS"))
+        keys = json.loads(text)
     except ValueError:
         keys = None
     if not isinstance(keys, dict) or not keys or not all(isinstance(key, str) for key in keys.values()):
@@ -58,9 +82,14 @@ def access_token_keys() -> dict[str, str]:
 
 
 def first_admin() -> tuple[str, str] | None:
-    """E-mail and password of the admin whom the migrations create; None where none is to be created."""
+    """E-mail and password of the admin whom the migrations create; None where none is to be created.
+
+    Raises secrets.SecretUnavailable.
+    """
     email, password = os.environ.get("ADMIN_EMAIL", ""), os.environ.get("ADMIN_PASSWORD", "")
-    return (email, password) if email and password else None
+    if not (email and password):
+        return None
+    return email, secrets.read(password) if secrets.is_arn(password) else password
 
 
 def _required(name: str) -> str:

@@ -1,18 +1,40 @@
-"""Brings the schema up to date and creates the first admin; invoked on every deploy, never over HTTP."""
+"""Brings the schema up to date and creates the first admin; on every deploy, never over HTTP."""
 
+import time
 from typing import Any
 
-from functions.run_migrations import migrations
+from functions.run_migrations import custom_resource, migrations
 from shared import database, settings
+from shared.errors import DatabaseUnavailable
+
+WAIT = 60  # seconds for a database that wakes up from a pause
 
 
-def lambda_handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
+def lambda_handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Which migrations were applied now, and whether the first admin was created now.
 
-    Raises what went wrong, so that whoever deploys sees it and stops.
+    CloudFormation, whose event has a ResponseURL, is told there how it went. Everybody else sees what went
+    wrong raised, and stops.
     """
-    connection = database.connection()
+    if "ResponseURL" in event:
+        return custom_resource.answer(event, _migrate)
+    return _migrate()
+
+
+def _migrate() -> dict[str, Any]:
+    connection = _connection()
     applied = migrations.run(connection)
     admin = settings.first_admin()
     created = admin is not None and migrations.create_first_admin(connection, *admin)
     return {"applied": applied, "admin_created": created}
+
+
+def _connection() -> database.Connection:
+    deadline = time.monotonic() + WAIT
+    while True:
+        try:
+            return database.connection()
+        except DatabaseUnavailable:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(1)

@@ -29,6 +29,10 @@ class MigrationError(Exception):
     """The files and what the database recorded of them do not go together."""
 
 
+class DatabaseIsNewer(MigrationError):
+    """The database has migrations that come after the last of these files."""
+
+
 @dataclass(frozen=True, slots=True)
 class Migration:
     """A SQL file; `number` orders it."""
@@ -124,10 +128,11 @@ def create_first_admin(connection: Connection, email: str, password: str) -> boo
 
 def _check(migrations: Sequence[Migration], recorded: Sequence[Migration]) -> None:
     for applied in recorded:
-        if applied.number > len(migrations) or migrations[applied.number - 1].name != applied.name:
-            raise MigrationError(
-                f"the database has {applied.name}, which is not here: is this code older than the database?"
-            )
+        unknown = f"the database has {applied.name}, which is not here: is this code older than the database?"
+        if applied.number > len(migrations):
+            raise DatabaseIsNewer(unknown)
+        if migrations[applied.number - 1].name != applied.name:
+            raise MigrationError(unknown)
 
 
 def _apply(connection: Connection, migration: Migration) -> None:

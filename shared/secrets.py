@@ -1,0 +1,80 @@
+"""Secrets of AWS Secrets Manager, read through the Parameters and Secrets Lambda Extension.
+
+The extension is AWS's own program beside the Lambda runtime: it signs the call, and a function need not load
+boto3, which takes longer than everything else a cold start does. It listens on localhost and answers whoever
+shows the session token of the function's role.
+https://docs.aws.amazon.com/secretsmanager/latest/userguide/retrieving-secrets_lambda.html
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+PORT = 2773
+TIMEOUT = 2  # seconds for an answer of the extension, which asks Secrets Manager meanwhile
+ATTEMPTS = 3  # it may be a moment behind the runtime
+PAUSE = 0.1  # seconds between them
+KEPT = 900  # seconds for which `kept` does not ask again
+
+_kept: dict[str, tuple[float, str]] = {}
+
+
+class SecretUnavailable(RuntimeError):
+    """The secret could not be read; the text names it and not what it holds."""
+
+
+def is_arn(value: str) -> bool:
+    """Whether a setting is the ARN of a secret, and stands for what the secret holds."""
+    return value.startswith("arn:")
+
+
+def read(arn: str) -> str:
+    """What the secret holds now. Raises SecretUnavailable."""
+    reason = ""
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(PAUSE)
+        try:
+            status, body = _ask(arn)
+        except OSError as error:
+            reason = str(error)
+            continue
+        if status == 200:
+            return str(json.loads(body)["SecretString"])
+        reason = f"{status} {body[:200].decode(errors='replace')}"
+    raise SecretUnavailable(f"{arn} could not be read: {reason}")
+
+
+def kept(arn: str) -> str:
+    """As read, but at most `KEPT` seconds old. Raises SecretUnavailable when there is nothing that young."""
+    now = time.monotonic()
+    known = _kept.get(arn)
+    if known is None or now - known[0] > KEPT:
+        known = _kept[arn] = (now, read(arn))
+    return known[1]
+
+
+def forget() -> None:
+    """Read everything anew when it is next asked for."""
+    _kept.clear()
+
+
+def _ask(arn: str) -> tuple[int, bytes]:
+    # Loaded here: where the settings hold no ARN (on a developer's machine), nothing needs them.
+    from http.client import HTTPConnection
+    from urllib.parse import quote
+
+    connection = HTTPConnection("127.0.0.1", PORT, timeout=TIMEOUT)
+    try:
+        token = os.environ.get("AWS_SESSION_TOKEN", "")
+        connection.request(
+            "GET",
+            f"/secretsmanager/get?secretId={quote(arn, safe='')}",
+            headers={"X-Aws-Parameters-Secrets-Token": token},
+        )
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()

@@ -1,0 +1,176 @@
+"""Secrets through the extension, of which there is a stand-in here on a real port."""
+
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import psycopg
+import pytest
+
+from local.http_server import HttpServer
+from local.postgres import Postgres
+from shared import database, secrets, settings
+from shared.errors import DatabaseUnavailable
+from shared.secrets import SecretUnavailable
+
+ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:AccessTokenKeys/x-a1b2c3"
+KEYS = {"first": "f" * 64, "second": "s" * 64}
+Answer = tuple[int, bytes]
+
+
+class Extension:
+    """What AWS's extension says: the secrets it knows, to whoever shows the session token."""
+
+    def __init__(self) -> None:
+        self.secrets: dict[str, str] = {}
+        self.failures: list[Answer] = []
+        self.asked = 0
+        self.server = HttpServer(self._handler)
+
+    def _handler(self, *arguments: Any) -> BaseHTTPRequestHandler:
+        extension = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                extension.asked += 1
+                status, body = extension.answer(self.path, self.headers["X-Aws-Parameters-Secrets-Token"])
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        return Handler(*arguments)
+
+    def answer(self, path: str, token: str | None) -> Answer:
+        if self.failures:
+            return self.failures.pop(0)
+        if token != "the session token":
+            return 401, b"unauthorized"
+        address = urlsplit(path)
+        assert address.path == "/secretsmanager/get"
+        (arn,) = parse_qs(address.query)["secretId"]
+        if arn not in self.secrets:
+            return 400, b"an unexpected error occurred while executing request"
+        return 200, json.dumps({"ARN": arn, "SecretString": self.secrets[arn]}).encode()
+
+
+@pytest.fixture
+def extension(monkeypatch: pytest.MonkeyPatch) -> Iterator[Extension]:
+    extension = Extension()
+    extension.server.start()
+    monkeypatch.setattr(secrets, "PORT", extension.server.port)
+    monkeypatch.setattr(secrets, "PAUSE", 0)
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "the session token")
+    secrets.forget()
+    yield extension
+    secrets.forget()
+    extension.server.stop()
+
+
+def test_a_secret_is_read_by_its_arn(extension: Extension) -> None:
+    extension.secrets[ARN] = "what nobody may know"
+    assert secrets.read(ARN) == "what nobody may know"
+
+
+def test_an_extension_that_is_a_moment_late_is_asked_again(extension: Extension) -> None:
+    extension.secrets[ARN] = "late"
+    extension.failures = [(400, b"not ready to serve traffic, please wait")] * 2
+    assert secrets.read(ARN) == "late"
+    assert extension.asked == 3
+
+
+def test_a_secret_that_cannot_be_read_is_an_error_that_names_it(extension: Extension) -> None:
+    with pytest.raises(SecretUnavailable, match=r"AccessTokenKeys/x-a1b2c3 could not be read: 400 an unexp"):
+        secrets.read(ARN)
+    assert extension.asked == secrets.ATTEMPTS
+
+
+def test_a_role_without_its_token_is_refused(extension: Extension, monkeypatch: pytest.MonkeyPatch) -> None:
+    extension.secrets[ARN] = "x"
+    monkeypatch.delenv("AWS_SESSION_TOKEN")
+    with pytest.raises(SecretUnavailable, match="401"):
+        secrets.read(ARN)
+
+
+def test_an_extension_that_is_not_there_is_an_error(extension: Extension) -> None:
+    extension.server.stop()
+    with pytest.raises(SecretUnavailable, match="refused"):
+        secrets.read(ARN)
+
+
+def test_the_keys_of_tokens_are_read_once_in_a_quarter_of_an_hour(
+    extension: Extension, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extension.secrets[ARN] = json.dumps(KEYS)
+    monkeypatch.setenv("ACCESS_TOKEN_KEYS", ARN)
+    assert [settings.access_token_keys() for _ in range(5)] == [KEYS] * 5
+    assert extension.asked == 1
+    extension.secrets[ARN] = json.dumps({"second": KEYS["second"]})
+    monkeypatch.setattr(secrets, "KEPT", -1)
+    assert settings.access_token_keys() == {"second": KEYS["second"]}
+
+
+def test_the_first_admins_password_may_be_a_secret(
+    extension: Extension, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extension.secrets[ARN] = "a generated password"
+    monkeypatch.setenv("ADMIN_EMAIL", "admin@example.com")
+    monkeypatch.setenv("ADMIN_PASSWORD", ARN)
+    assert settings.first_admin() == ("admin@example.com", "a generated password")
+
+
+# ── The database's password ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def guarded(
+    extension: Extension, environment: pytest.MonkeyPatch, migrated_postgres: Postgres
+) -> dict[str, str]:
+    """An address without a password, and the secret with it as RDS writes it."""
+    parts = urlsplit(migrated_postgres.url)
+    assert parts.username
+    assert parts.password
+    credentials = {"username": parts.username, "password": parts.password}
+    extension.secrets[ARN] = json.dumps(credentials)
+    environment.setenv("DATABASE_URL", f"postgresql://{parts.hostname}:{parts.port}{parts.path}")
+    environment.setenv("DATABASE_CREDENTIALS", ARN)
+    return credentials
+
+
+def test_an_address_without_a_password_gets_it_from_the_secret(guarded: dict[str, str]) -> None:
+    row = database.connection().execute("SELECT current_user AS who").fetchone()
+    assert row == {"who": guarded["username"]}
+
+
+def test_each_connection_reads_the_password_anew(extension: Extension, guarded: dict[str, str]) -> None:
+    extension.secrets[ARN] = json.dumps(guarded | {"password": "of last week"})
+    with pytest.raises(DatabaseUnavailable):
+        database.connection()
+    extension.secrets[ARN] = json.dumps(guarded)
+    assert isinstance(database.connection(), psycopg.Connection)
+
+
+def test_an_address_with_a_password_asks_nobody(
+    extension: Extension,
+    guarded: dict[str, str],
+    environment: pytest.MonkeyPatch,
+    migrated_postgres: Postgres,
+) -> None:
+    assert guarded
+    environment.setenv("DATABASE_URL", migrated_postgres.url)
+    assert not database.connection().closed
+    assert extension.asked == 0
+
+
+def test_a_secret_that_cannot_be_read_is_a_database_that_is_not_there(
+    extension: Extension, guarded: dict[str, str]
+) -> None:
+    assert guarded
+    extension.secrets.clear()
+    with pytest.raises(DatabaseUnavailable) as refusal:
+        database.connection()
+    assert ARN not in str(refusal.value.detail)
