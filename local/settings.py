@@ -1,4 +1,4 @@
-"""What the shell says: the parameters of template.yaml, by the names of the variables they become."""
+"""What the shell says: parameters of template.yaml, and stand-ins for what only the cloud makes."""
 
 import json
 import re
@@ -14,19 +14,33 @@ from shared.passwords import checked_password
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "template.yaml"
 
+# The others are about AWS, or (like STAGE) names that a shell may have for reasons of its own.
+PARAMETERS = (
+    *("CatalogUrl", "ProductCacheTtlSeconds", "CatalogPollMinutes", "AllowMassRemoval"),
+    *("AdminEmail", "CorsOrigins", "LogLevel"),
+)
+# In the cloud these are the stack's own database, cache and secrets.
+VARIABLES = ("DATABASE_URL", "REDIS_URL", "ACCESS_TOKEN_KEYS", "ADMIN_PASSWORD")
+
 _KEY_BYTES = 32  # as shared.settings wants them
 
 
 def settings_from(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the settings of a Stack that are given in the shell; an empty value counts as none."""
-    variables = [_variable(name) for name in declared_parameters(TEMPLATE)]
-    return {variable: environment[variable] for variable in variables if environment.get(variable)}
+    names = [*map(_variable, PARAMETERS), *VARIABLES]
+    return {name: environment[name] for name in names if environment.get(name)}
 
 
 def parameters_of(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings by the names of the template's parameters."""
-    names = {_variable(name): name for name in declared_parameters(TEMPLATE)}
-    return {names[variable]: value for variable, value in settings.items() if variable in names}
+    """Return what of the settings the template has parameters for, by their names; the schedules run."""
+    names = {_variable(name): name for name in PARAMETERS}
+    given = {names[variable]: value for variable, value in settings.items() if variable in names}
+    return {"KeepHot": "true", **given}
+
+
+def variables_of(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return what of the settings the template has no parameters for: the values of functions' variables."""
+    return {name: settings[name] for name in VARIABLES if name in settings}
 
 
 def check(settings: Mapping[str, str]) -> None:
@@ -34,12 +48,14 @@ def check(settings: Mapping[str, str]) -> None:
 
     Raises ServiceFailed with one sentence that names the variable; secrets are not shown.
     """
-    for name, declared in declared_parameters(TEMPLATE).items():
+    declared = declared_parameters(TEMPLATE)
+    for name in PARAMETERS:
         variable = _variable(name)
         value = settings.get(variable)
-        if value is not None and (wanted := _unmet(declared, value)) is not None:
-            shown = "" if declared.get("NoEcho") else f", not {value!r}"
-            raise ServiceFailed(f"{variable} must {wanted}{shown}.")
+        if value is not None and (wanted := _unmet(declared[name], value)) is not None:
+            raise ServiceFailed(f"{variable} must {wanted}, not {value!r}.")
+    if not 8 <= len(settings.get("ADMIN_PASSWORD", " " * 8)) <= 128:
+        raise ServiceFailed("ADMIN_PASSWORD must have 8 to 128 characters.")
     for variable, checked in (("ADMIN_EMAIL", checked_email), ("ADMIN_PASSWORD", checked_password)):
         try:
             if variable in settings:
@@ -95,5 +111,5 @@ def _check_keys(text: str) -> None:
 
 
 def _variable(parameter: str) -> str:
-    """Return the environment variable of a parameter: DATABASE_URL for DatabaseUrl."""
+    """Return the environment variable of a parameter: CATALOG_URL for CatalogUrl."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", parameter).upper()

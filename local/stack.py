@@ -22,7 +22,7 @@ from local.postgres import Postgres
 from local.running import Running, forget
 from local.schedules import Schedules
 from local.services import ServiceFailed
-from local.settings import ROOT, TEMPLATE, check, parameters_of, settings_from
+from local.settings import ROOT, TEMPLATE, check, parameters_of, settings_from, variables_of
 from local.template import Template
 from local.valkey import Valkey
 
@@ -35,11 +35,12 @@ class Stack:
     """Everything that `python -m local run` runs, to be used in a `with` or between start() and stop().
 
     `port` 0 is a free one. `data` is the folder that keeps the databases and the secrets between runs.
-    `settings` are values for the parameters of template.yaml by the names of the environment variables they
-    become (`DATABASE_URL` for DatabaseUrl); with DATABASE_URL, REDIS_URL or CATALOG_URL among them, a server
-    of the caller's is used and none started. `schedule_seconds` is the longest time between two runs of a
-    schedule; None is no runs at all. `log` takes the functions' logs, the access log, and a line for each
-    event and each run of a schedule.
+    `settings` are values for parameters of template.yaml by the names of the environment variables they
+    become (`CATALOG_URL` for CatalogUrl), and for the variables that are not its business (see
+    local.settings); with DATABASE_URL, REDIS_URL or CATALOG_URL among them, a server of the caller's is used
+    and none started. `schedule_seconds` is the longest time between two runs of a schedule; None is no runs
+    at all. `log` takes the functions' logs, the access log, and a line for each event and each run of a
+    schedule.
 
     After start(), `postgres`, `valkey` and `catalog` are the services it started (None for a server of the
     caller's), so that a test can stop and start them.
@@ -113,7 +114,7 @@ class Stack:
         self._running.enter_context(claim(self._data))
         self._log("Starting…")
         backing = self._start_services()
-        template = Template(TEMPLATE, parameters_of(self._settings))
+        template = Template(TEMPLATE, parameters_of(self._settings), variables_of(self._settings))
         functions, bus = self._start_functions(template)
         self.admin_password = backing.admin_password() or ""
         gateway = ApiGateway(template, functions, self._log)

@@ -20,7 +20,7 @@ from samcli.commands._utils.template import get_template_data
 from samcli.commands.exceptions import UserException
 from samcli.commands.validate.lib.exceptions import InvalidSamDocumentException
 from samcli.lib.providers.api_provider import ApiProvider
-from samcli.lib.providers.provider import Function
+from samcli.lib.providers.provider import Api, Function
 from samcli.lib.providers.sam_function_provider import SamFunctionProvider
 from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
 from samcli.local.lambdafn.config import FunctionConfig
@@ -77,16 +77,21 @@ class Rule:
 class Template:
     """What a template declares, its intrinsic functions resolved with `parameters` over their defaults.
 
+    Of the functions' variables, those in `variables` have the values there, as with `sam local --env-vars`.
     Raises ServiceFailed when the template is wrong.
     """
 
-    def __init__(self, path: Path, parameters: Mapping[str, str]) -> None:
+    def __init__(
+        self, path: Path, parameters: Mapping[str, str], variables: Mapping[str, str] | None = None
+    ) -> None:
         self.root = path.resolve().parent
         with _mistakes_in_one_line(path):
             stacks, _ = SamLocalStackProvider.get_stacks(str(path), parameter_overrides=dict(parameters))
-            self.api = ApiProvider(stacks, cwd=str(self.root)).api
+            self.api = _without_empty_cors(ApiProvider(stacks, cwd=str(self.root)).api)
             functions = list(SamFunctionProvider(stacks).get_all())
-        self.functions = {function.name: _declared(function, self.root) for function in functions}
+        self.functions = {
+            function.name: _declared(function, self.root, variables or {}) for function in functions
+        }
         resources: dict[str, Any] = stacks[0].resources
         self.schedules = [
             Schedule(function, _seconds(schedule["ScheduleExpression"]))
@@ -122,16 +127,25 @@ def _mistakes_in_one_line(template: Path) -> Iterator[None]:
         raise ServiceFailed(f"{template.name} cannot be used: {' '.join(str(error).split())}") from error
 
 
-def _declared(function: Function, root: Path) -> DeclaredFunction:
+def _without_empty_cors(api: Api) -> Api:
+    """Undo what SAM CLI makes of a CorsConfiguration that a condition takes away: OPTIONS for every route."""
+    if api.cors and not api.cors.allow_origin:
+        api.cors = None
+        for route in api.routes:
+            route.methods = [method for method in route.methods if method != "OPTIONS"]
+    return api
+
+
+def _declared(function: Function, root: Path, variables: Mapping[str, str]) -> DeclaredFunction:
     folders = (function.codeuri, *(layer.codeuri for layer in function.layers))
     return DeclaredFunction(
-        _settings(function),
+        _settings(function, variables),
         label=Path(function.codeuri or function.name).name,
         code=tuple(root / folder for folder in folders if folder),
     )
 
 
-def _settings(function: Function) -> FunctionSettings:
+def _settings(function: Function, overrides: Mapping[str, str]) -> FunctionSettings:
     variables = EnvironmentVariables(
         function.name,
         function.memory,
@@ -140,6 +154,7 @@ def _settings(function: Function) -> FunctionSettings:
         # No values from the shell, which SAM CLI lets win, and none of its AWS credentials: the template and
         # its parameters are all a function sees.
         variables=(function.environment or {}).get("Variables"),
+        override_values=dict(overrides),
     )
     # It knows Lambda's defaults for what the template leaves open.
     config = FunctionConfig(

@@ -6,6 +6,7 @@ import pytest
 
 from local import settings
 from local.services import ServiceFailed
+from local.template import declared_parameters
 
 
 @pytest.mark.parametrize(
@@ -57,11 +58,16 @@ def test_good_values_pass() -> None:
     settings.check({})
 
 
-def test_settings_become_the_parameters_of_the_template() -> None:
+def test_settings_become_parameters_of_the_template_and_variables_of_the_functions() -> None:
     given = settings.settings_from(
-        {"DATABASE_URL": "x", "CATALOG_POLL_MINUTES": "5", "REDIS_URL": "", "PATH": "/"}
+        {"DATABASE_URL": "x", "CATALOG_POLL_MINUTES": "5", "REDIS_URL": "", "PATH": "/", "STAGE": "mine"}
     )
-    assert settings.parameters_of(given) == {"DatabaseUrl": "x", "CatalogPollMinutes": "5"}
+    assert settings.parameters_of(given) == {"KeepHot": "true", "CatalogPollMinutes": "5"}
+    assert settings.variables_of(given) == {"DATABASE_URL": "x"}
+
+
+def test_every_parameter_that_the_shell_may_set_is_one_of_the_template() -> None:
+    assert set(settings.PARAMETERS) < declared_parameters(settings.TEMPLATE).keys()
 
 
 @pytest.mark.parametrize("value", ["abc", "-1", "65536", "3000.5", "", "٣"])
