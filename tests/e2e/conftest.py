@@ -1,10 +1,14 @@
-"""The stack of `make run`, on free ports and with data of its own, started once for all end-to-end tests."""
+"""The stacks of `make run` and `make sam-local`, with data of their own, started once for all their tests."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from local.docker import NoDocker
+from local.sam_local import SamLocal
 from local.stack import Stack
 
 
@@ -12,6 +16,26 @@ from local.stack import Stack
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The running stack; tests may stop and start its services, and leave them running."""
     data = tmp_path_factory.mktemp("stack")
+    with _log_in(data) as log, Stack(data=data, log=log) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def sam_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SamLocal]:
+    """The built functions in SAM CLI's containers; without Docker, tests that ask for them are skipped."""
+    data = tmp_path_factory.mktemp("sam-local")
+    with _log_in(data) as log:
+        running = SamLocal(data=data, build=data / "build", log=log)
+        try:
+            running.start()
+        except NoDocker as error:
+            pytest.skip(str(error))
+        yield running
+        running.stop()
+
+
+@contextmanager
+def _log_in(data: Path) -> Iterator[Callable[[str], None]]:
     writing = threading.Lock()
     with (data / "functions.log").open("w") as file:
 
@@ -19,5 +43,4 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             with writing:
                 print(line, file=file, flush=True)
 
-        with Stack(data=data, log=log) as running:
-            yield running
+        yield log

@@ -1,7 +1,8 @@
-"""What the tests of the HTTP contract ask: the stack of `make run`, or a service that runs elsewhere.
+"""What the tests of the HTTP contract ask: `make run`, then `make sam-local`, or a service that runs elsewhere.
 
-With E2E_BASE_URL (and E2E_ADMIN_EMAIL, E2E_ADMIN_PASSWORD, E2E_ACCESS_TOKEN_KEYS) the same tests ask that
-address, except those marked `faults`, which stop and start what is behind the service.
+Where SAM CLI's gateway is not like AWS's, `service.Gateway` says how. With E2E_BASE_URL (and E2E_ADMIN_EMAIL,
+E2E_ADMIN_PASSWORD, E2E_ACCESS_TOKEN_KEYS) the tests ask that address alone, except those marked `faults`,
+which stop and start what is behind the stack of `make run`.
 """
 
 import json
@@ -11,20 +12,25 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from local.sam_local import SamLocal
 from local.stack import Stack
-from tests.e2e.api.service import Customer, Service
+from tests.e2e.api.service import SAM_LOCAL_START_API, Customer, Gateway, Service
 
+MAKE_RUN, SAM_LOCAL = "make run", "make sam-local"
 ELSEWHERE = os.environ.get("E2E_BASE_URL", "").rstrip("/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if ELSEWHERE:
-        for item in items:
-            if item.get_closest_marker("faults"):
+    for item in items:
+        if item.get_closest_marker("faults"):
+            if ELSEWHERE:
                 item.add_marker(pytest.mark.skip(reason="the services of E2E_BASE_URL are not ours to stop"))
+            elif hasattr(item, "callspec") and SAM_LOCAL in item.callspec.params.values():
+                # The same functions before the same services: these would only wait once more.
+                item.add_marker(pytest.mark.skip(reason="faults are tested on make run"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", params=[ELSEWHERE] if ELSEWHERE else [MAKE_RUN, SAM_LOCAL])
 def service(request: pytest.FixtureRequest) -> Service:
     """The service under test."""
     if ELSEWHERE:
@@ -35,12 +41,13 @@ def service(request: pytest.FixtureRequest) -> Service:
             admin_password=os.environ["E2E_ADMIN_PASSWORD"],
             access_token_keys=json.loads(keys) if keys else None,
         )
-    stack: Stack = request.getfixturevalue("stack")
+    stack: Stack | SamLocal = request.getfixturevalue("stack" if request.param == MAKE_RUN else "sam_local")
     return Service(
         url=stack.url,
         admin_email=stack.admin_email,
         admin_password=stack.admin_password,
         access_token_keys=json.loads(stack.access_token_keys),
+        gateway=SAM_LOCAL_START_API if request.param == SAM_LOCAL else Gateway(),
     )
 
 

@@ -1,5 +1,6 @@
 """The service as its callers see it: an address, and who administers it."""
 
+import functools
 import itertools
 import secrets
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from tests.e2e.api.document import judge
+from tests.e2e.api.document import NoRoute, judge
 
 PASSWORD = "correct horse battery"
 
@@ -17,6 +18,23 @@ _tls = httpx.create_ssl_context()
 _numbers = itertools.count(1)
 # A service that outlives the run has the clients of earlier runs still.
 _run = secrets.token_hex(4)
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """What stands between callers and functions, as far as its kinds differ; by default as on AWS."""
+
+    no_route: NoRoute = (404, {"message": "Not Found"})
+    passes_bytes: bool = True  # a body that is not text, in base 64
+    numbers_requests: bool = True  # each gets an id of its own
+
+
+# `make run` sets these right (local/api_gateway.py); the command is as SAM CLI has it.
+SAM_LOCAL_START_API = Gateway(
+    no_route=(403, {"message": "Missing Authentication Token"}),  # that of a REST API
+    passes_bytes=False,  # it answers 502
+    numbers_requests=False,  # all have the id that was made when it started
+)
 
 
 @dataclass(frozen=True)
@@ -30,13 +48,14 @@ class Service:
     admin_email: str
     admin_password: str
     access_token_keys: Mapping[str, str] | None
+    gateway: Gateway = Gateway()
 
     def visitor(self, token: str | None = None) -> httpx.Client:
         """An HTTP client, every answer to which is judged; it sends the access token, if there is one."""
         return httpx.Client(
             base_url=self.url,
             headers={} if token is None else {"Authorization": f"Bearer {token}"},
-            event_hooks={"response": [judge]},
+            event_hooks={"response": [functools.partial(judge, no_route=self.gateway.no_route)]},
             timeout=30,
             verify=_tls,
         )
@@ -81,6 +100,15 @@ class Customer:
 def new_email() -> str:
     """An e-mail that nobody has."""
     return f"customer{next(_numbers)}.{_run}@example.com"
+
+
+def is_text(body: bytes) -> bool:
+    """Tell whether the body is UTF-8."""
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def problem(answer: httpx.Response) -> tuple[int, str]:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.api.service import PASSWORD, Customer, new_email, problem
+from tests.e2e.api.service import PASSWORD, Customer, Service, is_text, new_email, problem
 
 ROUTES_WITH_BODIES = [
     ("POST", "/clients"),
@@ -55,7 +55,11 @@ def caller(admin: httpx.Client) -> httpx.Client:
     ],
     ids=["empty", "words", "cut off", "quotes", "two", "utf-16", "latin-1", "deep list", "deep object"],
 )
-def test_a_body_that_is_not_json_is_422(caller: httpx.Client, method: str, path: str, body: bytes) -> None:
+def test_a_body_that_is_not_json_is_422(
+    service: Service, caller: httpx.Client, method: str, path: str, body: bytes
+) -> None:
+    if not service.gateway.passes_bytes and not is_text(body):
+        pytest.skip("sam local start-api answers 502 itself to a body that is not text")
     answer = caller.request(method, path, content=body, headers={"Content-Type": "application/json"})
     assert problem(answer) == (422, "invalid-input")
     assert {error["location"].split(".")[0] for error in answer.json()["errors"]} == {"body"}

@@ -68,7 +68,9 @@ def test_the_refusal_of_a_taken_email_has_every_member_of_a_problem(
     assert isinstance(body["request_id"], str)
 
 
-def test_every_refusal_has_a_request_id_of_its_own(visitor: httpx.Client) -> None:
+def test_every_refusal_has_a_request_id_of_its_own(service: Service, visitor: httpx.Client) -> None:
+    if not service.gateway.numbers_requests:
+        pytest.skip("sam local start-api gives all requests one id")
     ids = {visitor.get("/clients/me").json()["request_id"] for _ in range(3)}
     assert len(ids) == 3
 

@@ -36,8 +36,11 @@ def test_every_documented_route_exists(visitor: httpx.Client) -> None:
         ("POST", "/products/1"),
     ],
 )
-def test_what_is_no_route_is_404(visitor: httpx.Client, method: str, path: str) -> None:
-    assert visitor.request(method, path).status_code == 404
+def test_what_is_no_route_is_refused_by_the_gateway(
+    service: Service, visitor: httpx.Client, method: str, path: str
+) -> None:
+    answer = visitor.request(method, path)
+    assert (answer.status_code, answer.json()) == service.gateway.no_route
 
 
 class _Page(HTMLParser):
