@@ -1,4 +1,4 @@
-"""What the tests of the HTTP contract ask: `make run`, then `make sam-local`, or a service that runs elsewhere.
+"""What the tests of the HTTP contract ask: `make run`, then `make sam-local`, or a service somewhere else.
 
 Where SAM CLI's gateway is not like AWS's, `service.Gateway` says how. With E2E_BASE_URL (and E2E_ADMIN_EMAIL,
 E2E_ADMIN_PASSWORD, E2E_ACCESS_TOKEN_KEYS) the tests ask that address alone, except those marked `faults`,
