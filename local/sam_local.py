@@ -26,14 +26,13 @@ from local.postgres import Postgres
 from local.services import ServiceFailed, free_port, wait_until
 from local.settings import ROOT, TEMPLATE, check, parameters_of
 from local.stack import bind, claim
-from local.template import declared_parameters
 from local.valkey import Valkey
 
 BUILD = ROOT / ".aws-sam" / "sam-local"
 
 # What a function is told through a file that only its user may read, never on a command line.
 _BY_FILE = ("DATABASE_URL", "REDIS_URL", "CATALOG_URL", "ACCESS_TOKEN_KEYS", "ADMIN_EMAIL", "ADMIN_PASSWORD")
-# What only the cloud has a value for: empty is none.
+# What is a secret's name in the cloud, and nothing here.
 _NOT_HERE = {"DATABASE_CREDENTIALS": ""}
 _SERVE_SECONDS = 30
 # It stops its containers one by one.
@@ -194,15 +193,7 @@ class SamLocal:
         ]
 
     def _parameters(self) -> list[str]:
-        """Return the parameters as an option; those that `--env-vars` overrides only where they must be."""
-        by_file = set(parameters_of(dict.fromkeys(_BY_FILE, "")))
-        given = parameters_of(self._settings)
-        values = {"Architecture": docker.ARCHITECTURE}
-        for name, declared in declared_parameters(TEMPLATE).items():
-            if name in given and name not in by_file:
-                values[name] = given[name]
-            elif "Default" not in declared:
-                values[name] = "unused"
+        values = {"Architecture": docker.ARCHITECTURE, **parameters_of(self._settings)}
         return ["--parameter-overrides", *(f"{name}={value}" for name, value in values.items())]
 
     def _write_variables(self, variables: Mapping[str, str]) -> None:
