@@ -177,6 +177,7 @@ class SamLocal:
         console = _Console(reading, self._log)
         self._running.callback(console.join)
         self._running.callback(_end, process)
+        self._running.callback(console.mute)
         wait_until(lambda: process.poll() is not None or _answers(port), timeout=_SERVE_SECONDS, interval=0.1)
         if process.poll() is not None or not _answers(port):
             raise ServiceFailed(f"`sam local start-api` did not start; it said: {console.last}")
@@ -224,7 +225,8 @@ class SamLocal:
             finally:
                 _end(process)
             log.seek(log_start)
-            words = [line.strip() for line in log if line.strip()]
+            # After the reason, make says that it failed.
+            words = [line.strip() for line in log if line.strip() and not line.startswith("make")]
         if process.returncode != 0:
             raise ServiceFailed(f"{failure}: {words[-1] if words else 'no reason given'} ({self._said})")
         return said
@@ -239,6 +241,10 @@ class _Console:
         self._thread = threading.Thread(target=self._read, args=[descriptor], daemon=True, name="sam-local")
         self._thread.start()
 
+    def mute(self) -> None:
+        """Log no more: what SAM CLI says of its own end (a traceback, at times) concerns nobody."""
+        self._log = _nothing
+
     def join(self) -> None:
         """Return when all is logged."""
         self._thread.join(timeout=5)
@@ -249,6 +255,10 @@ class _Console:
                 if text := _COLORS.sub("", line).strip():
                     self.last = text
                     self._log(f"sam | {text}")
+
+
+def _nothing(line: str) -> None:
+    pass
 
 
 def _check_reachable(name: str, url: str) -> None:

@@ -1,0 +1,130 @@
+"""`python -m local sam-local` as a person at a console uses it."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from local import docker
+from local.docker import NoDocker
+from local.services import wait_until
+from local.stack import ROOT
+
+_READY_SECONDS = 120
+
+
+class Run:
+    """A run on a free port; its console is a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = folder / "data"
+        self.console = folder / "console"
+        with self.console.open("w") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "local", "sam-local", "--port", "0"],
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+                env={**os.environ, "LOCAL_DATA": str(self.data)},
+            )
+
+    def wait_until_ready(self) -> str:
+        """Return the address it serves on."""
+        wait_until(
+            lambda: "\nReady: " in self.text() or self.process.poll() is not None, timeout=_READY_SECONDS
+        )
+        match = re.search(r"^Ready: (http\S+)$", self.text(), re.MULTILINE)
+        assert match, self.text()
+        return match[1]
+
+    def text(self) -> str:
+        return self.console.read_text()
+
+    def containers(self) -> list[str]:
+        """Those of this run, whatever state they are in."""
+        return _docker("ps", "--all", "--quiet", "--filter", f"network={docker.Network(self.data).name}")
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        docker.Network(self.data).remove()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    try:
+        docker.check()
+        docker.have_runtime_image(lambda _: None)
+    except NoDocker as error:
+        pytest.skip(str(error))
+    run = Run(tmp_path)
+    yield run
+    run.close()
+
+
+def test_it_serves_what_was_built_and_ctrl_c_leaves_nothing_but_the_data(run: Run) -> None:
+    url = run.wait_until_ready()
+    curl = subprocess.run(  # noqa: S603 - the command is this test's own
+        ["curl", "--silent", "--fail", f"{url}/products?limit=3"],  # noqa: S607
+        check=True,
+        capture_output=True,
+    )
+    assert len(json.loads(curl.stdout)["items"]) == 3
+    assert len(run.containers()) == 1
+
+    text = run.text()
+    assert f"{url}/docs" in text
+    assert text.count("  curl ") == 3
+    (admin,) = re.findall(r"^Admin +(\S+)  password: (\S+)$", text, re.MULTILINE)
+    log_in = {"email": admin[0], "password": admin[1]}
+    assert httpx.post(f"{url}/auth/login", json=log_in, timeout=30).status_code == 200
+    variables = run.data / "sam-local.json"
+    assert variables.stat().st_mode & 0o777 == 0o600
+    secret = json.loads(json.loads(variables.read_text())["Parameters"]["ACCESS_TOKEN_KEYS"])["local"]
+
+    family = psutil.Process(run.process.pid).children(recursive=True)
+    assert any("start-api" in process.cmdline() for process in family)
+    assert not any(secret in " ".join(process.cmdline()) for process in family)
+    for address in re.findall(
+        r"^(?:PostgreSQL|Valkey|Catalogue) +\S+?//(?:\S+@)?([\d.]+):", text, re.MULTILINE
+    ):
+        assert not address.startswith(("127.", "0."))
+
+    # The command that the console offers, from a second one.
+    (command,) = re.findall(r"^  (\S+ local invoke WarmProductCacheFunction .*)$", text, re.MULTILINE)
+    invoked = subprocess.run(  # noqa: S603
+        shlex.split(command), cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert json.loads(invoked.stdout)["products"] == 66
+
+    run.process.send_signal(signal.SIGINT)
+    assert run.process.wait(timeout=60) == 0
+    assert psutil.wait_procs(family, timeout=5)[1] == []
+    assert run.containers() == []
+    assert docker.Network(run.data).name not in _docker("network", "ls", "--format", "{{.Name}}")
+    assert "Traceback" not in run.text()
+    assert (run.data / "postgres" / "PG_VERSION").exists()
+
+
+def test_no_process_is_left_when_it_is_killed_and_no_container_after_the_next_start(run: Run) -> None:
+    url = run.wait_until_ready()
+    assert httpx.get(f"{url}/health", timeout=30).status_code == 200
+    family = psutil.Process(run.process.pid).children(recursive=True)
+    run.process.kill()
+    assert psutil.wait_procs(family, timeout=30)[1] == []
+    docker.Network(run.data).remove()  # as the next start does
+    assert run.containers() == []
+
+
+def _docker(*arguments: str) -> list[str]:
+    return subprocess.check_output(["docker", *arguments], text=True).split()  # noqa: S603, S607

@@ -1,0 +1,124 @@
+"""How `make sam-local` refuses to start: one sentence each, and nothing left running."""
+
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from local import docker
+from local.docker import NoDocker
+from local.sam_local import SamLocal
+from local.services import ServiceFailed
+
+FakeDocker = Callable[[str], None]
+
+
+@pytest.fixture
+def fake_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
+    """Puts a `docker` onto the PATH that runs the lines of a shell's `case` on its arguments."""
+
+    def put(cases: str) -> None:
+        program = tmp_path / "bin" / "docker"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f'#!/bin/sh\ncase "$*" in\n{cases}\nesac\n')
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+
+    return put
+
+
+def refusal(data: Path, settings: dict[str, str] | None = None, port: int = 0) -> ServiceFailed:
+    """Why it does not start."""
+    with pytest.raises(ServiceFailed) as refused:
+        SamLocal(data=data, port=port, settings=settings, build=data / "build", log=lambda _: None).start()
+    assert "\n" not in str(refused.value)
+    return refused.value
+
+
+def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert str(refusal(tmp_path / "data", port=port)).startswith(f"Port {port} is in use;")
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+@pytest.mark.parametrize(
+    ("variable", "url"),
+    [
+        ("DATABASE_URL", "postgresql://favorites:secret@{}:5432/favorites"),
+        ("REDIS_URL", "redis://{}:6379/0"),
+        ("CATALOG_URL", "http://{}:8090"),
+    ],
+)
+def test_an_address_that_means_another_machine_to_a_container_is_told(
+    tmp_path: Path, host: str, variable: str, url: str
+) -> None:
+    told = str(refusal(tmp_path / "data", {variable: url.format(host)}))
+    assert told.startswith(
+        f"{variable} names {host.strip('[]')}, which in a container is the container itself"
+    )
+    assert "secret" not in told
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_machine_without_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    told = refusal(tmp_path / "data")
+    assert isinstance(told, NoDocker)
+    assert str(told).startswith("Docker is needed and was not found: install it, or use `make run`")
+
+
+def test_an_engine_that_does_not_run(tmp_path: Path, fake_docker: FakeDocker) -> None:
+    fake_docker('version*) echo "Cannot connect to the Docker daemon at unix:///x." >&2; exit 1 ;;')
+    told = refusal(tmp_path / "data")
+    assert isinstance(told, NoDocker)
+    assert str(told).startswith("Docker does not run: start it (sudo systemctl start docker)")
+    assert str(told).endswith("it said: Cannot connect to the Docker daemon at unix:///x.")
+
+
+def test_a_user_who_may_not_use_it(tmp_path: Path, fake_docker: FakeDocker) -> None:
+    fake_docker('version*) echo "permission denied while trying to connect" >&2; exit 1 ;;')
+    told = refusal(tmp_path / "data")
+    assert isinstance(told, NoDocker)
+    assert str(told).startswith("This user may not use Docker: add them to the group `docker`")
+
+
+def test_an_image_that_cannot_be_pulled(tmp_path: Path, fake_docker: FakeDocker) -> None:
+    fake_docker('image*) exit 1 ;;\npull*) echo "one thing" >&2; echo "no such host" >&2; exit 1 ;;')
+    told = refusal(tmp_path / "data")
+    assert isinstance(told, NoDocker)
+    assert str(told) == f"The image {docker.RUNTIME_IMAGE} cannot be pulled: no such host"
+
+
+def test_a_build_that_fails(tmp_path: Path, fake_docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_docker("*) echo unix:///nowhere ;;")
+    monkeypatch.setenv("PYTHON313", "/bin/false")
+    told = str(refusal(tmp_path / "data"))
+    assert told.startswith("The build failed: ")
+    assert "PYTHON313=/bin/false is no working Python 3.13 with pip." in told
+
+
+def test_an_engine_in_a_machine_of_its_own(tmp_path: Path, fake_docker: FakeDocker) -> None:
+    fake_docker("'network inspect'*) echo 192.0.2.1 ;;")  # RFC 5737: nobody's
+    with pytest.raises(
+        ServiceFailed, match=r"^Containers cannot reach this machine: the Docker engine runs in"
+    ):
+        docker.Network(tmp_path).create()
+
+
+def test_a_network_goes_with_all_that_is_on_it(tmp_path: Path) -> None:
+    try:
+        docker.check()
+    except NoDocker as error:
+        pytest.skip(str(error))
+    network = docker.Network(tmp_path)
+    for _ in range(2):  # the second time in the place of the first, as after a crash
+        gateway = network.create()
+        with socket.socket() as here:
+            here.bind((gateway, 0))
+    network.remove()
+    network.remove()
+    assert network.name not in subprocess.check_output(["docker", "network", "ls"], text=True)  # noqa: S607
