@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 PORT ?= 3000
 ARCHITECTURE ?= arm64
+STAGE ?= dev
 
 # SAM CLI asks for a region even where it calls nobody.
 export AWS_DEFAULT_REGION ?= us-east-1
@@ -9,10 +10,12 @@ export SAM_CLI_TELEMETRY := 0
 
 BIN := .venv/bin
 PACKAGES := .venv/installed
+AUDIT := .venv/audit
+AUDITOR := $(AUDIT)/installed
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 .PHONY: run
 run: $(PACKAGES) ## Run the service on this machine until Ctrl-C; PORT=3000
@@ -30,6 +33,11 @@ reset: $(PACKAGES) ## Drop the data of `make run` and `make sam-local`
 build: $(PACKAGES) ## Build what `sam deploy` uploads; ARCHITECTURE=x86_64 for Intel and AMD
 	@$(BIN)/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 
+.PHONY: deploy
+deploy: $(PACKAGES) ## Build, and deploy to AWS as samconfig.toml says; STAGE=dev, staging or prod
+	@$(BIN)/sam build
+	@$(BIN)/sam deploy --config-env $(STAGE)
+
 .PHONY: lock
 lock: ## Pin and hash what the functions need anew after requirements.in has changed
 	@cd layers/dependencies && python=$$(sh python313) && "$$python" lock.py
@@ -40,6 +48,10 @@ lint: $(PACKAGES) ## Check style, types and the template
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/sam validate --lint
+
+.PHONY: audit
+audit: $(AUDITOR) ## Check the template's security with checkov
+	$(AUDIT)/bin/checkov --file template.yaml --framework cloudformation --compact --quiet --skip-download
 
 .PHONY: format
 format: $(PACKAGES) ## Put the code into shape
@@ -55,7 +67,7 @@ schemas: $(PACKAGES) ## Write the events' JSON Schemas anew after an event has c
 	@$(BIN)/python -m local.schemas
 
 .PHONY: test
-test: lint ## Check everything and run all tests
+test: lint audit ## Check everything and run all tests
 	$(BIN)/pytest --cov
 
 # An interpreter is run before it is trusted: a `python3.13` on the PATH may be a version manager's shim that
@@ -73,3 +85,9 @@ $(PACKAGES): requirements-dev.txt layers/dependencies/requirements.in
 	$$python -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --requirement requirements-dev.txt
 	@touch $(PACKAGES)
+
+$(AUDITOR): tests/requirements-checkov.txt | $(PACKAGES)
+	@echo "Installing checkov into $(AUDIT); the first time takes a minute…"
+	@$(BIN)/python -m venv --clear $(AUDIT)
+	@$(AUDIT)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --requirement $<
+	@touch $@

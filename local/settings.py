@@ -17,7 +17,7 @@ TEMPLATE = ROOT / "template.yaml"
 # The others are about AWS, or (like STAGE) names that a shell may have for reasons of its own.
 PARAMETERS = (
     *("CatalogUrl", "ProductCacheTtlSeconds", "CatalogPollMinutes", "AllowMassRemoval"),
-    *("AdminEmail", "CorsOrigins", "LogLevel"),
+    *("AdminEmail", "LogLevel"),
 )
 # In the cloud these are the stack's own database, cache and secrets.
 VARIABLES = ("DATABASE_URL", "REDIS_URL", "ACCESS_TOKEN_KEYS", "ADMIN_PASSWORD")

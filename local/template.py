@@ -110,13 +110,21 @@ class Template:
         ]
 
 
+def template_data(path: Path) -> dict[str, Any]:
+    """Return a template as it is written, with the short forms of intrinsic functions in full.
+
+    Raises ServiceFailed when the template cannot be read.
+    """
+    with _mistakes_in_one_line(path):
+        return dict(get_template_data(str(path)))
+
+
 def declared_parameters(path: Path) -> dict[str, dict[str, Any]]:
     """Return a template's parameters by their names, each as it is declared.
 
     Raises ServiceFailed when the template cannot be read.
     """
-    with _mistakes_in_one_line(path):
-        return dict(get_template_data(str(path)).get("Parameters", {}))
+    return dict(template_data(path).get("Parameters", {}))
 
 
 @contextmanager
@@ -128,7 +136,10 @@ def _mistakes_in_one_line(template: Path) -> Iterator[None]:
 
 
 def _without_empty_cors(api: Api) -> Api:
-    """Undo what SAM CLI makes of a CorsConfiguration that a condition takes away: OPTIONS for every route."""
+    """Undo what SAM CLI makes of a CorsConfiguration with a condition, which it never looks at.
+
+    It would answer OPTIONS on every route, and allow no origin.
+    """
     if api.cors and not api.cors.allow_origin:
         api.cors = None
         for route in api.routes:

@@ -1,0 +1,559 @@
+"""template.yaml as CloudFormation gets to see it: transformed by SAM's own translator, then read with care.
+
+`sam validate --lint` looks at the template before the transform, and so misses what only exists after it: the
+roles and queues that SAM adds, and circles between what it adds and what is written.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from samcli.yamlhelper import yaml_parse
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+
+from tests.unit.test_names import CONTRACT, FOLDERS, resource_of
+
+ROOT = Path(__file__).parents[2]
+CFN_LINT = str(Path(sys.executable).with_name("cfn-lint"))
+Resource = dict[str, Any]
+
+# X-Ray knows no resources. Lambda makes network interfaces with the role, but refuses one that limits where;
+# a Deny keeps the function's own code from it.
+WITHOUT_RESOURCE = {
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+}
+# What Aurora PostgreSQL makes of a largest capacity, in ACUs: its user guide, "Maximum connections".
+MAX_CONNECTIONS = {1: 189, 4: 823, 8: 1_669}
+KEPT_FOR_OTHERS = 20  # RDS's own connections, and a person's
+ACCOUNT_CONCURRENCY, UNRESERVED = (
+    1_000,
+    100,
+)  # Lambda's default quota, and what it does not let anybody reserve
+
+
+@pytest.fixture(scope="session")
+def written() -> dict[str, Any]:
+    template: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
+    return template
+
+
+@pytest.fixture(scope="session")
+def transformed() -> dict[str, Any]:
+    template = yaml_parse((ROOT / "template.yaml").read_text())
+    for resource in template["Resources"].values():
+        for code in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys():
+            resource["Properties"][code] = "s3://bucket/code"
+    parameters = {name: declared["Default"] for name, declared in template["Parameters"].items()}
+    session = boto3.Session("key", "secret", region_name="eu-west-1")
+    result: dict[str, Any] = Translator({}, Parser(), boto_session=session).translate(template, parameters)
+    return result
+
+
+@pytest.fixture(scope="session")
+def resources(transformed: dict[str, Any]) -> dict[str, Resource]:
+    known: dict[str, Resource] = transformed["Resources"]
+    return known
+
+
+def of_type(resources: dict[str, Resource], kind: str) -> dict[str, dict[str, Any]]:
+    """The properties of all resources of a type, by their names."""
+    return {
+        name: resource.get("Properties", {})
+        for name, resource in resources.items()
+        if resource["Type"] == kind
+    }
+
+
+def functions(resources: dict[str, Resource]) -> dict[str, dict[str, Any]]:
+    return of_type(resources, "AWS::Lambda::Function")
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def ref(value: Any) -> str:
+    """The resource that a value refers to."""
+    if "Ref" in value:
+        return str(value["Ref"])
+    if "Fn::GetAtt" in value:
+        return str(value["Fn::GetAtt"][0])
+    (name,) = re.findall(r"\$\{([A-Za-z]+)\}", value["Fn::Sub"])
+    return str(name)
+
+
+def both(value: Any) -> list[Any]:
+    """What a value may be: both branches of a condition."""
+    return value["Fn::If"][1:] if isinstance(value, dict) and "Fn::If" in value else [value]
+
+
+# ── It can be deployed ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_is_deployed_has_no_fault_that_cfn_lint_knows(
+    transformed: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "template.json").write_text(json.dumps(transformed))
+    linted = subprocess.run(  # noqa: S603 - our own template
+        [
+            *(CFN_LINT, str(tmp_path / "template.json")),
+            *("--append-rules", "cfn_lint_serverless.rules"),
+            # It wants a destination for failures of every event source; only those of streams have one, and
+            # for a queue it is the queue's own redrive policy.
+            *("--ignore-checks", "ES1001"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert linted.stdout + linted.stderr == ""
+
+
+def test_what_is_written_follows_the_rules_for_serverless_templates() -> None:
+    linted = subprocess.run(  # noqa: S603 - our own template
+        [
+            *(CFN_LINT, str(ROOT / "template.yaml")),
+            *("--append-rules", "cfn_lint_serverless.rules"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert linted.stdout + linted.stderr == ""
+
+
+def test_it_fits_into_cloudformations_limits(transformed: dict[str, Any]) -> None:
+    assert len(transformed["Resources"]) < 500
+    assert len(json.dumps(transformed)) < 1_000_000
+    assert len(transformed["Parameters"]) < 200
+
+
+def test_every_parameter_has_a_default_so_that_a_guided_deploy_needs_nothing(written: dict[str, Any]) -> None:
+    assert all("Default" in declared for declared in written["Parameters"].values())
+
+
+# ── Permissions ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def statements(resources: dict[str, Resource]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What the policies of all roles say, with the name of the role or policy."""
+    for name, role in of_type(resources, "AWS::IAM::Role").items():
+        for policy in role.get("Policies", []):
+            for statement in policy["PolicyDocument"]["Statement"]:
+                yield name, statement
+    for name, policy in of_type(resources, "AWS::IAM::ManagedPolicy").items():
+        for statement in policy["PolicyDocument"]["Statement"]:
+            yield name, statement
+
+
+def test_no_role_has_an_asterisk_where_a_resource_could_stand(resources: dict[str, Resource]) -> None:
+    seen = list(statements(resources))
+    assert len(seen) > len(FOLDERS)
+    for name, statement in seen:
+        everywhere = "*" in as_list(statement["Resource"])
+        assert not everywhere or set(as_list(statement["Action"])) <= WITHOUT_RESOURCE, name
+
+
+def test_a_pattern_of_resources_does_not_leave_the_stack(resources: dict[str, Resource]) -> None:
+    for name, statement in statements(resources):
+        for resource in as_list(statement["Resource"]):
+            text = resource.get("Fn::Sub", "") if isinstance(resource, dict) else resource
+            if "*" in text and text != "*" and statement["Action"] != "cloudwatch:DescribeAlarms":
+                assert "${AWS::StackName}-" in text.split("*")[0], name
+
+
+def test_no_role_allows_actions_by_pattern_or_borrows_a_policy_of_awss(
+    resources: dict[str, Resource],
+) -> None:
+    for name, statement in statements(resources):
+        assert not any("*" in action for action in as_list(statement["Action"])), name
+    for name, role in of_type(resources, "AWS::IAM::Role").items():
+        borrowed = [arn for arn in role.get("ManagedPolicyArns", []) if "Ref" not in arn]
+        assert borrowed == [], name
+
+
+def test_every_function_has_a_role_of_its_own(resources: dict[str, Resource]) -> None:
+    roles = {name: ref(function["Role"]) for name, function in functions(resources).items()}
+    assert roles == {name: name.removesuffix("Function") + "Role" for name in map(resource_of, FOLDERS)}
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_role_may_write_the_log_of_its_function_and_no_other(
+    resources: dict[str, Resource], folder: str
+) -> None:
+    name = resource_of(folder)
+    role = resources[name.removesuffix("Function") + "Role"]["Properties"]
+    (allowed,) = [
+        statement["Resource"]["Fn::Sub"]
+        for statement in role["Policies"][0]["PolicyDocument"]["Statement"]
+        if "logs:PutLogEvents" in statement["Action"]
+    ]
+    assert functions(resources)[name]["FunctionName"] == {"Fn::Sub": f"${{AWS::StackName}}-{folder}"}
+    assert allowed.endswith(f":log-group:/aws/lambda/${{AWS::StackName}}-{folder}:*")
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_only_who_gets_the_keys_setting_may_read_the_keys(
+    resources: dict[str, Resource], folder: str
+) -> None:
+    name = resource_of(folder)
+    variables = functions(resources)[name]["Environment"]["Variables"]
+    role = resources[name.removesuffix("Function") + "Role"]["Properties"]
+    may_read = {"Ref": "AccessTokenKeysPolicy"} in role["ManagedPolicyArns"]
+    assert may_read == ("ACCESS_TOKEN_KEYS" in variables)
+
+
+def test_no_secret_is_in_a_variable(resources: dict[str, Resource]) -> None:
+    for name, function in functions(resources).items():
+        variables = function["Environment"]["Variables"]
+        assert "resolve:" not in json.dumps(variables), name
+        for variable in {"ACCESS_TOKEN_KEYS", "ADMIN_PASSWORD"} & variables.keys():
+            assert resources[ref(variables[variable])]["Type"] == "AWS::SecretsManager::Secret"
+        assert "@" not in variables["DATABASE_URL"]["Fn::Sub"][0]
+
+
+# ── Nothing is lost ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_asynchronous_source_has_a_dead_letter_queue(resources: dict[str, Resource]) -> None:
+    queues = of_type(resources, "AWS::SQS::Queue")
+    for name, function in functions(resources).items():
+        assert ref(function["DeadLetterConfig"]["TargetArn"]) in queues, name
+    schedules = of_type(resources, "AWS::Scheduler::Schedule")
+    assert len(schedules) == 2
+    for name, schedule in schedules.items():
+        assert ref(schedule["Target"]["DeadLetterConfig"]["Arn"]) in queues, name
+    for name, rule in of_type(resources, "AWS::Events::Rule").items():
+        for target in rule["Targets"]:
+            assert ref(target["DeadLetterConfig"]["Arn"]) in queues, name
+    for name, mapping in of_type(resources, "AWS::Lambda::EventSourceMapping").items():
+        assert "RedrivePolicy" in queues[ref(mapping["EventSourceArn"])], name
+
+
+def test_who_sends_dead_letters_may(resources: dict[str, Resource]) -> None:
+    allowed = {
+        (name, ref(resource))
+        for name, statement in statements(resources)
+        if "sqs:SendMessage" in as_list(statement["Action"])
+        for resource in as_list(statement["Resource"])
+    }
+    assert ("FunctionPolicy", "FailedInvocations") in allowed
+    for name, schedule in of_type(resources, "AWS::Scheduler::Schedule").items():
+        assert (ref(schedule["Target"]["RoleArn"]), "FailedInvocations") in allowed, name
+    for name, role in of_type(resources, "AWS::IAM::Role").items():
+        if name in {ref(function["Role"]) for function in functions(resources).values()}:
+            assert {"Ref": "FunctionPolicy"} in role["ManagedPolicyArns"], name
+
+
+def test_a_queue_waits_six_times_as_long_as_its_function_may_take(resources: dict[str, Resource]) -> None:
+    queue = resources["CatalogEventsQueue"]["Properties"]
+    assert queue["VisibilityTimeout"] >= 6 * functions(resources)["RefreshProductCacheFunction"]["Timeout"]
+
+
+def test_the_database_and_the_key_outlive_the_stack(resources: dict[str, Resource]) -> None:
+    for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
+        assert resources["Database"][policy] == "Snapshot"
+        assert resources["Key"][policy] == "Retain"
+
+
+# ── Nobody comes in, and nothing is readable ──────────────────────────────────────────────────────────────
+
+
+def test_only_the_functions_reach_the_database_and_the_cache(resources: dict[str, Resource]) -> None:
+    for name, group in of_type(resources, "AWS::EC2::SecurityGroup").items():
+        assert "SecurityGroupIngress" not in group, name
+    ways_in = of_type(resources, "AWS::EC2::SecurityGroupIngress")
+    assert {ref(way["SourceSecurityGroupId"]) for way in ways_in.values()} == {
+        "FunctionsSecurityGroup",
+        "DatabaseProxySecurityGroup",
+    }
+    assert not any(
+        ref(group) == "FunctionsSecurityGroup" for way in ways_in.values() for group in both(way["GroupId"])
+    )
+
+
+def test_everything_but_the_ways_out_lies_in_the_private_subnets(resources: dict[str, Resource]) -> None:
+    private = [{"Ref": "PrivateSubnetA"}, {"Ref": "PrivateSubnetB"}]
+    for name, function in functions(resources).items():
+        assert function["VpcConfig"]["SubnetIds"] == private, name
+    assert resources["DatabaseSubnets"]["Properties"]["SubnetIds"] == private
+    assert resources["Cache"]["Properties"]["SubnetIds"] == private
+    assert resources["DatabaseProxy"]["Properties"]["VpcSubnetIds"] == private
+    public = {ref(gateway["SubnetId"]) for gateway in of_type(resources, "AWS::EC2::NatGateway").values()}
+    assert public == {"PublicSubnetA", "PublicSubnetB"}
+    zones = [resources[f"PrivateSubnet{zone}"]["Properties"]["AvailabilityZone"] for zone in "AB"]
+    assert zones[0] != zones[1]
+
+
+def test_everything_that_is_kept_is_encrypted_with_the_stacks_key(resources: dict[str, Resource]) -> None:
+    keys = {
+        "AWS::RDS::DBCluster": "KmsKeyId",
+        "AWS::ElastiCache::ServerlessCache": "KmsKeyId",
+        "AWS::SecretsManager::Secret": "KmsKeyId",
+        "AWS::Logs::LogGroup": "KmsKeyId",
+        "AWS::SNS::Topic": "KmsMasterKeyId",
+        "AWS::Lambda::Function": "KmsKeyArn",
+    }
+    for kind, key in keys.items():
+        found = of_type(resources, kind)
+        assert found
+        for name, properties in found.items():
+            assert ref(properties[key]) == "Key", name
+    assert resources["Database"]["Properties"]["StorageEncrypted"] is True
+    assert all(queue["SqsManagedSseEnabled"] for queue in of_type(resources, "AWS::SQS::Queue").values())
+
+
+# ── Limits ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def reserved(resources: dict[str, Resource]) -> dict[str, int]:
+    return {
+        name: int(function["ReservedConcurrentExecutions"]["Fn::If"][1])
+        for name, function in functions(resources).items()
+    }
+
+
+@pytest.mark.parametrize("stage", ["staging", "prod"])
+def test_all_functions_together_open_fewer_connections_than_the_database_takes(
+    written: dict[str, Any], resources: dict[str, Resource], stage: str
+) -> None:
+    most = written["Mappings"]["Stages"][stage]["MaxAcu"]
+    assert sum(reserved(resources).values()) + KEPT_FOR_OTHERS <= MAX_CONNECTIONS[most]
+    assert sum(reserved(resources).values()) <= ACCOUNT_CONCURRENCY - UNRESERVED
+
+
+def test_the_alarm_of_connections_lies_between_what_is_used_and_what_there_is(
+    resources: dict[str, Resource],
+) -> None:
+    threshold = resources["DatabaseConnectionsAlarm"]["Properties"]["Threshold"]
+    assert sum(reserved(resources).values()) <= threshold < MAX_CONNECTIONS[4]
+
+
+def test_the_readme_has_the_arithmetic(resources: dict[str, Resource]) -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert f"**{sum(reserved(resources).values())}**" in readme
+
+
+def test_the_queue_does_not_ask_for_more_executions_than_are_reserved(resources: dict[str, Resource]) -> None:
+    (mapping,) = of_type(resources, "AWS::Lambda::EventSourceMapping").values()
+    most = mapping["ScalingConfig"]["MaximumConcurrency"]
+    assert most <= reserved(resources)["RefreshProductCacheFunction"]
+
+
+def test_log_in_and_registration_are_throttled_more_than_the_rest(
+    written: dict[str, Any], resources: dict[str, Resource]
+) -> None:
+    for sizes in written["Mappings"]["Stages"].values():
+        assert sizes["AuthRate"] <= sizes["Rate"] / 10
+        assert sizes["AuthBurst"] <= sizes["Burst"] / 10
+    (stage,) = of_type(resources, "AWS::ApiGatewayV2::Stage").values()
+    strict = {route for route, limits in stage["RouteSettings"].items() if "AuthRate" in json.dumps(limits)}
+    assert strict == {
+        f"{method} {path}"
+        for method, path in CONTRACT
+        if path.startswith("/auth/") or (method, path) == ("POST", "/clients")
+    }
+
+
+def test_dev_pauses_its_database_and_prod_never_does(written: dict[str, Any]) -> None:
+    stages = written["Mappings"]["Stages"]
+    assert stages["dev"]["MinAcu"] == 0
+    assert stages["prod"]["MinAcu"] > 0
+
+
+# ── Deploying ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_migrations_are_done_before_any_function_changes(resources: dict[str, Resource]) -> None:
+    migrations = resources["Migrations"]
+    code = resources[ref(migrations["Properties"]["Code"])]
+    assert code["Type"] == "AWS::Lambda::Version"
+    assert ref(code["Properties"]["FunctionName"]) == "RunMigrationsFunction"
+    assert "DatabaseWriter" in migrations["DependsOn"]
+    for name, function in functions(resources).items():
+        waits = ref(function["Environment"]["Variables"]["SCHEMA_VERSION"] or {"Ref": ""}) == "Migrations"
+        # The one cannot wait for itself; the other has nothing to do with the database.
+        assert waits == (name not in {"RunMigrationsFunction", "RotateAccessTokenKeysFunction"}), name
+
+
+def test_cloudformation_waits_longer_for_the_migrations_than_they_may_take(
+    resources: dict[str, Resource],
+) -> None:
+    timeout = functions(resources)["RunMigrationsFunction"]["Timeout"]
+    assert resources["Migrations"]["Properties"]["ServiceTimeout"] > timeout
+
+
+def test_a_change_of_a_setting_makes_a_new_version_too(written: dict[str, Any]) -> None:
+    for folder in FOLDERS:
+        assert (
+            written["Resources"][resource_of(folder)]["Properties"]["AutoPublishAliasAllProperties"] is True
+        )
+
+
+def test_every_route_leads_to_the_alias_whose_traffic_is_shifted(resources: dict[str, Resource]) -> None:
+    paths = resources["Api"]["Properties"]["Body"]["paths"]
+    for path, methods in paths.items():
+        for method, route in methods.items():
+            uri = route["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
+            assert f"{resource_of(CONTRACT[method.upper(), path])}Aliaslive" in uri
+
+
+def test_new_code_is_tried_on_a_tenth_of_the_traffic_in_prod(resources: dict[str, Resource]) -> None:
+    groups = of_type(resources, "AWS::CodeDeploy::DeploymentGroup")
+    assert len(groups) == len(FOLDERS) - 2
+    for group in groups.values():
+        condition, prod, others = group["DeploymentConfigName"]["Fn::If"]
+        assert condition == "IsProd"
+        assert prod["Fn::Sub"][1]["ConfigName"] == "Canary10Percent5Minutes"
+        assert others["Fn::Sub"][1]["ConfigName"] == "AllAtOnce"
+
+
+def test_alarms_take_a_deploy_back(resources: dict[str, Resource]) -> None:
+    groups = of_type(resources, "AWS::CodeDeploy::DeploymentGroup")
+    alarms = of_type(resources, "AWS::CloudWatch::Alarm")
+    expected = {name for name in alarms if name.endswith("ErrorsAlarm")} | {"ApiFailuresAlarm"}
+    for group in groups.values():
+        assert {ref(alarm["Name"]) for alarm in group["AlarmConfiguration"]["Alarms"]} == expected
+        assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
+    assert len(expected) <= 10  # CodeDeploy takes no more
+
+
+# ── Alarms ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def watched(alarm: dict[str, Any], metric: str) -> dict[str, str]:
+    """The functions whose metric an alarm looks at, by the metric's id in its expression."""
+    return {
+        query["Id"]: ref(query["MetricStat"]["Metric"]["Dimensions"][0]["Value"])
+        for query in alarm.get("Metrics", [])
+        if query.get("MetricStat", {}).get("Metric", {}).get("MetricName") == metric
+    }
+
+
+def test_every_alarm_tells_somebody(resources: dict[str, Resource]) -> None:
+    for name, alarm in of_type(resources, "AWS::CloudWatch::Alarm").items():
+        assert alarm["AlarmActions"] == [{"Ref": "Alerts"}], name
+        assert alarm["AlarmDescription"], name
+        assert alarm["TreatMissingData"] == "notBreaching", name
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric", "threshold"),
+    [("Errors", "Errors", 1), ("Throttles", "Throttles", 0), ("Duration", "Duration", 80)],
+)
+def test_every_function_is_watched(
+    resources: dict[str, Resource], kind: str, metric: str, threshold: int
+) -> None:
+    seen: list[str] = []
+    for name, alarm in of_type(resources, "AWS::CloudWatch::Alarm").items():
+        if name.endswith(f"{kind}Alarm"):
+            expression = alarm["Metrics"][0]["Expression"]
+            assert alarm["Threshold"] == threshold
+            assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
+            for id_, function in watched(alarm, metric).items():
+                assert re.search(rf"\b{id_}\b", expression)
+                seen.append(function)
+    # CloudFormation itself waits for the migrations.
+    assert sorted([*seen, "RunMigrationsFunction"]) == sorted(functions(resources))
+
+
+def test_errors_are_a_share_of_the_same_functions_invocations(resources: dict[str, Resource]) -> None:
+    for name, alarm in of_type(resources, "AWS::CloudWatch::Alarm").items():
+        if name.endswith("ErrorsAlarm"):
+            errors, calls = watched(alarm, "Errors"), watched(alarm, "Invocations")
+            pairs = re.findall(r"100 \* FILL\((\w+), 0\) / (\w+)", alarm["Metrics"][0]["Expression"])
+            assert len(pairs) == len(errors) == len(calls)
+            assert all(errors[failed] == calls[called] for failed, called in pairs)
+
+
+def test_slowness_is_a_share_of_the_functions_own_timeout(resources: dict[str, Resource]) -> None:
+    for name, alarm in of_type(resources, "AWS::CloudWatch::Alarm").items():
+        if name.endswith("DurationAlarm"):
+            slow = watched(alarm, "Duration")
+            parts = dict(re.findall(r"100 \* (\w+) / (\d+)", alarm["Metrics"][0]["Expression"]))
+            assert parts.keys() == slow.keys()
+            for id_, function in slow.items():
+                assert int(parts[id_]) == functions(resources)[function]["Timeout"] * 1000
+            assert all(query["MetricStat"]["Stat"] == "p99" for query in alarm["Metrics"][1:])
+
+
+def test_both_dead_letter_queues_are_watched(resources: dict[str, Resource]) -> None:
+    alarm = resources["DeadLettersAlarm"]["Properties"]
+    assert set(watched(alarm, "ApproximateNumberOfMessagesVisible").values()) == {
+        "CatalogEventsDeadLetters",
+        "FailedInvocations",
+    }
+
+
+def test_the_metrics_of_our_own_are_those_that_the_code_sends(resources: dict[str, Resource]) -> None:
+    sent = {
+        name
+        for path in (ROOT / "shared").glob("*.py")
+        for name in re.findall(r'"((?:[A-Z][a-z]+){2,})"(?:: \(|\))', path.read_text())
+    }
+    assert {"OutboxLag", "ProductAnswers"} <= sent
+    for name, alarm in of_type(resources, "AWS::CloudWatch::Alarm").items():
+        for metric in [
+            alarm,
+            *(query.get("MetricStat", {}).get("Metric", {}) for query in alarm.get("Metrics", [])),
+        ]:
+            if "Favorites/" in json.dumps(metric.get("Namespace", "")) and "Dimensions" in metric:
+                assert metric["MetricName"] in sent, name
+                assert metric["Dimensions"][0] == {"Name": "service", "Value": "favorites"}
+    namespace = {"Fn::Sub": "Favorites/${AWS::StackName}"}
+    for function in functions(resources).values():
+        assert function["Environment"]["Variables"]["POWERTOOLS_METRICS_NAMESPACE"] == namespace
+
+
+def test_every_log_is_kept_for_a_time_and_no_longer(resources: dict[str, Resource]) -> None:
+    groups = of_type(resources, "AWS::Logs::LogGroup")
+    assert {ref(group["LogGroupName"]) for group in groups.values() if "lambda" in json.dumps(group)} == set(
+        map(resource_of, FOLDERS)
+    )
+    for name, group in groups.items():
+        assert group["RetentionInDays"]["Fn::FindInMap"][0] == "Stages", name
+
+
+def test_the_access_log_is_json_and_names_the_request_as_problems_do(resources: dict[str, Resource]) -> None:
+    (stage,) = of_type(resources, "AWS::ApiGatewayV2::Stage").values()
+    line = json.loads(stage["AccessLogSettings"]["Format"])
+    assert line["request_id"] == "$context.requestId"
+    assert line["status"] == "$context.status"  # as the filters of ApiAnswers and ApiFailures read it
+
+
+def test_the_dashboard_is_json_and_shows_what_exists(resources: dict[str, Resource]) -> None:
+    body = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    assert json.loads(body)["widgets"]
+    for name in re.findall(r"\$\{([A-Za-z]+)(?:\.\w+)?\}", body):
+        assert name in resources
+
+
+# ── samconfig.toml ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("stage", ["dev", "staging", "prod"])
+def test_samconfig_knows_how_to_deploy_each_stage(written: dict[str, Any], stage: str) -> None:
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    deploy = config[stage]["deploy"]["parameters"]
+    given = dict(item.split("=", 1) for item in deploy["parameter_overrides"])
+    assert given["Stage"] == stage
+    assert given.keys() <= written["Parameters"].keys()
+    assert deploy["stack_name"] == f"favorites-{stage}"
+    assert deploy["capabilities"] == "CAPABILITY_IAM"
+    assert deploy["resolve_s3"] is True
+    assert stage in written["Parameters"]["Stage"]["AllowedValues"]
