@@ -203,6 +203,20 @@ def test_the_environments_connection_has_the_statement_timeout_of_the_migrations
     assert database.run(timeout, repeatable=True) == "5s"
 
 
+def test_the_server_ends_a_session_that_was_idle_for_ten_minutes_and_the_next_request_opens_another() -> None:
+    def idle_timeout(current: Connection) -> object:
+        row = current.execute("SHOW idle_session_timeout").fetchone()
+        return row and row["idle_session_timeout"]
+
+    assert database.run(idle_timeout, repeatable=True) == "10min"
+    before = session()
+    database.connection().execute("SET idle_session_timeout = '50ms'")
+    time.sleep(0.3)
+    # Not repeatable, and yet it works: the closed connection is seen before it is used.
+    assert database.run(idle_timeout, repeatable=False) == "10min"
+    assert session() != before
+
+
 @pytest.mark.parametrize("connected_before", [False, True])
 def test_a_stopped_server_is_told_fast_and_back_when_it_is_back(
     migrated_postgres: Postgres, connected_before: bool

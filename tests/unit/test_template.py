@@ -25,17 +25,21 @@ ROOT = Path(__file__).parents[2]
 CFN_LINT = str(Path(sys.executable).with_name("cfn-lint"))
 Resource = dict[str, Any]
 
-# X-Ray knows no resources. Lambda makes network interfaces with the role, but refuses one that limits where;
-# a Deny keeps the function's own code from it.
+# These know no resource at all.
 WITHOUT_RESOURCE = {
     "xray:PutTraceSegments",
     "xray:PutTelemetryRecords",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+}
+# Lambda makes and removes the functions' network interfaces with their role, wherever it does. A Deny keeps
+# the function's own code from it.
+ANYWHERE_IN_THE_ACCOUNT = {
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",
     "ec2:DeleteNetworkInterface",
-    "ec2:DescribeNetworkInterfaces",
-    "ec2:DescribeSubnets",
     "ec2:UnassignPrivateIpAddresses",
+    "cloudwatch:DescribeAlarms",
 }
 # What Aurora PostgreSQL makes of a largest capacity, in ACUs: its user guide, "Maximum connections".
 MAX_CONNECTIONS = {1: 189, 4: 823, 8: 1_669}
@@ -165,16 +169,27 @@ def test_no_role_has_an_asterisk_where_a_resource_could_stand(resources: dict[st
     seen = list(statements(resources))
     assert len(seen) > len(FOLDERS)
     for name, statement in seen:
-        everywhere = "*" in as_list(statement["Resource"])
-        assert not everywhere or set(as_list(statement["Action"])) <= WITHOUT_RESOURCE, name
+        if statement["Effect"] == "Allow" and "*" in as_list(statement["Resource"]):
+            assert set(as_list(statement["Action"])) <= WITHOUT_RESOURCE, name
 
 
 def test_a_pattern_of_resources_does_not_leave_the_stack(resources: dict[str, Resource]) -> None:
     for name, statement in statements(resources):
         for resource in as_list(statement["Resource"]):
             text = resource.get("Fn::Sub", "") if isinstance(resource, dict) else resource
-            if "*" in text and text != "*" and statement["Action"] != "cloudwatch:DescribeAlarms":
+            if (
+                "*" in text
+                and text != "*"
+                and not set(as_list(statement["Action"])) <= ANYWHERE_IN_THE_ACCOUNT
+            ):
                 assert "${AWS::StackName}-" in text.split("*")[0], name
+
+
+def test_the_functions_own_code_makes_no_network_interfaces(resources: dict[str, Resource]) -> None:
+    by_effect: dict[str, set[str]] = {"Allow": set(), "Deny": set()}
+    for statement in resources["FunctionPolicy"]["Properties"]["PolicyDocument"]["Statement"]:
+        by_effect[statement["Effect"]] |= {a for a in as_list(statement["Action"]) if a.startswith("ec2:")}
+    assert by_effect["Deny"] == by_effect["Allow"]
 
 
 def test_no_role_allows_actions_by_pattern_or_borrows_a_policy_of_awss(
