@@ -4,6 +4,7 @@ import platform
 import shutil
 import socket
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from local.execution_environment import Log
@@ -11,8 +12,6 @@ from local.services import ServiceFailed
 
 ARCHITECTURE = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
 RUNTIME_IMAGE = f"public.ecr.aws/lambda/python:3.13-{ARCHITECTURE}"
-
-_LABEL = "favorites.data"
 
 
 class NoDocker(ServiceFailed):
@@ -54,51 +53,38 @@ def have_runtime_image(log: Log) -> None:
             raise NoDocker(f"The image {RUNTIME_IMAGE} cannot be pulled: {error}") from error
 
 
-class Network:
-    """A network for the containers of one run, with the data folder as its mark.
+def gateway() -> str:
+    """Return the address of this machine at which containers reach it, and other machines do not.
 
-    A container that SAM CLI started is known by it, whatever became of SAM CLI; and the gateway is an address
-    of this machine that nobody but containers can reach from outside of it.
+    Raises ServiceFailed when there is none.
     """
+    try:
+        address = _docker("network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", "bridge")
+        with socket.socket() as probe:
+            probe.bind((address, 0))
+    except (_Refused, OSError) as error:
+        raise ServiceFailed(
+            "Containers cannot reach this machine: the Docker engine has no bridge on it, as when it runs in "
+            "a machine of its own (Docker Desktop, rootless). Use one that runs here, or `make run`."
+        ) from error
+    return address
 
-    def __init__(self, data: Path) -> None:
-        self._label = f"{_LABEL}={data}"
-        self.name = f"favorites-{data.stat().st_dev:x}-{data.stat().st_ino:x}"  # one for each folder
 
-    def create(self) -> str:
-        """Make the network, in the place of one that a killed run left; return its gateway's address.
+def containers_of(folder: Path) -> list[str]:
+    """Return the ids of the containers, in whatever state, that have something in the folder mounted."""
+    listed = _docker("ps", "--all", "--no-trunc", "--format", "{{.ID}} {{.Mounts}}").splitlines()
+    return [
+        container
+        for container, _, mounts in (line.partition(" ") for line in listed)
+        if f"{folder}/" in mounts
+    ]
 
-        Raises ServiceFailed when that does not work, or the gateway is no address of this machine.
-        """
-        self.remove()
-        try:
-            _docker("network", "create", "--label", self._label, self.name)
-            gateway = _docker(
-                "network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", self.name
-            )
-        except _Refused as error:
-            raise ServiceFailed(f"Docker could not make a network: {error}") from error
-        try:
-            with socket.socket() as probe:
-                probe.bind((gateway, 0))
-        except OSError as error:
-            self.remove()
-            raise ServiceFailed(
-                "Containers cannot reach this machine: the Docker engine runs in one of its own, as Docker "
-                "Desktop and rootless engines do. Use an engine that runs on this one, or `make run`."
-            ) from error
-        return gateway
 
-    def remove(self) -> None:
-        """Remove the network with all its containers, if they are there. Raises ServiceFailed."""
-        try:
-            for network in _docker("network", "ls", "--quiet", "--filter", f"label={self._label}").split():
-                containers = _docker("ps", "--all", "--quiet", "--filter", f"network={network}").split()
-                if containers:
-                    _docker("rm", "--force", "--volumes", *containers)
-                _docker("network", "rm", network)
-        except _Refused as error:
-            raise ServiceFailed(f"Docker could not remove the network {self.name}: {error}") from error
+def remove_containers_of(folder: Path) -> None:
+    """Remove them, if there are any."""
+    with suppress(_Refused):  # one that was going anyway
+        if containers := containers_of(folder):
+            _docker("rm", "--force", "--volumes", *containers)
 
 
 class _Refused(Exception):

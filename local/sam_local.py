@@ -28,8 +28,6 @@ from local.settings import ROOT, TEMPLATE, check, parameters_of
 from local.stack import bind, claim
 from local.valkey import Valkey
 
-BUILD = ROOT / ".aws-sam" / "sam-local"
-
 # What a function is told through a file that only its user may read, never on a command line.
 _BY_FILE = ("DATABASE_URL", "REDIS_URL", "CATALOG_URL", "ACCESS_TOKEN_KEYS", "ADMIN_EMAIL", "ADMIN_PASSWORD")
 # What is a secret's name in the cloud, and nothing here.
@@ -37,14 +35,16 @@ _NOT_HERE = {"DATABASE_CREDENTIALS": ""}
 _SERVE_SECONDS = 30
 # It stops its containers one by one.
 _STOP_SECONDS = 60
+_LOOK_SECONDS = 0.1
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class SamLocal:
     """Everything that `python -m local sam-local` runs, to be used as a Stack is.
 
-    `port`, `data`, `settings` and `log` are those of a Stack; `build` is the folder for the artifacts. The
-    services that it starts listen on an address that containers can reach and no other machine.
+    `port`, `data`, `settings` and `log` are those of a Stack. What is built lies in `data` too: it is for the
+    processor of this machine, and `sam deploy` shall not take it for its own. The services that it starts
+    listen on an address that containers can reach and no other machine.
     """
 
     def __init__(
@@ -53,13 +53,12 @@ class SamLocal:
         data: Path,
         port: int = 0,
         settings: Mapping[str, str] | None = None,
-        build: Path = BUILD,
         log: Log = print,
     ) -> None:
         self._data = data.resolve()
         self._port = port
         self._settings = dict(settings or {})
-        self._build = build
+        self._build = self._data / "build"
         self._log = log
         self._running = ExitStack()
         self._said = self._data / "sam-local.log"
@@ -119,21 +118,19 @@ class SamLocal:
         self._log("Building…")
         self._make()
         self._log("Starting…")
-        network = docker.Network(self._data)
-        gateway = network.create()
-        self._running.callback(network.remove)
-        backing = self._start_backing(gateway)
+        docker.remove_containers_of(self._build)  # which a killed run left
+        self._running.callback(docker.remove_containers_of, self._build)
+        backing = self._start_backing(docker.gateway())
         self._migrate()
         self.admin_password = backing.admin_password() or ""
-        self._fill_cache()
-        self._serve(port, network.name)
+        self._serve(port)
 
     def _make(self) -> None:
-        cache = self._build.with_name(f"{self._build.name}-cache")
         self._run_sam(
             "The build failed",
             *("build", "--template", str(TEMPLATE), "--build-dir", str(self._build)),
-            *("--cached", "--cache-dir", str(cache), "--parallel", *self._parameters()),
+            *("--cached", "--cache-dir", str(self._data / "build-cache")),
+            *("--parallel", *self._parameters()),
         )
 
     def _start_backing(self, gateway: str) -> Backing:
@@ -168,16 +165,16 @@ class SamLocal:
         answer = json.loads(said) if said.strip() else None
         return answer if isinstance(answer, dict) else {}
 
-    def _serve(self, port: int, network: str) -> None:
-        reading, writing = os.pipe()
+    def _serve(self, port: int) -> None:
         command = [str(_sam()), "local", "start-api", "--host", "127.0.0.1", "--port", str(port)]
-        command += ["--warm-containers", "LAZY", "--docker-network", network, *self._options()]
-        with os.fdopen(writing, "wb") as log:
+        command += ["--warm-containers", "LAZY", *self._options()]
+        with self._said.open("ab") as log:
+            console = _Console(self._said, log.tell(), self._log)
             process = start_child(command, log=log, env=_environment(), cwd=ROOT)
-        console = _Console(reading, self._log)
-        self._running.callback(console.join)
         self._running.callback(_end, process)
-        self._running.callback(console.mute)
+        # What it says of its own end (a traceback, at times) concerns nobody.
+        self._running.callback(console.stop)
+        self._fill_cache()
         wait_until(lambda: process.poll() is not None or _answers(port), timeout=_SERVE_SECONDS, interval=0.1)
         if process.poll() is not None or not _answers(port):
             raise ServiceFailed(f"`sam local start-api` did not start; it said: {console.last}")
@@ -233,32 +230,33 @@ class SamLocal:
 
 
 class _Console:
-    """Logs what comes out of a pipe, line by line, until its other end is closed."""
+    """Logs what is written to a file from byte `start` on, line by line, until stop()."""
 
-    def __init__(self, descriptor: int, log: Log) -> None:
+    def __init__(self, file: Path, start: int, log: Log) -> None:
         self.last = "nothing"
+        self._file = file
+        self._start = start
         self._log = log
-        self._thread = threading.Thread(target=self._read, args=[descriptor], daemon=True, name="sam-local")
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True, name="sam-local-console")
         self._thread.start()
 
-    def mute(self) -> None:
-        """Log no more: what SAM CLI says of its own end (a traceback, at times) concerns nobody."""
-        self._log = _nothing
+    def stop(self) -> None:
+        """Log no more."""
+        self._stopping.set()
+        self._thread.join()
 
-    def join(self) -> None:
-        """Return when all is logged."""
-        self._thread.join(timeout=5)
-
-    def _read(self, descriptor: int) -> None:
-        with os.fdopen(descriptor, encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                if text := _COLORS.sub("", line).strip():
-                    self.last = text
-                    self._log(f"sam | {text}")
-
-
-def _nothing(line: str) -> None:
-    pass
+    def _follow(self) -> None:
+        with self._file.open("rb") as file:
+            file.seek(self._start)
+            rest = b""
+            while not self._stopping.is_set():
+                *lines, rest = (rest + file.read()).split(b"\n")
+                for line in lines:
+                    if text := _COLORS.sub("", line.decode(errors="replace")).strip():
+                        self.last = text
+                        self._log(f"sam | {text}")
+                self._stopping.wait(_LOOK_SECONDS)
 
 
 def _check_reachable(name: str, url: str) -> None:

@@ -25,7 +25,7 @@ def sam_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SamLocal]:
     """The built functions in SAM CLI's containers; without Docker, tests that ask for them are skipped."""
     data = tmp_path_factory.mktemp("sam-local")
     with _log_in(data) as log:
-        running = SamLocal(data=data, build=data / "build", log=log)
+        running = SamLocal(data=data, log=log)
         try:
             running.start()
         except NoDocker as error:

@@ -32,7 +32,7 @@ def fake_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
 def refusal(data: Path, settings: dict[str, str] | None = None, port: int = 0) -> ServiceFailed:
     """Why it does not start."""
     with pytest.raises(ServiceFailed) as refused:
-        SamLocal(data=data, port=port, settings=settings, build=data / "build", log=lambda _: None).start()
+        SamLocal(data=data, port=port, settings=settings, log=lambda _: None).start()
     assert "\n" not in str(refused.value)
     return refused.value
 
@@ -101,24 +101,33 @@ def test_a_build_that_fails(tmp_path: Path, fake_docker: FakeDocker, monkeypatch
     assert "PYTHON313=/bin/false is no working Python 3.13 with pip." in told
 
 
-def test_an_engine_in_a_machine_of_its_own(tmp_path: Path, fake_docker: FakeDocker) -> None:
+def test_an_engine_in_a_machine_of_its_own(fake_docker: FakeDocker) -> None:
     fake_docker("'network inspect'*) echo 192.0.2.1 ;;")  # RFC 5737: nobody's
-    with pytest.raises(
-        ServiceFailed, match=r"^Containers cannot reach this machine: the Docker engine runs in"
-    ):
-        docker.Network(tmp_path).create()
+    with pytest.raises(ServiceFailed, match=r"^Containers cannot reach this machine: "):
+        docker.gateway()
 
 
-def test_a_network_goes_with_all_that_is_on_it(tmp_path: Path) -> None:
+def test_an_engine_without_a_bridge(fake_docker: FakeDocker) -> None:
+    fake_docker("'network inspect'*) exit 1 ;;")
+    with pytest.raises(ServiceFailed, match=r"^Containers cannot reach this machine: "):
+        docker.gateway()
+
+
+def test_the_containers_that_a_killed_run_left_are_known_by_their_folder_and_removed(tmp_path: Path) -> None:
     try:
         docker.check()
+        docker.have_runtime_image(lambda _: None)
     except NoDocker as error:
         pytest.skip(str(error))
-    network = docker.Network(tmp_path)
-    for _ in range(2):  # the second time in the place of the first, as after a crash
-        gateway = network.create()
-        with socket.socket() as here:
-            here.bind((gateway, 0))
-    network.remove()
-    network.remove()
-    assert network.name not in subprocess.check_output(["docker", "network", "ls"], text=True)  # noqa: S607
+    ours, others = tmp_path / "ours", tmp_path / "others"
+    for folder in (ours, others):
+        mount = f"{folder / 'build' / 'GetHealthFunction'}:/var/task:ro"
+        create = ["docker", "create", "--volume", mount, docker.RUNTIME_IMAGE, "true"]
+        subprocess.run(create, check=True, capture_output=True)  # noqa: S603 - this test's own
+    try:
+        docker.remove_containers_of(ours)
+        assert docker.containers_of(ours) == []
+        assert len(docker.containers_of(others)) == 1
+    finally:
+        docker.remove_containers_of(tmp_path)
+    docker.remove_containers_of(tmp_path)  # none is no fault
