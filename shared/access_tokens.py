@@ -33,7 +33,7 @@ class Caller:
 
 def issue(client_id: uuid.UUID, role: str) -> str:
     """A signed access token for the client, good for `LIFETIME` seconds."""
-    import jwt  # see verify
+    from jwt import api_jwt  # see verify
 
     key_id, key = next(iter(settings.access_token_keys().items()))
     now = int(time.time())
@@ -46,7 +46,7 @@ def issue(client_id: uuid.UUID, role: str) -> str:
         "exp": now + LIFETIME,
         "jti": uuid.uuid4().hex,
     }
-    return jwt.encode(claims, key, algorithm=_ALGORITHM, headers={"kid": key_id, "typ": _TYPE})
+    return api_jwt.encode(claims, key, algorithm=_ALGORITHM, headers={"kid": key_id, "typ": _TYPE})
 
 
 def of_removed_client() -> InvalidToken:
@@ -60,14 +60,15 @@ def verify(token: str) -> Caller:
     Only the one algorithm is accepted (RFC 8725 §3.1), only tokens of the type `at+jwt` (RFC 9068 §4), and
     only keys named by a `kid` of ours.
     """
-    import jwt  # imported on first use: a request without a token needs none of it
+    # Not at the top: the functions without a caller need none of it.
+    from jwt import api_jws, api_jwt, exceptions
 
     try:
-        header = jwt.get_unverified_header(token)
+        header = api_jws.get_unverified_header(token)
         key = settings.access_token_keys().get(header.get("kid", ""))
         if key is None or header.get("typ") != _TYPE:
             raise InvalidToken("The access token is not one of this service's.")
-        claims: dict[str, Any] = jwt.decode(
+        claims: dict[str, Any] = api_jwt.decode(
             token,
             key,
             algorithms=[_ALGORITHM],
@@ -76,7 +77,7 @@ def verify(token: str) -> Caller:
             options={"require": ["iss", "aud", "sub", "role", "iat", "exp", "jti"]},
         )
         return Caller(uuid.UUID(claims["sub"]), str(claims["role"]))
-    except jwt.ExpiredSignatureError as error:
+    except exceptions.ExpiredSignatureError as error:
         raise InvalidToken("The access token has expired.") from error
-    except (jwt.PyJWTError, ValueError, TypeError, AttributeError) as error:
+    except (exceptions.PyJWTError, ValueError, TypeError, AttributeError) as error:
         raise InvalidToken("The access token is not valid.") from error

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools import Logger
+    from aws_lambda_powertools.logging import Logger
 
 
 @cache
 def logger() -> Logger:
     """The environment's logger; service and level come from POWERTOOLS_SERVICE_NAME and …_LOG_LEVEL."""
-    from aws_lambda_powertools import Logger  # a cached product is answered without a line
+    from aws_lambda_powertools.logging import Logger  # a cached product is answered without a line
 
     return Logger(utc=True, use_rfc3339=True)
+
+
+def debugs() -> bool:
+    """Whether lines at DEBUG are written: for one that is not, nobody need load the logger (14 ms)."""
+    return os.environ.get("POWERTOOLS_LOG_LEVEL", "").upper() == "DEBUG"

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-import redis
+from redis.client import Redis
 
 from shared import cache, settings
 
@@ -123,7 +123,7 @@ def put(product_id: str, entry: Entry) -> bool:
 def put_all(entries: Mapping[str, Entry]) -> None:
     """Keep the entries as `put` does, in one round trip for a hundred of them. Raises CacheDown."""
 
-    def run(valkey: redis.Redis) -> None:
+    def run(valkey: Redis) -> None:
         pipeline = valkey.pipeline(transaction=False)
         for product_id, entry in chunk:
             pipeline.eval(_PUT_IF_NEWER, 1, *_put_arguments(product_id, entry))

@@ -3,9 +3,6 @@
 from functools import cache
 from importlib.resources import files
 
-from aws_lambda_powertools.event_handler import openapi
-from aws_lambda_powertools.event_handler.openapi.swagger_ui import generate_swagger_html
-
 from shared import http
 from shared.http import Response
 
@@ -40,6 +37,9 @@ def _document() -> str:
 
 @cache
 def _page() -> str:
+    from aws_lambda_powertools.event_handler import openapi  # the document alone takes none of it
+    from aws_lambda_powertools.event_handler.openapi.swagger_ui import generate_swagger_html
+
     assets = files(openapi).joinpath("swagger_ui")
     return generate_swagger_html(
         spec=_document().replace("</", "<\\/"),  # it stands in a script, which "</script>" would end

@@ -2,11 +2,9 @@
 
 from typing import Annotated
 
-from aws_lambda_powertools.event_handler.openapi.params import Query
-
 from shared import clients, http
 from shared.errors import Forbidden
-from shared.http import Response
+from shared.http import Query, Response
 from shared.models import Client, Page
 
 app = http.resolver()

@@ -2,10 +2,8 @@
 
 from typing import Annotated, Literal
 
-from aws_lambda_powertools.event_handler.openapi.params import Query
-
 from shared import favorites, http
-from shared.http import Response
+from shared.http import Query, Response
 from shared.models import Favorite, Page
 
 app = http.resolver()

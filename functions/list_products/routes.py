@@ -2,11 +2,9 @@
 
 from typing import Annotated, Literal
 
-from aws_lambda_powertools.event_handler.openapi.params import Query
-
 from shared import http, products
 from shared.errors import CatalogUnavailable
-from shared.http import Response
+from shared.http import Query, Response
 from shared.models import Page, Product
 
 app = http.resolver(public=True)

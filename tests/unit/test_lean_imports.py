@@ -1,0 +1,105 @@
+"""Packages without what their `__init__` loads for others (shared/lean_imports.py): nothing may be missing.
+
+Each program runs in an interpreter of its own, where nothing is loaded yet.
+"""
+
+import json
+
+import pytest
+
+from shared.lean_imports import LEAN
+from tests.unit.test_names import run_python
+
+# What a name is, so that two interpreters can be compared.
+DESCRIBE = """
+import importlib, inspect, json, sys, warnings
+warnings.simplefilter("ignore")  # names that are only there to say that they are deprecated
+
+def describe(value):
+    if inspect.ismodule(value):
+        return f"module {value.__name__}"
+    if hasattr(value, "__qualname__"):
+        return f"{type(value).__name__} {value.__module__}.{value.__qualname__}"
+    return f"a {type(value).__name__}"
+
+def described(module):  # but for its submodules: which of them are loaded depends on who was there before
+    found = {name: describe(getattr(module, name)) for name in vars(module) if not name.startswith("__")}
+    return {name: what for name, what in found.items() if what != f"module {module.__name__}.{name}"}
+"""
+
+
+def ordinary(module: str) -> dict[str, str]:
+    """The names of the module as Python imports it."""
+    program = f"{DESCRIBE}\nprint(json.dumps(described(importlib.import_module({module!r}))))"
+    names: dict[str, str] = json.loads(run_python(program))
+    return names
+
+
+@pytest.mark.parametrize("module", LEAN)
+def test_every_name_of_a_lean_module_is_what_it_is_after_an_ordinary_import(module: str) -> None:
+    names = ordinary(module)
+    program = f"""{DESCRIBE}
+import shared
+module = importlib.import_module({module!r})
+assert type(module).__name__ == "LeanModule"
+print(json.dumps({{name: describe(getattr(module, name)) for name in {list(names)}}}))
+"""
+    assert json.loads(run_python(program)) == names
+
+
+@pytest.mark.parametrize("module", LEAN)
+def test_a_lean_module_becomes_an_ordinary_one_in_its_place(module: str) -> None:
+    program = f"""{DESCRIBE}
+import shared
+module = importlib.import_module({module!r})
+names = " ".join(shared.lean_imports.LEAN[{module!r}].values()).split()
+taken = {{name: getattr(module, name) for name in names}}
+assert type(module).__name__ == "LeanModule"
+assert not hasattr(module, "no_such_name")  # looking for it runs the module's own code
+assert type(module).__name__ == "module" and sys.modules[{module!r}] is module
+assert [name for name, value in taken.items() if getattr(module, name) is not value] == []
+print(json.dumps(described(module)))
+"""
+    assert json.loads(run_python(program)) == ordinary(module)
+
+
+def test_what_was_loaded_before_stays_as_it_is() -> None:
+    program = (
+        "import jwt, types; before = jwt.decode; import shared, jwt; assert type(jwt) is types.ModuleType"
+    )
+    assert run_python(program + "; assert jwt.decode is before") == ""
+
+
+def test_a_module_that_is_in_nobodys_way_is_not_listed() -> None:
+    program = """
+import shared, sys
+from importlib import import_module
+for function in ("get_product", "login"):
+    import_module(f"functions.{function}.handler")
+print(*sorted(set(shared.lean_imports.LEAN) - set(sys.modules)))
+"""
+    assert run_python(program).split() == []
+
+
+def test_a_name_that_is_missing_is_missing_as_ever() -> None:
+    program = """
+import shared
+try:
+    from redis import NoSuchName
+except ImportError as error:
+    print(error.name, "NoSuchName" in str(error))
+"""
+    assert run_python(program) == "redis True\n"
+
+
+def test_several_threads_may_ask_a_lean_module_at_once() -> None:
+    program = """
+import shared
+import ssl, threading
+found = []
+threads = [threading.Thread(target=lambda: found.append(ssl.SSLContext)) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(len(found), len(set(found)))
+"""
+    assert run_python(program) == "8 1\n"
