@@ -62,7 +62,13 @@ ProductId = Annotated[
 OpaqueToken = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 
 
-class Input(BaseModel):
+class Model(BaseModel):
+    """A shape, compiled when the first value is checked with it: a function checks one or two of them."""
+
+    model_config = ConfigDict(defer_build=True)
+
+
+class Input(Model):
     """A request's body: nothing unknown is let pass in silence, so a misspelt field is told and not lost."""
 
     model_config = ConfigDict(extra="forbid")
@@ -92,7 +98,7 @@ class ClientChanges(Input):
     current_password: Password = Field(default_factory=str)
 
 
-class Client(BaseModel):
+class Client(Model):
     """Somebody who keeps favourites, or administers the service."""
 
     client_id: UUID
@@ -124,7 +130,7 @@ class RefreshTokenInput(Input):
     refresh_token: OpaqueToken
 
 
-class Tokens(BaseModel):
+class Tokens(Model):
     """An access token (RFC 9068) for `expires_in` seconds, and a refresh token that works once."""
 
     access_token: str
@@ -136,7 +142,7 @@ class Tokens(BaseModel):
 # ── Products and favorites ────────────────────────────────────────────────────────────────────────────────
 
 
-class Review(BaseModel):
+class Review(Model):
     """What buyers made of a product."""
 
     rate: Annotated[Decimal, WithJsonSchema({"type": "number", "examples": [4.6]})]
@@ -150,7 +156,7 @@ Price = Annotated[
 ]
 
 
-class Product(BaseModel):
+class Product(Model):
     """A product of the catalogue."""
 
     product_id: ProductId
@@ -168,7 +174,7 @@ class NewFavorite(Input):
     product_id: ProductId
 
 
-class Favorite(BaseModel):
+class Favorite(Model):
     """A product that a client marked, as the service knows it now."""
 
     product_id: ProductId
@@ -189,14 +195,14 @@ class Favorite(BaseModel):
 # ── Pages, errors, health ─────────────────────────────────────────────────────────────────────────────────
 
 
-class Page(BaseModel, Generic[Item]):
+class Page(Model, Generic[Item]):
     """A part of a list; `next_cursor` leads to what follows and is null on the last page."""
 
     items: list[Item]
     next_cursor: str | None
 
 
-class InputError(BaseModel):
+class InputError(Model):
     """What is wrong with one value of the request."""
 
     location: Annotated[str, Field(examples=["body.email"])]
@@ -204,7 +210,7 @@ class InputError(BaseModel):
     type: str
 
 
-class Problem(BaseModel):
+class Problem(Model):
     """Why a request was refused (RFC 9457)."""
 
     type: Annotated[str, Field(description="A stable relative URI.", examples=["/problems/email-taken"])]
@@ -215,14 +221,14 @@ class Problem(BaseModel):
     errors: Annotated[list[InputError] | None, Field(default=None, description="With status 422.")]
 
 
-class ServiceHealth(BaseModel):
+class ServiceHealth(Model):
     """How one backing service is."""
 
     state: Literal["up", "down"]
     milliseconds: Annotated[float, Field(description="How long its answer took.")]
 
 
-class Health(BaseModel):
+class Health(Model):
     """The service's own state and that of what it stands on."""
 
     status: Annotated[

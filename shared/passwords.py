@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -56,4 +56,4 @@ def _hasher() -> PasswordHasher:
 
 @cache
 def _common_passwords() -> frozenset[str]:
-    return frozenset(files("shared").joinpath("common_passwords.txt").read_text().split())
+    return frozenset(Path(__file__).with_name("common_passwords.txt").read_text().split())

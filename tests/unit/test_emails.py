@@ -1,6 +1,7 @@
 import pytest
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, validate_email
 
-from shared.emails import checked_email, email_key
+from shared.emails import PLAIN, checked_email, email_key
 from tests.unit.properties import given, st
 
 
@@ -32,6 +33,17 @@ def test_an_address_is_taken_in_its_normal_form(written: str, normal: str) -> No
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 — its words are email-validator's
         checked_email(text)
+
+
+@given(st.from_regex(PLAIN, fullmatch=True).filter(lambda address: len(address) <= 64))
+def test_a_plain_address_is_one_for_the_library_too(address: str) -> None:
+    normal = validate_email(address, check_deliverability=False, test_environment=True).normalized
+    assert checked_email(address) == address == normal
+
+
+@pytest.mark.parametrize("domain", {*SPECIAL_USE_DOMAIN_NAMES} - {"test"})
+def test_no_address_of_a_reserved_domain_is_plain(domain: str) -> None:
+    assert not PLAIN.fullmatch(f"ana@example.{domain}")
 
 
 @pytest.mark.parametrize(
