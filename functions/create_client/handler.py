@@ -15,4 +15,4 @@ def create_client(new: NewClient) -> Response[Client]:
     return http.created(client, location=f"/clients/{client.client_id}")
 
 
-lambda_handler = http.entry_point(app)
+lambda_handler = http.entry_point(app, uses=["argon2"])

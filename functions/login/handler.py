@@ -14,4 +14,4 @@ def login(credentials: Credentials) -> Response[Tokens]:
     return http.tokens(sessions.log_in(credentials.email, credentials.password))
 
 
-lambda_handler = http.entry_point(app)
+lambda_handler = http.entry_point(app, uses=["shared.login_attempts", "argon2", "jwt.api_jwt"])

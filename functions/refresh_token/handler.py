@@ -14,4 +14,4 @@ def refresh_token(held: RefreshTokenInput) -> Response[Tokens]:
     return http.tokens(sessions.refresh(held.refresh_token))
 
 
-lambda_handler = http.entry_point(app)
+lambda_handler = http.entry_point(app, uses=["jwt.api_jwt"])
