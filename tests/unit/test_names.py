@@ -122,7 +122,7 @@ def test_the_template_names_the_folder_and_its_handler(folder: str) -> None:
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_the_build_keeps_the_dotted_name(folder: str) -> None:
     resource = TEMPLATE["Resources"][resource_of(folder)]
-    assert resource["Metadata"] == {"BuildProperties": {"ParentPackageMode": "auto"}}
+    assert resource["Metadata"] == {"BuildMethod": "makefile", "ContextPath": "functions"}
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
