@@ -192,6 +192,7 @@ class SamLocal:
 
     def _parameters(self) -> list[str]:
         values = {"Architecture": docker.ARCHITECTURE, **parameters_of(self._settings)}
+        values.pop("KeepHot", None)  # about schedules, which do not run here
         return ["--parameter-overrides", *(f"{name}={value}" for name, value in values.items())]
 
     def _write_variables(self, variables: Mapping[str, str]) -> None:
