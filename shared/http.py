@@ -20,7 +20,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from pydantic import BaseModel
 
-from shared import access_tokens, errors, headers, json_text, logs, snapshots
+from shared import access_tokens, errors, headers, json_text, lean_imports, logs, snapshots
 from shared.access_tokens import Caller
 from shared.json_text import Rendered
 from shared.models import Client, Health, Page
@@ -81,6 +81,7 @@ def entry_point(app: Resolver, *, uses: Sequence[str] = ()) -> Callable[[Event, 
         import_module(module)
     if snapshots.are_taken():
         snapshots.protect()
+    lean_imports.done()
 
     def lambda_handler(event: Event, context: Any) -> Result:
         started = time.perf_counter()

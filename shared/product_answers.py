@@ -12,7 +12,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from shared import metrics, product_cache, snapshots
+from shared import lean_imports, metrics, product_cache, snapshots
 from shared.headers import matches, next_link
 from shared.product_cache import Entry
 
@@ -33,6 +33,7 @@ def entry_point(
     if snapshots.are_taken():
         snapshots.protect()
         import_module(otherwise)
+    lean_imports.done()
 
     def lambda_handler(event: Event, context: Any) -> Response:
         try:

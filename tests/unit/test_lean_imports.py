@@ -92,6 +92,17 @@ except ImportError as error:
     assert run_python(program) == "redis True\n"
 
 
+def test_no_garbage_is_looked_for_while_a_function_loads_and_as_usual_afterwards() -> None:
+    program = """
+import gc
+usual, before = gc.get_threshold(), [generation["collections"] for generation in gc.get_stats()]
+import functions.list_favorites.handler
+after = [generation["collections"] for generation in gc.get_stats()]
+print(after == before, gc.get_threshold() == usual, gc.get_freeze_count() > 10_000)
+"""
+    assert run_python(program) == "True True True\n"
+
+
 def test_several_threads_may_ask_a_lean_module_at_once() -> None:
     program = """
 import shared
