@@ -95,7 +95,9 @@ except ImportError as error:
 def test_no_garbage_is_looked_for_while_a_function_loads_and_as_usual_afterwards() -> None:
     program = """
 import gc
-usual, before = gc.get_threshold(), [generation["collections"] for generation in gc.get_stats()]
+usual = gc.get_threshold()
+import shared
+before = [generation["collections"] for generation in gc.get_stats()]
 import functions.list_favorites.handler
 after = [generation["collections"] for generation in gc.get_stats()]
 print(after == before, gc.get_threshold() == usual, gc.get_freeze_count() > 10_000)
