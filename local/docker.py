@@ -87,7 +87,7 @@ def remove_containers_of(folder: Path) -> None:
             _docker("rm", "--force", "--volumes", *containers)
 
 
-class _Refused(Exception):
+class _Refused(ServiceFailed):
     """A command of the client failed; the text is the last line it wrote."""
 
 

@@ -23,6 +23,7 @@ from local.catalog import Catalog
 from local.child_process import start_child
 from local.execution_environment import Log
 from local.postgres import Postgres
+from local.service_watch import ServiceWatch
 from local.services import ServiceFailed, free_port, wait_until
 from local.settings import ROOT, TEMPLATE, check, parameters_of
 from local.stack import bind, claim
@@ -172,6 +173,8 @@ class SamLocal:
             console = _Console(self._said, log.tell(), self._log)
             process = start_child(command, log=log, env=_environment(), cwd=ROOT)
         self._running.callback(_end, process)
+        watch = ServiceWatch({"`sam local start-api`": _Watched(process)}, self._log)
+        self._running.callback(watch.stop)
         # What it says of its own end (a traceback, at times) concerns nobody.
         self._running.callback(console.stop)
         self._fill_cache()
@@ -228,6 +231,18 @@ class SamLocal:
         if process.returncode != 0:
             raise ServiceFailed(f"{failure}: {words[-1] if words else 'no reason given'} ({self._said})")
         return said
+
+
+class _Watched:
+    """A process as a ServiceWatch looks at it."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._process.poll()
 
 
 class _Console:
