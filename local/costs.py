@@ -27,7 +27,7 @@ REQUESTS, TRACES = 1.00, 5.00  # by the million
 LOG_GB = 0.50
 
 # Metrics that the code itself sends, each with every value of its dimension: README, Metrics.
-SENT_METRICS = 14
+SENT_METRICS = 15
 
 
 @dataclass
@@ -98,7 +98,7 @@ MILLION: dict[str, float] = {
 def stage(name: str) -> Stage:
     """The resources of a stage, with every option as it is by default."""
     template = template_data(TEMPLATE)
-    holds = {"IsProd": name == "prod", "IsDev": name == "dev"}
+    holds = {"IsProd": name == "prod", "IsDev": name == "dev", "KeepsHot": name != "dev"}
     resources = {
         resource_id: resource
         for resource_id, resource in template["Resources"].items()

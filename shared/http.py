@@ -20,7 +20,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from pydantic import BaseModel
 
-from shared import access_tokens, errors, headers, json_text, lean_imports, logs, snapshots
+from shared import access_tokens, errors, headers, json_text, lean_imports, logs, metrics, snapshots
 from shared.access_tokens import Caller
 from shared.json_text import Rendered
 from shared.models import Client, Health, Page
@@ -307,6 +307,7 @@ def problem(error: Exception, event: Event) -> Response[str]:
         detail = "There is nothing at this address."
     else:
         logs.logger().error("unforeseen", exc_info=error, request_id=_request_id(event))
+        metrics.count("InternalErrors")
         detail = "Something went wrong on our side. The request id helps us to find out what."
     body = {
         "type": f"/problems/{kind.slug}",

@@ -12,6 +12,8 @@ import json
 import os
 import time
 
+from shared import logs
+
 PORT = 2773
 TIMEOUT = 2  # seconds for an answer of the extension, which asks Secrets Manager meanwhile
 ATTEMPTS = 3  # it may be a moment behind the runtime
@@ -48,11 +50,21 @@ def read(arn: str) -> str:
 
 
 def kept(arn: str) -> str:
-    """As read, but at most `KEPT` seconds old. Raises SecretUnavailable when there is nothing that young."""
+    """As read, but at most `KEPT` seconds old where it can be read, and older where it cannot.
+
+    Raises SecretUnavailable when it was never read.
+    """
     now = time.monotonic()
     known = _kept.get(arn)
     if known is None or now - known[0] > KEPT:
-        known = _kept[arn] = (now, read(arn))
+        try:
+            known = (now, read(arn))
+        except SecretUnavailable as error:
+            if known is None:
+                raise
+            logs.logger().warning("secret kept", reason=str(error))
+            known = (now, known[1])
+        _kept[arn] = known
     return known[1]
 
 
@@ -68,13 +80,37 @@ def _ask(arn: str) -> tuple[int, bytes]:
 
     connection = HTTPConnection("127.0.0.1", PORT, timeout=TIMEOUT)
     try:
-        token = os.environ.get("AWS_SESSION_TOKEN", "")
         connection.request(
             "GET",
             f"/secretsmanager/get?secretId={quote(arn, safe='')}",
-            headers={"X-Aws-Parameters-Secrets-Token": token},
+            headers={"X-Aws-Parameters-Secrets-Token": _session_token()},
         )
         answer = connection.getresponse()
         return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def _session_token() -> str:
+    """The session token of the function's role.
+
+    It is in a variable, but not under SnapStart: an environment made from a snapshot has other credentials
+    than the one the snapshot was taken of, and asks for them.
+    https://docs.aws.amazon.com/lambda/latest/dg/snapstart-activate.html
+    """
+    address = os.environ.get("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+    if "AWS_SESSION_TOKEN" in os.environ or address is None:
+        return os.environ.get("AWS_SESSION_TOKEN", "")
+    from http.client import HTTPConnection
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(address)
+    connection = HTTPConnection(parts.netloc, timeout=TIMEOUT)
+    try:
+        authorization = os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN", "")
+        connection.request("GET", f"{parts.path}?{parts.query}", headers={"Authorization": authorization})
+        return str(json.loads(connection.getresponse().read())["Token"])
+    except (ValueError, KeyError) as error:
+        raise OSError("the credentials cannot be read") from error
     finally:
         connection.close()

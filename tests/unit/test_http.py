@@ -317,6 +317,17 @@ def test_what_is_not_foreseen_is_500_and_tells_nothing(backends: Backends) -> No
         assert word not in answer.body
 
 
+def test_what_is_not_foreseen_raises_a_metric_and_a_refusal_does_not(
+    backends: Backends, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call("get_favorite", authorization=None)
+    assert "InternalErrors" not in capsys.readouterr().out
+    backends.postgres.on("", ZeroDivisionError())
+    call("get_favorite")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "InternalErrors" in line]
+    assert json.loads(line)["InternalErrors"] == 1
+
+
 def test_what_is_not_foreseen_is_logged_with_the_id_of_its_request(
     backends: Backends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
