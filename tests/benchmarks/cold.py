@@ -262,7 +262,12 @@ def _installed(python: str, name: str) -> Path:
 
 
 def _python313() -> str:
-    return _run("sh", str(ROOT / "layers" / "dependencies" / "python313")).strip()
+    """Lambda's version of Python, without the packages of a virtual environment that it may be found in.
+
+    A package that ours would use if it were there, as PyJWT would use cryptography, must not be found.
+    """
+    found = _run("sh", str(ROOT / "layers" / "dependencies" / "python313")).strip()
+    return _run(found, "-c", "import sys; print(sys._base_executable)").strip()
 
 
 def _run(*command: str) -> str:
