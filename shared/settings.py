@@ -92,6 +92,36 @@ def first_admin() -> tuple[str, str] | None:
     return email, secrets.read(password) if secrets.is_arn(password) else password
 
 
+def role_passwords() -> dict[str, str]:
+    """Name and password of each role that the migrations make for the functions; empty where none is made.
+
+    SERVICE_CREDENTIALS and CATALOG_CREDENTIALS hold what DATABASE_CREDENTIALS does, or its ARN. Anything else
+    makes no role: nothing, or the name of the secret's resource, which is what SAM CLI has for it.
+    Raises secrets.SecretUnavailable, and MissingSetting for a secret of another shape.
+    """
+    passwords = {}
+    for name in ("SERVICE_CREDENTIALS", "CATALOG_CREDENTIALS"):
+        value = os.environ.get(name, "")
+        if secrets.is_arn(value):
+            value = secrets.read(value)
+        elif not value.startswith("{"):
+            continue
+        role, password = _credentials(name, value)
+        passwords[role] = password
+    return passwords
+
+
+def _credentials(name: str, text: str) -> tuple[str, str]:
+    try:
+        held = json.loads(text)
+    except ValueError:
+        held = None
+    match held:
+        case {"username": str(username), "password": str(password)} if username and password:
+            return username, password
+    raise MissingSetting(f"{name} has to be a JSON object of username and password")
+
+
 def _required(name: str) -> str:
     value = os.environ.get(name, "")
     if not value:

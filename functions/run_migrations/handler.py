@@ -1,4 +1,7 @@
-"""Brings the schema up to date and creates the first admin; on every deploy, never over HTTP."""
+"""Brings the schema and the functions' roles up to date and creates the first admin.
+
+On every deploy, never over HTTP.
+"""
 
 import time
 from typing import Any
@@ -22,8 +25,9 @@ def lambda_handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
 
 
 def _migrate() -> dict[str, Any]:
+    role_passwords = settings.role_passwords()
     connection = _connection()
-    applied = migrations.run(connection)
+    applied = migrations.run(connection, role_passwords=role_passwords)
     admin = settings.first_admin()
     created = admin is not None and migrations.create_first_admin(connection, *admin)
     return {"applied": applied, "admin_created": created}

@@ -2,6 +2,10 @@
 
 What was applied is recorded with a checksum: a file that changed afterwards would never reach the databases
 that have it already, so that is an error. An advisory lock lets two runs at once take turns.
+
+A statement may take 240 s, the ceiling of a migration: the function is stopped after 300 s, and PostgreSQL
+would not hear of that. It may wait 5 s for another's lock: whoever reads the table meanwhile waits behind it.
+What takes longer is given up and leaves nothing.
 """
 
 from __future__ import annotations
@@ -12,14 +16,20 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from psycopg.errors import LockNotAvailable, QueryCanceled
+
+from functions.run_migrations import roles
 from shared import logs, passwords
 from shared.emails import email_key
 from shared.models import NewClient
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from shared.database import Connection
+
+STATEMENT_TIMEOUT = 240  # seconds for a statement, or for another run
+LOCK_TIMEOUT = 5  # seconds for a lock of a table
 
 _LOCK = 4_242_001  # any number, as long as nobody else in this database locks it
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
@@ -63,17 +73,24 @@ def load() -> list[Migration]:
     return migrations
 
 
-def run(connection: Connection, migrations: Sequence[Migration] | None = None) -> list[str]:
+def run(
+    connection: Connection,
+    migrations: Sequence[Migration] | None = None,
+    *,
+    role_passwords: Mapping[str, str] | None = None,
+) -> list[str]:
     """Apply what the database does not have yet; the names of what was applied now.
 
-    A migration that fails leaves nothing of itself, and those before it stay. Raises MigrationError, and
-    psycopg.Error for what PostgreSQL refuses.
+    Then see to the functions' roles, by name (`roles`). A migration that fails leaves nothing of itself, and
+    those before it stay. Raises MigrationError, UnknownRole, and psycopg.Error for what PostgreSQL refuses.
     """
     migrations = load() if migrations is None else migrations
-    # Migrations take as long as they take; the functions' limit comes back with the reset below.
-    connection.execute("SET statement_timeout = 0")
+    # The functions' limit is for requests; it comes back with the reset below.
+    connection.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}s'")
     connection.execute("SELECT pg_advisory_lock(%(lock)s)", {"lock": _LOCK})
     try:
+        # Only now: it would cut the wait for another run too.
+        connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}s'")
         connection.execute(
             """
             CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -96,10 +113,12 @@ def run(connection: Connection, migrations: Sequence[Migration] | None = None) -
         pending = migrations[len(recorded) :]
         for migration in pending:
             _apply(connection, migration)
+        roles.make_sure(connection, role_passwords or {})
         return [migration.name for migration in pending]
     finally:
         if not connection.closed:
             connection.execute("SELECT pg_advisory_unlock(%(lock)s)", {"lock": _LOCK})
+            connection.execute("RESET lock_timeout")
             connection.execute("RESET statement_timeout")
 
 
@@ -136,6 +155,19 @@ def _check(migrations: Sequence[Migration], recorded: Sequence[Migration]) -> No
 
 
 def _apply(connection: Connection, migration: Migration) -> None:
+    try:
+        _apply_and_record(connection, migration)
+    except LockNotAvailable as error:
+        raise MigrationError(
+            f"{migration.name} waited {LOCK_TIMEOUT} s for a lock that other work in the database held: "
+            "nothing of it was kept; try again when that is over"
+        ) from error
+    except QueryCanceled as error:
+        raise MigrationError(f"{migration.name} was given up, nothing of it was kept: {error}") from error
+    logs.logger().info("migration applied", migration=migration.name)
+
+
+def _apply_and_record(connection: Connection, migration: Migration) -> None:
     with connection.transaction():
         connection.execute(migration.sql)
         connection.execute(
@@ -145,4 +177,3 @@ def _apply(connection: Connection, migration: Migration) -> None:
             """,
             {"number": migration.number, "name": migration.name, "checksum": migration.checksum},
         )
-    logs.logger().info("migration applied", migration=migration.name)

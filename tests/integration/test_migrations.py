@@ -139,6 +139,57 @@ def test_a_run_that_waits_for_another_is_not_given_up_by_the_statement_timeout(e
         thread.join()
 
 
+def test_a_run_that_waits_for_another_is_not_given_up_by_the_migrations_own_lock_timeout(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "LOCK_TIMEOUT", 0.05)
+    with connect(empty_url) as first, connect(empty_url) as second:
+        first.execute("SELECT pg_advisory_lock(%(lock)s)", {"lock": migrations._LOCK})
+        with witness.later(0.3, lambda: first.execute("SELECT pg_advisory_unlock_all()")):
+            assert migrations.run(second, [FIRST]) == [FIRST.name]
+
+
+def test_a_migration_waits_5_seconds_for_a_lock_and_runs_for_4_minutes_at_most(
+    connection: Connection,
+) -> None:
+    looks = Migration(
+        1,
+        "0001_looks.sql",
+        "CREATE TABLE limits AS "
+        "SELECT current_setting('lock_timeout') AS lock, current_setting('statement_timeout') AS statement",
+    )
+    migrations.run(connection, [looks])
+    assert connection.execute("SELECT * FROM limits").fetchone() == {"lock": "5s", "statement": "4min"}
+
+
+def test_a_migration_behind_a_long_read_gives_up_and_leaves_nothing(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "LOCK_TIMEOUT", 0.2)
+    alters = Migration(2, "0002_alters.sql", "CREATE TABLE more (); ALTER TABLE steps ADD COLUMN more text")
+    with connect(empty_url) as migrating, connect(empty_url) as reading:
+        migrations.run(migrating, [FIRST])
+        with reading.transaction():
+            assert steps(reading) == [1]
+            with pytest.raises(MigrationError, match=r"0002_alters\.sql waited 0\.2 s for a lock that other"):
+                migrations.run(migrating, [FIRST, alters])
+            assert applied(migrating) == [FIRST.name]
+            row = migrating.execute("SELECT to_regclass('more') AS table_made").fetchone()
+            assert row == {"table_made": None}
+        assert migrations.run(migrating, [FIRST, alters]) == [alters.name]
+
+
+def test_a_migration_that_takes_too_long_is_given_up_and_leaves_nothing(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "STATEMENT_TIMEOUT", 0.2)
+    slow = Migration(2, "0002_slow.sql", "INSERT INTO steps VALUES (2); SELECT pg_sleep(10)")
+    with pytest.raises(MigrationError, match=r"0002_slow\.sql was given up.*statement timeout"):
+        migrations.run(connection, [FIRST, slow])
+    assert applied(connection) == [FIRST.name]
+    assert steps(connection) == [1]
+
+
 def test_the_files_of_the_repository_make_the_tables_of_the_design(connection: Connection) -> None:
     assert migrations.run(connection) == [migration.name for migration in migrations.load()]
     rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
@@ -149,17 +200,19 @@ def test_the_files_of_the_repository_make_the_tables_of_the_design(connection: C
 def test_new_connections_have_a_statement_timeout_and_the_one_that_migrated_has_its_old_one(
     empty_url: str,
 ) -> None:
-    def timeout(connection: Connection) -> str:
-        row = connection.execute("SHOW statement_timeout").fetchone()
-        assert row
-        return str(row["statement_timeout"])
+    def timeouts(connection: Connection) -> object:
+        return connection.execute(
+            """
+            SELECT current_setting('statement_timeout') AS statement, current_setting('lock_timeout') AS lock
+            """
+        ).fetchone()
 
     with connect(empty_url) as connection:
-        before = timeout(connection)
+        before = timeouts(connection)
         migrations.run(connection)
-        assert timeout(connection) == before
+        assert timeouts(connection) == before
     with connect(empty_url) as connection:
-        assert timeout(connection) == "5s"
+        assert timeouts(connection) == {"statement": "5s", "lock": "0"}
 
 
 # ── The first admin ───────────────────────────────────────────────────────────────────────────────────────

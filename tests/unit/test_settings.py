@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
-from shared import settings
+from shared import secrets, settings
 from shared.settings import MissingSetting
 
 KEY = "k" * 32
@@ -95,3 +95,48 @@ def test_there_is_a_first_admin_where_both_are_set(
         if value is not None:
             monkeypatch.setenv(name, value)
     assert settings.first_admin() == admin
+
+
+# ── The roles of the functions ────────────────────────────────────────────────────────────────────────────
+
+SERVICE = '{"username": "favorites_service", "password": "one"}'
+CATALOG = '{"password": "two", "username": "favorites_catalog", "engine": "postgres"}'
+ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:ServiceCredentials-a1b2c3"
+
+
+def test_the_roles_are_those_of_the_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secrets, "read", {ARN: SERVICE}.__getitem__)
+    monkeypatch.setenv("SERVICE_CREDENTIALS", ARN)
+    monkeypatch.setenv("CATALOG_CREDENTIALS", CATALOG)
+    assert settings.role_passwords() == {"favorites_service": "one", "favorites_catalog": "two"}
+
+
+@pytest.mark.parametrize("value", [None, "", "ServiceCredentials", "null", "[]"])
+def test_without_a_secret_there_is_no_role(monkeypatch: pytest.MonkeyPatch, value: str | None) -> None:
+    for name in ("SERVICE_CREDENTIALS", "CATALOG_CREDENTIALS"):
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    assert settings.role_passwords() == {}
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        *("{", "{}", '{"username": "hunter2"}', '{"password": "hunter2"}'),
+        *('{"username": "", "password": "hunter2"}', '{"username": "hunter2", "password": ""}'),
+        *('{"username": 7, "password": "hunter2"}', '{"username": "hunter2", "password": null}'),
+        *('"hunter2"', "hunter2", "null", "[]"),
+    ],
+)
+def test_a_secret_of_another_shape_is_an_error_that_does_not_show_it(
+    monkeypatch: pytest.MonkeyPatch, held: str
+) -> None:
+    monkeypatch.delenv("CATALOG_CREDENTIALS", raising=False)
+    monkeypatch.setattr(secrets, "read", lambda _: held)
+    for value in [ARN, held] if held.startswith("{") else [ARN]:
+        monkeypatch.setenv("SERVICE_CREDENTIALS", value)
+        with pytest.raises(MissingSetting, match="SERVICE_CREDENTIALS") as error:
+            settings.role_passwords()
+        assert "hunter2" not in str(error.value)
+        assert error.value.__context__ is None  # a JSONDecodeError has the whole document

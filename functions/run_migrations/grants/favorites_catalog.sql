@@ -1,0 +1,11 @@
+-- What the functions of the catalogue may do, most of them public or fed from outside: keep the copy, and tell
+-- of its changes. Nothing of clients, refresh_tokens and schema_migrations.
+
+GRANT SELECT, INSERT, UPDATE ON products TO favorites_catalog;
+
+GRANT SELECT, UPDATE (generation) ON product_list TO favorites_catalog;
+
+-- How many hold a product, and not who.
+GRANT SELECT (product_id) ON favorites TO favorites_catalog;
+
+GRANT INSERT (stream, detail_type, detail) ON outbox TO favorites_catalog;

@@ -1,0 +1,18 @@
+-- What the functions of clients, log-in and favourites may do, and the one that sends the outbox. Nothing of
+-- schema_migrations. Where columns are named, the others are out of reach: nobody here can make an admin. The
+-- outbox's number is an identity, so whoever may insert needs nothing of its sequence.
+
+GRANT SELECT, DELETE,
+      INSERT (name, email, email_key, password_hash),
+      UPDATE (name, email, email_key, password_hash, updated_at) ON clients TO favorites_service;
+
+GRANT SELECT, INSERT, DELETE, UPDATE (used_at) ON refresh_tokens TO favorites_service;
+
+GRANT SELECT, INSERT, DELETE ON favorites TO favorites_service;
+
+-- A favourite may be of a product that the copy does not have yet.
+GRANT SELECT, INSERT, UPDATE ON products TO favorites_service;
+
+GRANT SELECT, UPDATE (generation) ON product_list TO favorites_service;
+
+GRANT SELECT, DELETE, INSERT (stream, detail_type, detail) ON outbox TO favorites_service;
