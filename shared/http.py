@@ -20,7 +20,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from pydantic import BaseModel
 
-from shared import access_tokens, errors, headers, json_text, lean_imports, logs, metrics, snapshots
+from shared import access_tokens, errors, headers, json_text, lean_imports, logs, metrics, secrets, snapshots
 from shared.access_tokens import Caller
 from shared.json_text import Rendered
 from shared.models import Client, Health, Page
@@ -77,7 +77,7 @@ def entry_point(app: Resolver, *, uses: Sequence[str] = ()) -> Callable[[Event, 
     `uses` names the modules that answering imports on first use. They are imported here already: for its
     init phase Lambda lends an environment a whole CPU, for its requests a share by its memory.
     """
-    for module in (*uses, *(() if app.public else ("jwt.api_jwt",))):
+    for module in (*uses, *(() if app.public else ("jwt.api_jwt",)), *secrets.modules()):
         import_module(module)
     if snapshots.are_taken():
         snapshots.protect()

@@ -32,6 +32,12 @@ def is_arn(value: str) -> bool:
     return value.startswith("arn:")
 
 
+def modules() -> tuple[str, ...]:
+    """What reading a secret loads, where a setting of this function is one."""
+    needed = any(is_arn(os.environ.get(name, "")) for name in ("ACCESS_TOKEN_KEYS", "DATABASE_CREDENTIALS"))
+    return ("http.client",) if needed else ()
+
+
 def read(arn: str) -> str:
     """What the secret holds now. Raises SecretUnavailable."""
     reason = ""

@@ -80,6 +80,14 @@ def extension(monkeypatch: pytest.MonkeyPatch) -> Iterator[Extension]:
     extension.server.stop()
 
 
+def test_what_reading_takes_is_known_to_who_will_need_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_CREDENTIALS", "ServiceCredentials")  # as SAM CLI has it on this machine
+    monkeypatch.setenv("ACCESS_TOKEN_KEYS", "{}")
+    assert secrets.modules() == ()
+    monkeypatch.setenv("DATABASE_CREDENTIALS", ARN)
+    assert secrets.modules() == ("http.client",)
+
+
 def test_a_secret_is_read_by_its_arn(extension: Extension) -> None:
     extension.secrets[ARN] = "what nobody may know"
     assert secrets.read(ARN) == "what nobody may know"
