@@ -44,7 +44,7 @@ ANYWHERE_IN_THE_ACCOUNT = {
 }
 # What Aurora PostgreSQL makes of a largest capacity, in ACUs: its user guide, "Maximum connections".
 MAX_CONNECTIONS = {1: 189, 4: 823, 8: 1_669}
-# The role favorites_catalog of the database is for these: tests/integration/test_database_roles.py.
+# The role favorites_catalog of the database is for these: tests/integration/test_roles.py.
 KNOWING_NO_CLIENTS = {
     *("list_products", "get_product", "refresh_product_cache", "warm_product_cache", "get_health"),
 }
