@@ -57,7 +57,7 @@ def make_sure(connection: Connection, passwords: Mapping[str, str]) -> None:
 
 
 def _grants(name: str) -> str:
-    file = files("functions.run_migrations").joinpath("grants", f"{name}.sql")
+    file = files("functions.run_migrations") / "grants" / f"{name}.sql"
     if not (name.isidentifier() and file.is_file()):
         raise UnknownRole(f"there are no grants for a role {name!r}")
     return file.read_text(encoding="utf-8")
