@@ -16,6 +16,8 @@ from typing import Any
 
 import boto3
 import pytest
+from samcli.commands.deploy.auth_utils import auth_per_resource
+from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
 from samcli.yamlhelper import yaml_parse
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
@@ -161,6 +163,12 @@ def test_it_fits_into_cloudformations_limits(transformed: dict[str, Any]) -> Non
 
 def test_every_parameter_has_a_default_so_that_a_guided_deploy_needs_nothing(written: dict[str, Any]) -> None:
     assert all("Default" in declared for declared in written["Parameters"].values())
+
+
+def test_a_guided_deploy_is_not_asked_whether_each_route_is_meant_to_be_open() -> None:
+    stacks, _ = SamLocalStackProvider.get_stacks(str(ROOT / "template.yaml"))
+    asked = [route for route, is_guarded in auth_per_resource(stacks) if not is_guarded]
+    assert asked == []  # the answer by default is no, and ends the deploy
 
 
 # ── Permissions ───────────────────────────────────────────────────────────────────────────────────────────
