@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import psycopg
 import redis
@@ -14,13 +12,13 @@ from local.catalog import Catalog, Push
 from local.execution_environment import Log
 from local.postgres import Postgres
 from local.service_watch import ServiceWatch
-from local.services import ServiceFailed
+from local.services import ServiceFailed, Startable
 from local.valkey import Valkey
 
 _CONNECT_SECONDS = 5
 
 
-class Backing:
+class Backing(Startable):
     """The backing services of a run, to be used between start() and stop().
 
     `data` is the folder that keeps the databases and the secrets between runs; it has to be claimed.
@@ -84,15 +82,6 @@ class Backing:
     def stop(self) -> None:
         """Stop what was started; the data stays."""
         self._running.close()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     @property
     def started(self) -> dict[str, str]:

@@ -19,15 +19,14 @@ import subprocess
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, NamedTuple, Self
+from typing import BinaryIO, NamedTuple
 
 import psutil
 import psycopg
 from psycopg import sql
 
 from local.child_process import start_child
-from local.services import ServiceFailed, free_port, is_free, last_words, reached_at, wait_until
+from local.services import ServiceFailed, Startable, free_port, is_free, last_words, reached_at, wait_until
 
 DATABASE = "favorites"
 _SUPERUSER = "postgres"
@@ -47,7 +46,7 @@ class _Account(NamedTuple):
     gid: int | None
 
 
-class Postgres:
+class Postgres(Startable):
     """One PostgreSQL server whose data outlives it.
 
     `data` is the folder of the cluster, made on the first start. `port` is a free one when None, and stays
@@ -129,15 +128,6 @@ class Postgres:
         """Stop and start again, on the same port with the same data."""
         self.stop()
         return self.start()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _sibling(self, extension: str) -> Path:
         return self._data.with_name(f"{self._data.name}.{extension}")

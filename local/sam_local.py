@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from ipaddress import ip_address
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 from local import docker
@@ -24,7 +23,7 @@ from local.child_process import start_child
 from local.execution_environment import Log
 from local.postgres import Postgres
 from local.service_watch import ServiceWatch
-from local.services import ServiceFailed, free_port, wait_until
+from local.services import ServiceFailed, Startable, free_port, wait_until
 from local.settings import ROOT, TEMPLATE, check, parameters_of
 from local.stack import bind, claim
 from local.valkey import Valkey
@@ -40,7 +39,7 @@ _LOOK_SECONDS = 0.1
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
 
 
-class SamLocal:
+class SamLocal(Startable):
     """Everything that `python -m local sam-local` runs, to be used as a Stack is.
 
     `port`, `data`, `settings` and `log` are those of a Stack. What is built lies in `data` too: it is for the
@@ -89,15 +88,6 @@ class SamLocal:
     def stop(self) -> None:
         """Stop everything that was started, containers too; the data stays."""
         self._running.close()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def invoke_command(self, function: str) -> str:
         """Return the command line that invokes a function beside this run, with its settings."""

@@ -1,15 +1,39 @@
-"""What the services of this folder share: their failure, their ports and waiting for them."""
+"""What the services of this folder share: their start, their failure, their ports and waiting for them."""
 
 import errno
 import random
 import socket
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 
 class ServiceFailed(Exception):
     """A local service did not start; the text is one sentence for the person at the console."""
+
+
+class Startable(ABC):
+    """Something that is started and stopped, also by a `with`."""
+
+    @abstractmethod
+    def start(self) -> object:
+        """Start; return what there is to know of it, if anything. Raises ServiceFailed."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Stop what was started."""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
 
 
 def free_port(host: str = "127.0.0.1") -> int:

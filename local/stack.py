@@ -8,8 +8,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
+from typing import IO
 
 from local.api_gateway import ApiGateway
 from local.aws_endpoint import AwsEndpoint
@@ -21,7 +20,7 @@ from local.functions import Functions
 from local.postgres import Postgres
 from local.running import Running, forget
 from local.schedules import Schedules
-from local.services import ServiceFailed
+from local.services import ServiceFailed, Startable
 from local.settings import ROOT, TEMPLATE, check, parameters_of, settings_from, variables_of
 from local.template import Template
 from local.valkey import Valkey
@@ -31,7 +30,7 @@ __all__ = ["ROOT", "Stack", "bind", "claim", "drop", "settings_from"]
 _FIRST_RUNS_SECONDS = 10
 
 
-class Stack:
+class Stack(Startable):
     """Everything that `python -m local run` runs, to be used in a `with` or between start() and stop().
 
     `port` 0 is a free one. `data` is the folder that keeps the databases and the secrets between runs.
@@ -93,15 +92,6 @@ class Stack:
     def stop(self) -> None:
         """Stop everything that was started; the data stays."""
         self._running.close()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _start(self) -> None:
         # All before anything is started: they are the mistakes a developer makes, and cost nothing to see.

