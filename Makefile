@@ -35,7 +35,7 @@ build: $(PACKAGES) ## Build what `sam deploy` uploads; ARCHITECTURE=x86_64 for I
 
 .PHONY: deploy
 deploy: $(PACKAGES) ## Build, and deploy to AWS as samconfig.toml says; STAGE=dev, staging or prod
-	@$(BIN)/sam build
+	@$(BIN)/sam build --config-env $(STAGE)
 	@sed -i.bak "s/RELEASE: by hand/RELEASE: $$(date -u +%Y-%m-%dT%H-%M-%SZ)/" .aws-sam/build/template.yaml
 	@$(BIN)/sam deploy --config-env $(STAGE)
 

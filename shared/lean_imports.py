@@ -7,6 +7,10 @@ taken from where it is defined, a submodule is imported as ever, and at the firs
 code runs after all, in the same module object. So nothing is missing, nothing is loaded twice, and what
 somebody had loaded before stays as it is; only the order differs.
 
+All of this is done where functions run, and nowhere else: there one thread does all the importing. A program
+with several (pytest, `make run`) imports as ever; two threads, one in such a module's own code and one in its
+submodule, could wait for each other for ever.
+
 tests/unit/test_lean_imports.py compares all names with those of an ordinary import, and
 tests/integration/test_build.py fails when a request runs one of them after all: then a new version of the
 package takes a name that is not in the table.
@@ -79,7 +83,7 @@ class LeanModule(ModuleType):
         path = self.__dict__.get("__path__")
         if path and PathFinder.find_spec(f"{self.__name__}.{name}", path):
             return import_module(f"{self.__name__}.{name}")
-        with _lock:  # as with any import, one thread runs it and the others wait
+        with _lock:  # one thread runs it and the others wait
             if type(self) is LeanModule:
                 if self.__name__ in _running:  # its own code asks for what it has yet to define
                     raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
@@ -124,22 +128,28 @@ class LeanFinder:
         return spec
 
 
-sys.meta_path.insert(0, LeanFinder)
+# Lambda and its emulator set both of these.
+IS_FUNCTION = not {"AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_RUNTIME_API"}.isdisjoint(os.environ)
 
-# What Powertools' own `__init__` does besides importing: its modules' lines are not for our log.
-logging.getLogger("aws_lambda_powertools").addHandler(logging.NullHandler())
-logging.getLogger("aws_lambda_powertools").propagate = False
-
-# There are no plugins; to find that out, pydantic reads about every package that is installed (8 ms).
-os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-
-# What an import makes stays: looking through it for garbage takes 17 ms while the modules load, which make
-# some 60,000 objects, and as long again in some request later.
 _USUAL = gc.get_threshold()
-gc.set_threshold(100_000)
+
+if IS_FUNCTION:
+    sys.meta_path.insert(0, LeanFinder)
+
+    # What Powertools' own `__init__` does besides importing: its modules' lines are not for our log.
+    logging.getLogger("aws_lambda_powertools").addHandler(logging.NullHandler())
+    logging.getLogger("aws_lambda_powertools").propagate = False
+
+    # There are no plugins; to find that out, pydantic reads about every package that is installed (8 ms).
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
+    # What an import makes stays: looking through it for garbage takes 17 ms while the modules load, which
+    # make some 60,000 objects, and as long again in some request later.
+    gc.set_threshold(100_000)
 
 
 def done() -> None:
     """What is loaded now is never looked through; of what requests make, garbage is collected as usual."""
-    gc.freeze()
-    gc.set_threshold(*_USUAL)
+    if IS_FUNCTION:
+        gc.freeze()
+        gc.set_threshold(*_USUAL)

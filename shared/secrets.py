@@ -46,12 +46,18 @@ def read(arn: str) -> str:
             time.sleep(PAUSE)
         try:
             status, body = _ask(arn)
+            if status != 200:
+                reason = f"{status} {body[:200].decode(errors='replace')}"
+                continue
+            secret = json.loads(body)["SecretString"]
         except OSError as error:
             reason = str(error)
-            continue
-        if status == 200:
-            return str(json.loads(body)["SecretString"])
-        reason = f"{status} {body[:200].decode(errors='replace')}"
+        except (ValueError, TypeError, KeyError):
+            reason = "the answer is not as it should be"  # and may hold what nobody may read
+        else:
+            if isinstance(secret, str) and secret:
+                return secret
+            reason = "it holds no text"
     raise SecretUnavailable(f"{arn} could not be read: {reason}")
 
 
@@ -81,7 +87,7 @@ def forget() -> None:
 
 def _ask(arn: str) -> tuple[int, bytes]:
     # Loaded here: where the settings hold no ARN (on a developer's machine), nothing needs them.
-    from http.client import HTTPConnection
+    from http.client import HTTPConnection, HTTPException
     from urllib.parse import quote
 
     connection = HTTPConnection("127.0.0.1", PORT, timeout=TIMEOUT)
@@ -93,6 +99,8 @@ def _ask(arn: str) -> tuple[int, bytes]:
         )
         answer = connection.getresponse()
         return answer.status, answer.read()
+    except HTTPException as error:
+        raise OSError(f"the answer is cut off: {error!r}") from error
     finally:
         connection.close()
 
@@ -107,7 +115,7 @@ def _session_token() -> str:
     address = os.environ.get("AWS_CONTAINER_CREDENTIALS_FULL_URI")
     if "AWS_SESSION_TOKEN" in os.environ or address is None:
         return os.environ.get("AWS_SESSION_TOKEN", "")
-    from http.client import HTTPConnection
+    from http.client import HTTPConnection, HTTPException
     from urllib.parse import urlsplit
 
     parts = urlsplit(address)
@@ -116,7 +124,7 @@ def _session_token() -> str:
         authorization = os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN", "")
         connection.request("GET", f"{parts.path}?{parts.query}", headers={"Authorization": authorization})
         return str(json.loads(connection.getresponse().read())["Token"])
-    except (ValueError, KeyError) as error:
+    except (HTTPException, ValueError, TypeError, KeyError) as error:
         raise OSError("the credentials cannot be read") from error
     finally:
         connection.close()

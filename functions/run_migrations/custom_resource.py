@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 TIMEOUT = 10  # seconds for CloudFormation to take the answer
 ATTEMPTS = 3
-LONGEST_REASON = 1_000  # characters; an answer may have 4096 bytes
+LONGEST_REASON = 300  # characters: an answer may have 4096 bytes, and JSON makes up to 12 of one
 
 
 def answer(event: dict[str, Any], migrate: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -37,7 +37,9 @@ def answer(event: dict[str, Any], migrate: Callable[[], dict[str, Any]]) -> dict
         logs.logger().warning("taken back", reason=str(error))
     except Exception as error:  # noqa: BLE001 - whatever it is, who deploys waits for an answer
         logs.logger().error("migrations failed", exc_info=error)
-        status, reason = "FAILED", f"{type(error).__name__}: {error}"[:LONGEST_REASON]
+        # The first line says what; those after it may quote the data, and stay in the log.
+        first_line = str(error).partition("\n")[0]
+        status, reason = "FAILED", f"{type(error).__name__}: {first_line}"[:LONGEST_REASON]
     told = {
         "Status": status,
         "Reason": reason,

@@ -113,7 +113,8 @@ class Built(NamedTuple):
 
     def run(self, *arguments: str, path: str = "", text: str = "") -> str:
         """What Python prints, without a site-packages of its own and without writing bytecode."""
-        ran = _run(self.python, "-S", "-B", *arguments, env=os.environ | {"PYTHONPATH": path}, text=text)
+        env = os.environ | {"PYTHONPATH": path, "AWS_LAMBDA_FUNCTION_NAME": "a_function"}
+        ran = _run(self.python, "-S", "-B", *arguments, env=env, text=text)
         assert ran.returncode == 0, ran.stderr
         return ran.stdout
 

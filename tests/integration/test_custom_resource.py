@@ -98,6 +98,18 @@ def test_a_migration_that_fails_fails_the_deploy_and_says_why(
     assert answer["Reason"].startswith('SyntaxError: syntax error at or near "TABEL"')
 
 
+def test_the_reason_fits_and_quotes_no_data(cloud: CloudFormation, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> list[str]:
+        raise ValueError("\N{GRINNING FACE}" * 2_000 + "\nDETAIL: Key (email)=(ana@example.com) is there.")
+
+    monkeypatch.setattr(migrations, "run", fail)
+    handler.lambda_handler(cloud.event("Update"), None)
+    (answer,) = cloud.answers
+    assert answer["Status"] == "FAILED"
+    assert len(json.dumps(answer)) <= 4_096
+    assert "ana@example.com" not in answer["Reason"]
+
+
 def test_a_database_that_stays_away_fails_the_deploy(
     cloud: CloudFormation, environment: pytest.MonkeyPatch
 ) -> None:

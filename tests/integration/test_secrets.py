@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 
 import psycopg
 import pytest
 
 from local.http_server import HttpServer
 from local.postgres import Postgres
-from shared import database, secrets, settings
+from shared import access_tokens, database, secrets, settings
 from shared.errors import DatabaseUnavailable
 from shared.secrets import SecretUnavailable
 
@@ -27,6 +28,7 @@ class Extension:
         self.secrets: dict[str, str] = {}
         self.failures: list[Answer] = []
         self.asked = 0
+        self.cut_off = 0  # answers that end before they should
         self.server = HttpServer(self._handler)
 
     def _handler(self, *arguments: Any) -> BaseHTTPRequestHandler:
@@ -40,6 +42,9 @@ class Extension:
                 else:
                     status, body = extension.answer(self.path, self.headers["X-Aws-Parameters-Secrets-Token"])
                 self.send_response(status)
+                if extension.cut_off:
+                    extension.cut_off -= 1
+                    self.send_header("Content-Length", str(len(body) + 10))
                 self.end_headers()
                 self.wfile.write(body)
 
@@ -103,6 +108,54 @@ def test_an_extension_that_is_a_moment_late_is_asked_again(extension: Extension)
 def test_a_secret_that_cannot_be_read_is_an_error_that_names_it(extension: Extension) -> None:
     with pytest.raises(SecretUnavailable, match=r"AccessTokenKeys/x-a1b2c3 could not be read: 400 an unexp"):
         secrets.read(ARN)
+    assert extension.asked == secrets.ATTEMPTS
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"SecretString": null}',
+        b'{"SecretString": ""}',
+        b'{"SecretBinary": "eA=="}',
+    ],
+)
+def test_an_answer_that_is_none_is_a_secret_that_cannot_be_read(
+    extension: Extension, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    extension.failures = [(200, body)] * secrets.ATTEMPTS
+    with pytest.raises(SecretUnavailable, match="x-a1b2c3 could not be read"):
+        secrets.read(ARN)
+    # And good tokens stay good by the keys that are known.
+    extension.secrets[ARN] = json.dumps(KEYS)
+    monkeypatch.setenv("ACCESS_TOKEN_KEYS", ARN)
+    token = access_tokens.issue(uuid4(), "client")
+    monkeypatch.setattr(secrets, "KEPT", -1)
+    extension.failures = [(200, body)] * secrets.ATTEMPTS
+    assert access_tokens.verify(token).role == "client"
+
+
+def test_a_cut_off_answer_is_asked_for_again(extension: Extension) -> None:
+    extension.secrets[ARN] = "x"
+    extension.cut_off = 2
+    assert secrets.read(ARN) == "x"
+    extension.cut_off = secrets.ATTEMPTS
+    with pytest.raises(SecretUnavailable, match="cut off"):
+        secrets.read(ARN)
+
+
+def test_keys_that_were_never_read_are_no_fault_of_the_token(
+    extension: Extension, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCESS_TOKEN_KEYS", json.dumps(KEYS))
+    token = access_tokens.issue(uuid4(), "client")
+    monkeypatch.setenv("ACCESS_TOKEN_KEYS", ARN)
+    with pytest.raises(SecretUnavailable):
+        access_tokens.verify(token)
     assert extension.asked == secrets.ATTEMPTS
 
 

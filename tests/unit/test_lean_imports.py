@@ -8,7 +8,13 @@ import json
 import pytest
 
 from shared.lean_imports import LEAN
-from tests.unit.test_names import run_python
+from tests.unit import test_names
+
+
+def run_python(program: str) -> str:
+    """What the program prints where a function runs."""
+    return test_names.run_python(program, AWS_LAMBDA_FUNCTION_NAME="a_function")
+
 
 # What a name is, so that two interpreters can be compared.
 DESCRIBE = """
@@ -116,3 +122,14 @@ for thread in threads: thread.join()
 print(len(found), len(set(found)))
 """
     assert run_python(program) == "8 1\n"
+
+
+def test_a_program_that_is_no_function_imports_as_ever() -> None:
+    program = """
+import gc, sys, types
+usual = gc.get_threshold()
+import shared, functions.login.handler
+lean = [name for name in shared.lean_imports.LEAN if type(sys.modules.get(name, sys)) is not types.ModuleType]
+print(lean, gc.get_threshold() == usual, gc.get_freeze_count())
+"""
+    assert test_names.run_python(program) == "[] True 0\n"

@@ -64,13 +64,13 @@ def written() -> dict[str, Any]:
     return template
 
 
-def transform(release: str = "by hand", layer: str = "s3://bucket/layer") -> dict[str, Any]:
-    """What SAM makes of the template when the code has been uploaded."""
+def transform(release: str = "by hand", **uploaded: str) -> dict[str, Any]:
+    """What SAM makes of the template when the code has been uploaded; `uploaded` says where some of it is."""
     text = (ROOT / "template.yaml").read_text()
     template = yaml_parse(text.replace("RELEASE: by hand", f"RELEASE: {release}"))
-    for resource in template["Resources"].values():
+    for name, resource in template["Resources"].items():
         for code in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys():
-            resource["Properties"][code] = layer if code == "ContentUri" else "s3://bucket/code"
+            resource["Properties"][code] = uploaded.get(name, "s3://bucket/code")
     parameters = {name: declared["Default"] for name, declared in template["Parameters"].items()}
     session = boto3.Session("key", "secret", region_name="eu-west-1")
     result: dict[str, Any] = Translator({}, Parser(), boto_session=session).translate(template, parameters)
@@ -293,6 +293,24 @@ def test_only_products_are_in_reach_of_who_anybody_may_call(resources: dict[str,
     )
 
 
+def test_the_keys_are_rotated_by_the_function_that_only_their_secret_may_invoke(
+    resources: dict[str, Resource],
+) -> None:
+    rotation = resources["AccessTokenKeysRotation"]["Properties"]
+    assert ref(rotation["SecretId"]) == "AccessTokenKeys"
+    assert ref(rotation["RotationLambdaARN"]) == "RotateAccessTokenKeysFunction"
+    assert rotation["RotationRules"] == {"ScheduleExpression": "rate(30 days)"}
+    permission = resources["RotateAccessTokenKeysPermission"]["Properties"]
+    assert permission["SourceArn"] == {"Ref": "AccessTokenKeys"}
+    assert permission["SourceAccount"] == {"Ref": "AWS::AccountId"}
+
+
+def test_a_password_that_was_renewed_is_read_anew(resources: dict[str, Resource]) -> None:
+    for name, function in functions(resources).items():
+        variables = function["Environment"]["Variables"]
+        assert variables["PARAMETERS_SECRETS_EXTENSION_CACHE_ENABLED"] == "false", name
+
+
 # ── Nothing is lost ───────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -324,6 +342,25 @@ def test_who_sends_dead_letters_may(resources: dict[str, Resource]) -> None:
     for name, role in of_type(resources, "AWS::IAM::Role").items():
         if name in {ref(function["Role"]) for function in functions(resources).values()}:
             assert {"Ref": "FunctionPolicy"} in role["ManagedPolicyArns"], name
+
+
+def test_prod_keeps_its_data_for_longest_and_cannot_lose_it_by_mistake(
+    written: dict[str, Any], resources: dict[str, Resource]
+) -> None:
+    days = {stage: sizes["BackupDays"] for stage, sizes in written["Mappings"]["Stages"].items()}
+    assert days["dev"] < days["staging"] < days["prod"] == 35  # the longest there is
+    database = resources["Database"]["Properties"]
+    assert database["BackupRetentionPeriod"]["Fn::FindInMap"][2] == "BackupDays"
+    assert database["DeletionProtection"] == {"Fn::If": ["IsProd", True, False]}
+    assert resources["DatabaseReader"]["Condition"] == "IsProd"
+
+
+def test_a_zone_that_fails_takes_no_other_with_it_in_prod(resources: dict[str, Resource]) -> None:
+    assert ref(resources["PrivateRouteA"]["Properties"]["NatGatewayId"]) == "NatGatewayA"
+    condition, prod, others = resources["PrivateRouteB"]["Properties"]["NatGatewayId"]["Fn::If"]
+    assert (condition, ref(prod), ref(others)) == ("IsProd", "NatGatewayB", "NatGatewayA")
+    gateways = (resources[f"NatGateway{zone}"]["Properties"]["SubnetId"] for zone in "AB")
+    assert list(map(ref, gateways)) == ["PublicSubnetA", "PublicSubnetB"]
 
 
 def test_a_failure_of_an_asynchronous_invocation_counts_once(resources: dict[str, Resource]) -> None:
@@ -419,6 +456,13 @@ def test_everything_that_is_kept_is_encrypted_with_the_stacks_key(resources: dic
         for name, properties in found.items():
             assert ref(properties[key]) == "Key", name
     assert resources["Database"]["Properties"]["StorageEncrypted"] is True
+    # On the way, too.
+    assert resources["DatabaseParameters"]["Properties"]["Parameters"]["rds.force_ssl"] == 1
+    assert resources["DatabaseProxy"]["Properties"]["RequireTLS"] is True
+    for function in functions(resources).values():
+        variables = function["Environment"]["Variables"]
+        assert variables["DATABASE_URL"]["Fn::Sub"][0].endswith("?sslmode=require")
+        assert variables["REDIS_URL"]["Fn::Sub"].startswith("rediss://")
     assert all(queue["SqsManagedSseEnabled"] for queue in of_type(resources, "AWS::SQS::Queue").values())
 
 
@@ -502,7 +546,14 @@ def test_cloudformation_waits_longer_for_the_migrations_than_they_may_take(
     assert resources["Migrations"]["Properties"]["ServiceTimeout"] > timeout
 
 
-@pytest.mark.parametrize("change", [{"layer": "s3://bucket/another"}, {"release": "2026-11-23T12-00-00Z"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"DependenciesLayer": "s3://bucket/another"},
+        {"SharedLayer": "s3://bucket/another"},
+        {"release": "2026-11-23T12-00-00Z"},
+    ],
+)
 def test_another_layer_and_another_release_make_another_version_of_every_function(
     transformed: dict[str, Any], change: dict[str, str]
 ) -> None:
@@ -614,6 +665,7 @@ def test_slowness_is_a_share_of_the_functions_own_timeout(resources: dict[str, R
 
 def test_both_dead_letter_queues_are_watched(resources: dict[str, Resource]) -> None:
     alarm = resources["DeadLettersAlarm"]["Properties"]
+    assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (0, "GreaterThanThreshold")
     assert set(watched(alarm, "ApproximateNumberOfMessagesVisible").values()) == {
         "CatalogEventsDeadLetters",
         "FailedInvocations",
@@ -653,6 +705,7 @@ def test_the_access_log_is_json_and_names_the_request_as_problems_do(resources: 
     (stage,) = of_type(resources, "AWS::ApiGatewayV2::Stage").values()
     line = json.loads(stage["AccessLogSettings"]["Format"])
     assert line["request_id"] == "$context.requestId"
+    assert all(value.startswith("$context.") for value in line.values())  # no header: they hold tokens
     assert line["status"] == "$context.status"  # as the filters of ApiAnswers and ApiFailures read it
 
 
@@ -670,7 +723,10 @@ def test_the_dashboard_is_json_and_shows_what_exists(resources: dict[str, Resour
 def test_samconfig_knows_how_to_deploy_each_stage(written: dict[str, Any], stage: str) -> None:
     config = tomllib.loads((ROOT / "samconfig.toml").read_text())
     deploy = config[stage]["deploy"]["parameters"]
-    given = dict(item.split("=", 1) for item in deploy["parameter_overrides"])
+    # For the build as for the deploy: both have to be told the same of Architecture.
+    given = dict(item.split("=", 1) for item in config[stage]["global"]["parameters"]["parameter_overrides"])
+    assert "parameter_overrides" not in deploy
+    assert config[stage]["build"] == config["default"]["build"]
     assert given["Stage"] == stage
     assert given.keys() <= written["Parameters"].keys()
     assert deploy["stack_name"] == f"favorites-{stage}"
