@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from local.child_process import start_child
 from local.execution_environment import Log
 from local.postgres import Postgres
 from local.service_watch import ServiceWatch
-from local.services import ServiceFailed, Startable, free_port, wait_until
+from local.services import Assembly, ServiceFailed, free_port, wait_until
 from local.settings import ROOT, TEMPLATE, check, parameters_of
 from local.stack import bind, claim
 from local.valkey import Valkey
@@ -39,12 +39,13 @@ _LOOK_SECONDS = 0.1
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
 
 
-class SamLocal(Startable):
+class SamLocal(Assembly):
     """Everything that `python -m local sam-local` runs, to be used as a Stack is.
 
     `port`, `data`, `settings` and `log` are those of a Stack. What is built lies in `data` too: it is for the
     processor of this machine, and `sam deploy` shall not take it for its own. The services that it starts
-    listen on an address that containers can reach and no other machine.
+    listen on an address that containers can reach and no other machine. start() builds first; what it raises
+    is NoDocker when that is for want of Docker or of Lambda's image. stop() removes the containers too.
     """
 
     def __init__(
@@ -55,39 +56,21 @@ class SamLocal(Startable):
         settings: Mapping[str, str] | None = None,
         log: Log = print,
     ) -> None:
+        super().__init__()
         self._data = data.resolve()
         self._port = port
         self._settings = dict(settings or {})
         self._build = self._data / "build"
         self._log = log
-        self._running = ExitStack()
         self._said = self._data / "sam-local.log"
         self._variables = self._data / "sam-local.json"
         self.postgres: Postgres | None = None
         self.valkey: Valkey | None = None
         self.catalog: Catalog | None = None
         self.started: dict[str, str] = {}
-        self.url = ""
         self.admin_email = ""
         self.admin_password = ""  # not known when it stays so
         self.access_token_keys = ""
-
-    def start(self) -> str:
-        """Build, start what is needed, migrate the database, serve; return the address, `self.url`.
-
-        Raises ServiceFailed, with one sentence for the console, when any of it does not work (NoDocker when
-        that is for want of Docker or of Lambda's image); whatever was started by then is stopped.
-        """
-        try:
-            self._start()
-        except BaseException:
-            self.stop()
-            raise
-        return self.url
-
-    def stop(self) -> None:
-        """Stop everything that was started, containers too; the data stays."""
-        self._running.close()
 
     def invoke_command(self, function: str) -> str:
         """Return the command line that invokes a function beside this run, with its settings."""

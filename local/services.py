@@ -6,6 +6,7 @@ import socket
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -34,6 +35,37 @@ class Startable(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+class Assembly(Startable):
+    """Several services as one: `_start` starts them in order and leaves in `_running` how each is stopped.
+
+    After start(), `url` is where it serves.
+    """
+
+    def __init__(self) -> None:
+        self._running = ExitStack()
+        self.url = ""
+
+    @abstractmethod
+    def _start(self) -> None: ...
+
+    def start(self) -> str:
+        """Start all of it; return the address, `url`.
+
+        Raises ServiceFailed, with one sentence for the console, when any of it does not work; whatever was
+        started by then is stopped.
+        """
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self.url
+
+    def stop(self) -> None:
+        """Stop everything that was started; the data stays."""
+        self._running.close()
 
 
 def free_port(host: str = "127.0.0.1") -> int:

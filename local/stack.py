@@ -6,7 +6,6 @@ import shutil
 import socket
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
@@ -20,7 +19,7 @@ from local.functions import Functions
 from local.postgres import Postgres
 from local.running import Running, forget
 from local.schedules import Schedules
-from local.services import ServiceFailed, Startable
+from local.services import Assembly, ServiceFailed
 from local.settings import ROOT, TEMPLATE, check, parameters_of, settings_from, variables_of
 from local.template import Template
 from local.valkey import Valkey
@@ -30,7 +29,7 @@ __all__ = ["ROOT", "Stack", "bind", "claim", "drop", "settings_from"]
 _FIRST_RUNS_SECONDS = 10
 
 
-class Stack(Startable):
+class Stack(Assembly):
     """Everything that `python -m local run` runs, to be used in a `with` or between start() and stop().
 
     `port` 0 is a free one. `data` is the folder that keeps the databases and the secrets between runs.
@@ -55,18 +54,17 @@ class Stack(Startable):
         schedule_seconds: float | None = None,
         log: Log = print,
     ) -> None:
+        super().__init__()
         self._data = data.resolve()
         self._port = port
         self._settings = dict(settings or {})
         self._concurrency = concurrency
         self._schedule_seconds = schedule_seconds
         self._log = log
-        self._running = ExitStack()
         self._bus: EventBus | None = None
         self.postgres: Postgres | None = None
         self.valkey: Valkey | None = None
         self.catalog: Catalog | None = None
-        self.url = ""
         self.database_url = ""
         self.redis_url = ""
         self.catalog_url = ""
@@ -75,23 +73,6 @@ class Stack(Startable):
         self.aws_url = ""
         self.access_token_keys = ""
         self.started: dict[str, str] = {}
-
-    def start(self) -> str:
-        """Start what is needed, migrate the database, serve; return the address, `self.url`.
-
-        Raises ServiceFailed, with one sentence for the console, when any of it does not work; whatever was
-        started by then is stopped.
-        """
-        try:
-            self._start()
-        except BaseException:
-            self.stop()
-            raise
-        return self.url
-
-    def stop(self) -> None:
-        """Stop everything that was started; the data stays."""
-        self._running.close()
 
     def _start(self) -> None:
         # All before anything is started: they are the mistakes a developer makes, and cost nothing to see.

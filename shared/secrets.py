@@ -86,23 +86,13 @@ def forget() -> None:
 
 
 def _ask(arn: str) -> tuple[int, bytes]:
-    # Loaded here: where the settings hold no ARN (on a developer's machine), nothing needs them.
-    from http.client import HTTPConnection, HTTPException
     from urllib.parse import quote
 
-    connection = HTTPConnection("127.0.0.1", PORT, timeout=TIMEOUT)
-    try:
-        connection.request(
-            "GET",
-            f"/secretsmanager/get?secretId={quote(arn, safe='')}",
-            headers={"X-Aws-Parameters-Secrets-Token": _session_token()},
-        )
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    except HTTPException as error:
-        raise OSError(f"the answer is cut off: {error!r}") from error
-    finally:
-        connection.close()
+    return _get(
+        f"127.0.0.1:{PORT}",
+        f"/secretsmanager/get?secretId={quote(arn, safe='')}",
+        {"X-Aws-Parameters-Secrets-Token": _session_token()},
+    )
 
 
 def _session_token() -> str:
@@ -115,16 +105,28 @@ def _session_token() -> str:
     address = os.environ.get("AWS_CONTAINER_CREDENTIALS_FULL_URI")
     if "AWS_SESSION_TOKEN" in os.environ or address is None:
         return os.environ.get("AWS_SESSION_TOKEN", "")
-    from http.client import HTTPConnection, HTTPException
     from urllib.parse import urlsplit
 
     parts = urlsplit(address)
-    connection = HTTPConnection(parts.netloc, timeout=TIMEOUT)
+    authorization = os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN", "")
+    _, body = _get(parts.netloc, f"{parts.path}?{parts.query}", {"Authorization": authorization})
     try:
-        authorization = os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN", "")
-        connection.request("GET", f"{parts.path}?{parts.query}", headers={"Authorization": authorization})
-        return str(json.loads(connection.getresponse().read())["Token"])
-    except (HTTPException, ValueError, TypeError, KeyError) as error:
+        return str(json.loads(body)["Token"])
+    except (ValueError, TypeError, KeyError) as error:
         raise OSError("the credentials cannot be read") from error
+
+
+def _get(host: str, path: str, headers: dict[str, str]) -> tuple[int, bytes]:
+    """The status and the body of a local address; OSError where there is no whole answer."""
+    # Loaded here: where the settings hold no ARN (on a developer's machine), nothing needs it.
+    from http.client import HTTPConnection, HTTPException
+
+    connection = HTTPConnection(host, timeout=TIMEOUT)
+    try:
+        connection.request("GET", path, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except HTTPException as error:
+        raise OSError(f"the answer is cut off: {error!r}") from error
     finally:
         connection.close()

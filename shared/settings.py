@@ -24,13 +24,15 @@ def database_url() -> str:
 def database_credentials() -> dict[str, str]:
     """`user` and `password` for an address that has none: what the secret DATABASE_CREDENTIALS holds now.
 
-    Empty for an address that has them. Raises secrets.SecretUnavailable.
+    Empty for an address that has them. Raises secrets.SecretUnavailable, and MissingSetting for a secret of
+    another shape.
     """
     if "@" in database_url():
         return {}
-    # As RDS writes it. Read anew for each connection: RDS makes another password every week.
-    secret = json.loads(secrets.read(_required("DATABASE_CREDENTIALS")))
-    return {"user": secret["username"], "password": secret["password"]}
+    # Read anew for each connection: a password may have been renewed since the last.
+    name = "DATABASE_CREDENTIALS"
+    user, password = _credentials(name, secrets.read(_required(name)))
+    return {"user": user, "password": password}
 
 
 def redis_url() -> str:
@@ -112,6 +114,7 @@ def role_passwords() -> dict[str, str]:
 
 
 def _credentials(name: str, text: str) -> tuple[str, str]:
+    """User and password, as RDS writes them into a secret."""
     try:
         held = json.loads(text)
     except ValueError:

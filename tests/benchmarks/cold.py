@@ -30,11 +30,9 @@ import redis
 from psycopg.rows import dict_row
 
 from functions.run_migrations import migrations
-from local.catalog import Catalog
+from local.backing import Backing
 from local.execution_environment import ExecutionEnvironment, FunctionSettings
 from local.lifeline import Lifeline
-from local.postgres import Postgres
-from local.valkey import Valkey
 from shared import access_tokens, database, passwords, products
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,18 +71,8 @@ def main() -> None:
     runtime, original = _installed(python, "runtime"), _installed(python, "original")
     _build()
     with ExitStack() as running, tempfile.TemporaryDirectory() as data:
-        postgres, valkey, catalog = Postgres(Path(data) / "postgres"), Valkey(Path(data)), Catalog()
-        for service in (postgres, valkey, catalog):
-            running.callback(service.stop)
-        variables = {
-            "DATABASE_URL": postgres.start(),
-            "REDIS_URL": valkey.start(),
-            "CATALOG_URL": catalog.start(),
-            "ACCESS_TOKEN_KEYS": json.dumps({"bench": "k" * 32}),
-            "POWERTOOLS_SERVICE_NAME": "favorites",
-            "POWERTOOLS_METRICS_NAMESPACE": "Favorites",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
+        backing = running.enter_context(Backing(data=Path(data), settings={}, log=print))
+        variables = backing.settings | {"PYTHONDONTWRITEBYTECODE": "1"}
         os.environ.update(variables)
         with redirect_stdout(sys.stderr):  # the log of what happens in this process
             events = _events(variables)

@@ -26,11 +26,10 @@ import redis
 from psycopg.rows import dict_row
 
 from functions.run_migrations import migrations
+from local.backing import Backing
 from local.execution_environment import ExecutionEnvironment, FunctionSettings
 from local.http_server import HttpServer
 from local.lifeline import Lifeline
-from local.postgres import Postgres
-from local.valkey import Valkey
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS, MEMORY = 60, 256  # at most; the memory in MB
@@ -93,32 +92,24 @@ def _product(number: int) -> dict[str, Any]:
 def main(count: int) -> None:
     """Measure and print."""
     with ExitStack() as running, tempfile.TemporaryDirectory() as data:
-        postgres, valkey = Postgres(Path(data) / "postgres"), Valkey(Path(data))
-        for service in (postgres, valkey):
-            running.callback(service.stop)
         catalog = Catalog(count)
         running.callback(catalog.server.stop)
-        variables = {
-            "DATABASE_URL": postgres.start(),
-            "REDIS_URL": valkey.start(),
-            "CATALOG_URL": catalog.server.start(),
-            "POWERTOOLS_SERVICE_NAME": "favorites",
-            "POWERTOOLS_METRICS_NAMESPACE": "Favorites",
-        }
+        settings = {"CATALOG_URL": catalog.server.start()}
+        variables = running.enter_context(Backing(data=Path(data), settings=settings, log=print)).settings
         look = running.enter_context(
             psycopg.connect(variables["DATABASE_URL"], autocommit=True, row_factory=dict_row)
         )
         migrations.run(look)
         client = running.enter_context(redis.Redis.from_url(variables["REDIS_URL"]))
         lifeline = running.enter_context(Lifeline())
-        settings = FunctionSettings(
+        declared = FunctionSettings(
             "WarmProductCacheFunction",
             "functions.warm_product_cache.handler.lambda_handler",
             120,
             512,
             variables,
         )
-        function = ExecutionEnvironment(settings, ROOT, lifeline, _failures_only)
+        function = ExecutionEnvironment(declared, ROOT, lifeline, _failures_only)
         running.callback(function.stop)
 
         print(f"{count:,} products, {catalog.megabytes:.0f} MB; load average {os.getloadavg()[0]:.1f}")

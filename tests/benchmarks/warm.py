@@ -22,11 +22,10 @@ import redis
 from psycopg.rows import dict_row
 
 from functions.run_migrations import migrations
+from local.backing import Backing
 from local.catalog import Catalog
 from local.execution_environment import ExecutionEnvironment, FunctionSettings
 from local.lifeline import Lifeline
-from local.postgres import Postgres
-from local.valkey import Valkey
 from shared import favorites
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,17 +37,9 @@ PRODUCT_MEMORY, DATABASE_MEMORY = 100, 130  # MB resident
 def main() -> None:
     """Measure and print."""
     with ExitStack() as running, tempfile.TemporaryDirectory() as data:
-        postgres, valkey, catalog = Postgres(Path(data) / "postgres"), Valkey(Path(data)), Catalog()
-        for service in (postgres, valkey, catalog):
-            running.callback(service.stop)
-        variables = {
-            "DATABASE_URL": postgres.start(),
-            "REDIS_URL": valkey.start(),
-            "CATALOG_URL": catalog.start(),
-            "ACCESS_TOKEN_KEYS": json.dumps({"bench": "k" * 32}),
-            "POWERTOOLS_SERVICE_NAME": "favorites",
-            "POWERTOOLS_METRICS_NAMESPACE": "Favorites",
-        }
+        backing = running.enter_context(Backing(data=Path(data), settings={}, log=print))
+        variables, catalog = backing.settings, backing.catalog
+        assert catalog is not None
         lifeline = running.enter_context(Lifeline())
         connection = running.enter_context(
             psycopg.connect(variables["DATABASE_URL"], autocommit=True, row_factory=dict_row)

@@ -1,10 +1,7 @@
 """`python -m local run` as a person at a console uses it."""
 
-import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,42 +11,15 @@ import psycopg
 import pytest
 import redis
 
-from local.services import wait_until
-from local.stack import ROOT
+from tests.e2e.console_run import ConsoleRun
 
 
-class Run:
-    """A run on a free port; its console is a file."""
-
+class Run(ConsoleRun):
     def __init__(self, folder: Path, **settings: str) -> None:
-        self.data = folder / "data"
-        self.console = folder / "console"
-        with self.console.open("w") as file:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "local", "run", "--port", "0"],
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                cwd=ROOT,
-                env={**os.environ, "LOCAL_DATA": str(self.data), **settings},
-            )
-
-    def wait_until_ready(self) -> str:
-        """Return the address it serves on."""
-        wait_until(lambda: "\nReady: " in self.text() or self.process.poll() is not None, timeout=60)
-        match = re.search(r"^Ready: (http\S+)$", self.text(), re.MULTILINE)
-        assert match, self.text()
-        return match[1]
-
-    def text(self) -> str:
-        return self.console.read_text()
+        super().__init__("run", folder, ready=60, **settings)
 
     def family(self) -> list[psutil.Process]:
         return list(psutil.Process(self.process.pid).children(recursive=True))
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
 
 
 @pytest.fixture

@@ -1,12 +1,10 @@
 """`python -m local sam-local` as a person at a console uses it."""
 
 import json
-import os
 import re
 import shlex
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,47 +14,20 @@ import pytest
 
 from local import docker
 from local.docker import NoDocker
-from local.services import wait_until
 from local.stack import ROOT
+from tests.e2e.console_run import ConsoleRun
 
-_READY_SECONDS = 120
 
-
-class Run:
-    """A run on a free port; its console is a file."""
-
+class Run(ConsoleRun):
     def __init__(self, folder: Path) -> None:
-        self.data = folder / "data"
-        self.console = folder / "console"
-        with self.console.open("w") as file:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "local", "sam-local", "--port", "0"],
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                cwd=ROOT,
-                env={**os.environ, "LOCAL_DATA": str(self.data)},
-            )
-
-    def wait_until_ready(self) -> str:
-        """Return the address it serves on."""
-        wait_until(
-            lambda: "\nReady: " in self.text() or self.process.poll() is not None, timeout=_READY_SECONDS
-        )
-        match = re.search(r"^Ready: (http\S+)$", self.text(), re.MULTILINE)
-        assert match, self.text()
-        return match[1]
-
-    def text(self) -> str:
-        return self.console.read_text()
+        super().__init__("sam-local", folder, ready=120)
 
     def containers(self) -> list[str]:
         """Those of this run, whatever state they are in."""
         return docker.containers_of(self.data)
 
     def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        super().close()
         docker.remove_containers_of(self.data)
 
 

@@ -101,6 +101,12 @@ def functions(resources: dict[str, Resource]) -> dict[str, dict[str, Any]]:
     return of_type(resources, "AWS::Lambda::Function")
 
 
+def role_of(resources: dict[str, Resource], folder: str) -> dict[str, Any]:
+    """The role of a function, by the name of its folder."""
+    role: dict[str, Any] = resources[resource_of(folder).removesuffix("Function") + "Role"]["Properties"]
+    return role
+
+
 def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
@@ -232,7 +238,7 @@ def test_a_role_may_write_the_log_of_its_function_and_no_other(
     resources: dict[str, Resource], folder: str
 ) -> None:
     name = resource_of(folder)
-    role = resources[name.removesuffix("Function") + "Role"]["Properties"]
+    role = role_of(resources, folder)
     (allowed,) = [
         statement["Resource"]["Fn::Sub"]
         for statement in role["Policies"][0]["PolicyDocument"]["Statement"]
@@ -248,7 +254,7 @@ def test_only_who_gets_the_keys_setting_may_read_the_keys(
 ) -> None:
     name = resource_of(folder)
     variables = functions(resources)[name]["Environment"]["Variables"]
-    role = resources[name.removesuffix("Function") + "Role"]["Properties"]
+    role = role_of(resources, folder)
     may_read = {"Ref": "AccessTokenKeysPolicy"} in role["ManagedPolicyArns"]
     assert may_read == ("ACCESS_TOKEN_KEYS" in variables)
 
@@ -268,7 +274,7 @@ def test_a_function_logs_in_to_the_database_with_what_it_may_read_and_no_more(
 ) -> None:
     name = resource_of(folder)
     variables = functions(resources)[name]["Environment"]["Variables"]
-    role = resources[name.removesuffix("Function") + "Role"]["Properties"]
+    role = role_of(resources, folder)
     policies = {ref(policy) for policy in role["ManagedPolicyArns"]}
     own = [
         secret
