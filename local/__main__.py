@@ -55,11 +55,11 @@ def _parser() -> argparse.ArgumentParser:
     event.add_argument("file", type=Path, help="the event, as in events/")
     event.add_argument("--function", help="default: the one that the file is named after")
     event.add_argument("--token", help="an access token in place of the sample's placeholder")
-    catalog = commands.add_parser("catalog", help="change the sample catalogue")
+    catalog = commands.add_parser("catalog", help="change the sample catalog")
     changes = catalog.add_subparsers(dest="change", required=True)
     for name, does in (
         ("price", "let a product cost something else"),
-        ("remove", "take a product out of the catalogue"),
+        ("remove", "take a product out of the catalog"),
         ("restore", "put a removed product back"),
     ):
         change = changes.add_parser(name, help=does)

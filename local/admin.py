@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psycopg
 
-from shared import passwords
-from shared.emails import email_key
+from shared.accounts import passwords
+from shared.formats.emails import email_key
 
 
 class Secrets:

@@ -1,4 +1,4 @@
-"""What stands behind the functions: database, cache, catalogue (ours or the caller's), and the admin."""
+"""What stands behind the functions: database, cache, catalog (ours or the caller's), and the admin."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -24,7 +24,7 @@ class Backing(Startable):
     `data` is the folder that keeps the databases and the secrets between runs; it has to be claimed.
     `settings` has values by the names of the functions' variables: a server that DATABASE_URL, REDIS_URL or
     CATALOG_URL names is used and none started in its place. Those started listen on the address `listen`.
-    `push` gets the changes of our catalogue.
+    `push` gets the changes of our catalog.
 
     After start(), `settings` has all that the functions need to know, `postgres`, `valkey` and `catalog` are
     the services that were started (None for a server of the caller's), and `started` their addresses.
@@ -89,7 +89,7 @@ class Backing(Startable):
         urls = {
             "PostgreSQL": (self.postgres, self.settings["DATABASE_URL"]),
             "Valkey": (self.valkey, self.settings["REDIS_URL"]),
-            "Catalogue": (self.catalog, f"{self.settings['CATALOG_URL']}/products"),
+            "Catalog": (self.catalog, f"{self.settings['CATALOG_URL']}/products"),
         }
         return {name: url for name, (service, url) in urls.items() if service is not None}
 

@@ -1,4 +1,4 @@
-"""The sample catalogue: products behind the Fake Store API contract, oddities included.
+"""The sample catalog: products behind the Fake Store API contract, oddities included.
 
 `GET /products` is a JSON array, `GET /products/{id}` one object. An unknown id is answered with 200 and
 `null` (even ids) or with 200 and an empty body (odd ids); an id that is no number is never answered. Beyond
@@ -44,7 +44,7 @@ def sample_products() -> list[dict[str, Any]]:
 
 
 class Catalog:
-    """A catalogue server in this process; everything about it may be changed while it serves.
+    """A catalog server in this process; everything about it may be changed while it serves.
 
     `products` are those of the sample when None. Their prices are served digit by digit as given: 22.30
     stays 22.30. `push` gets the changes that come over HTTP.
@@ -66,7 +66,7 @@ class Catalog:
         self._texts = {product_id: _dump(product) for product_id, product in self._products.items()}
         self._removed: set[int] = set()
         self._calls: Counter[str] = Counter()
-        self._server = HttpServer(self._handler(), port, listen, name="The catalogue")
+        self._server = HttpServer(self._handler(), port, listen, name="The catalog")
 
     def _handler(self) -> Callable[..., BaseHTTPRequestHandler]:
         return functools.partial(CatalogHandler, self)
@@ -111,7 +111,7 @@ class Catalog:
             self._texts[product_id] = _dump(product)
 
     def remove(self, product_id: int) -> None:
-        """Take a product out of the catalogue. Raises KeyError for an unknown id."""
+        """Take a product out of the catalog. Raises KeyError for an unknown id."""
         with self._lock:
             del self._texts[product_id]
             self._removed.add(product_id)
@@ -237,7 +237,7 @@ class CatalogHandler(BaseHTTPRequestHandler):
         return self.rfile.read(length)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - named so by http.server
-        """Keep silent: the console belongs to the service, not to its catalogue."""
+        """Keep silent: the console belongs to the service, not to its catalog."""
 
 
 def _dump(product: Mapping[str, Any]) -> str:
@@ -264,14 +264,14 @@ def _change_in(body: bytes) -> tuple[str, Decimal | int | bool] | None:
 
 
 def main() -> None:
-    """Serve the sample catalogue until Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="python -m local.catalog", description="The sample catalogue.")
+    """Serve the sample catalog until Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="python -m local.catalog", description="The sample catalog.")
     parser.add_argument("--port", type=int, default=8090, help="default: 8090")
     parser.add_argument("--listen", default="127.0.0.1", metavar="ADDRESS", help="default: 127.0.0.1")
     arguments = parser.parse_args()
     catalog = Catalog(arguments.port, listen=arguments.listen)
     try:
-        print(f"The sample catalogue: {catalog.start()}/products", flush=True)
+        print(f"The sample catalog: {catalog.start()}/products", flush=True)
     except ServiceFailed as error:
         sys.exit(str(error))
     try:

@@ -77,7 +77,7 @@ IDLE: dict[str, Callable[[Stage], float]] = {
     "Key and secrets": lambda stage: (
         stage.count["AWS::KMS::Key"] * KEY + (stage.count["AWS::SecretsManager::Secret"] + 1) * SECRET
     ),
-    # 1 s a poll of a catalogue of some thousand products, 50 ms a look at the outbox.
+    # 1 s a poll of a catalog of some thousand products, 50 ms a look at the outbox.
     "The schedules' invocations": lambda stage: (
         (_POLLS * 1.0 + _PUBLICATIONS * 0.05) * _FUNCTION_GB * GB_SECOND
         + (_POLLS + _PUBLICATIONS) * (INVOCATIONS + SCHEDULES) / 1e6

@@ -17,8 +17,8 @@ from aws_lambda_powertools.event_handler.openapi.merge import OpenAPIMerge
 from pydantic.json_schema import models_json_schema
 
 from shared import errors
-from shared.http import PROBLEMS, Resolver
 from shared.models import Problem
+from shared.web import PROBLEMS, Resolver
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "functions" / "get_docs" / "openapi.json"
@@ -26,7 +26,7 @@ DOCUMENT = ROOT / "functions" / "get_docs" / "openapi.json"
 Json = dict[str, Any]
 
 DESCRIPTION = """\
-Customers mark products as favourites; shops read and write that here.
+Customers mark products as favorites; shops read and write that here.
 
 Register (`POST /clients`), log in (`POST /auth/login`) and send the access token with every request that
 needs a caller: `Authorization: Bearer …`. It is good for 15 minutes; `POST /auth/refresh` gives the next one.
@@ -95,7 +95,7 @@ _HEADERS: dict[str, Json] = {
     },
     "ETag": {"description": "The strong entity tag of the body.", "schema": {"type": "string"}},
     "Age": {
-        "description": "Seconds since the catalogue confirmed the body.",
+        "description": "Seconds since the catalog confirmed the body.",
         "schema": {"type": "integer", "minimum": 0},
     },
     "Cache-Control": {

@@ -72,20 +72,20 @@ def deliver(data: Path, file: Path, function: str | None, token: str | None) -> 
 
 
 def change_product(data: Path, product_id: str, change: str, *, push: bool) -> str:
-    """Change a product of the sample catalogue; return it as the catalogue has it now.
+    """Change a product of the sample catalog; return it as the catalog has it now.
 
     `change` is JSON: {"price": 9.90}, {"removed": true}. Raises ServiceFailed when that cannot be done.
     """
     url = Running.find(data).catalog
     if url is None:
-        raise ServiceFailed("The catalogue is that of CATALOG_URL: change it there, it is not ours.")
+        raise ServiceFailed("The catalog is that of CATALOG_URL: change it there, it is not ours.")
     query = "" if push else "?push=false"
     response, body = _ask(url, "PATCH", f"/products/{quote(product_id, safe='')}{query}", change.encode())
     if response.status == http.client.NOT_FOUND:
         there = "removed" if change == '{"removed": false}' else "such"
-        raise ServiceFailed(f"The sample catalogue has no {there} product {product_id}.")
+        raise ServiceFailed(f"The sample catalog has no {there} product {product_id}.")
     if response.status != http.client.OK:
-        raise ServiceFailed(f"The sample catalogue refused that: {body.decode()}")
+        raise ServiceFailed(f"The sample catalog refused that: {body.decode()}")
     return body.decode()
 
 

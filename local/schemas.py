@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from shared.events import CATALOG_SOURCE, INCOMING, OUTGOING, SOURCE
+from shared.events.details import OUTGOING
+from shared.events.outbox import SOURCE
+from shared.products.messages import CATALOG_SOURCE, INCOMING
 
 FOLDER = Path(__file__).resolve().parent.parent / "events" / "schemas"
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from local.services import ServiceFailed
 from local.template import declared_parameters
-from shared.emails import checked_email
-from shared.passwords import checked_password
+from shared.accounts.passwords import checked_password
+from shared.formats.emails import checked_email
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "template.yaml"
@@ -22,7 +22,7 @@ PARAMETERS = (
 # In the cloud these are the stack's own database, cache and secrets.
 VARIABLES = ("DATABASE_URL", "REDIS_URL", "ACCESS_TOKEN_KEYS", "ADMIN_PASSWORD")
 
-_KEY_BYTES = 32  # as shared.settings wants them
+_KEY_BYTES = 32  # as shared.platform.settings wants them
 
 
 def settings_from(environment: Mapping[str, str]) -> dict[str, str]:

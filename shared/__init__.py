@@ -1,3 +1,3 @@
-"""What the functions share: one module a subject, attached to every function as a Lambda layer."""
+"""What the functions share: a room for each concern, attached to every function as one Lambda layer."""
 
-from shared import lean_imports as lean_imports  # before any module imports a package
+from shared.platform import lean_imports as lean_imports  # before any module imports a package

@@ -1,4 +1,4 @@
-"""What can go wrong in the domain, raised where it is known; `shared.http` alone turns it into HTTP."""
+"""What can go wrong in the domain, raised where it is known; `shared.web` alone turns it into HTTP."""
 
 from __future__ import annotations
 
@@ -94,22 +94,22 @@ class ChangedMeanwhile(DomainError):
 
 
 class UnknownProduct(DomainError):
-    """Neither the catalogue nor this service's copy of it has that product."""
+    """Neither the catalog nor this service's copy of it has that product."""
 
 
 class NotFavorite(DomainError):
-    """The product is not one of the caller's favourites."""
+    """The product is not one of the caller's favorites."""
 
 
 class AlreadyFavorite(DomainError):
-    """The product is one of the caller's favourites already."""
+    """The product is one of the caller's favorites already."""
 
 
 # ── Backing services ──────────────────────────────────────────────────────────────────────────────────────
 
 
 class CatalogUnavailable(DomainError):
-    """The catalogue gave no usable answer and there is nothing older to give instead."""
+    """The catalog gave no usable answer and there is nothing older to give instead."""
 
 
 class DatabaseUnavailable(DomainError):

@@ -6,26 +6,27 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from shared import cache, catalog, database
-from shared.cache import CacheDown
 from shared.errors import CatalogUnavailable, DatabaseUnavailable
 from shared.models import Health, ServiceHealth
+from shared.platform import database, valkey
+from shared.platform.valkey import CacheDown
+from shared.products import catalog
 
-CATALOG_EVERY = 5.0  # seconds: whoever polls this does not become the catalogue's heaviest user
+CATALOG_EVERY = 5.0  # seconds: whoever polls this does not become the catalog's heaviest user
 
 _catalog: tuple[float, ServiceHealth] | None = None
 
 
 def check() -> Health:
-    """The state of the database, the cache and the catalogue, each with the time it took to answer.
+    """The state of the database, the cache and the catalog, each with the time it took to answer.
 
-    Without the cache or the catalogue answers are still served; without the database the service is down.
+    Without the cache or the catalog answers are still served; without the database the service is down.
     """
     database_health = _timed(
         lambda: database.run(lambda current: current.execute("SELECT 1"), repeatable=True),
         DatabaseUnavailable,
     )
-    cache_health = _timed(lambda: cache.command(lambda valkey: valkey.ping()), CacheDown)
+    cache_health = _timed(lambda: valkey.command(lambda server: server.ping()), CacheDown)
     catalog_health = _catalog_health()
     status: Literal["ok", "degraded", "down"]
     if database_health.state == "down":

@@ -60,7 +60,7 @@ def valkey(valkey_server: Valkey) -> Valkey:
 
 @pytest.fixture
 def catalog() -> Iterator[Catalog]:
-    """A sample catalogue of the test's own."""
+    """A sample catalog of the test's own."""
     server = Catalog()
     server.start()
     yield server
@@ -69,7 +69,7 @@ def catalog() -> Iterator[Catalog]:
 
 @pytest.fixture
 def hostile_catalog() -> Iterator[HostileCatalog]:
-    """A catalogue of the test's own that can be programmed to answer badly."""
+    """A catalog of the test's own that can be programmed to answer badly."""
     server = HostileCatalog()
     server.start()
     yield server

@@ -1,10 +1,10 @@
-"""A catalogue that answers as foreign servers do on their worst days, over real HTTP.
+"""A catalog that answers as foreign servers do on their worst days, over real HTTP.
 
     catalog.answer("/products/7", Answer.hang())
     catalog.answer("/products/7", Answer.status(500), Answer.json(product(7)))  # in turn; the last one stays
     catalog.answer_all(Answer.reset())
 
-What is not programmed is answered by the well-behaved sample catalogue.
+What is not programmed is answered by the well-behaved sample catalog.
 """
 
 import functools
@@ -167,7 +167,7 @@ class Answer:
 
 
 class HostileCatalog(Catalog):
-    """The sample catalogue, save for the paths that are programmed to answer something else."""
+    """The sample catalog, save for the paths that are programmed to answer something else."""
 
     def __init__(self, products: Iterable[Mapping[str, Any]] | None = None) -> None:
         self._answers: dict[str | None, list[Answer]] = {}

@@ -1,22 +1,23 @@
 """PUT /favorites/{product_id}"""
 
-from shared import favorites, http
+from shared import web
 from shared.errors import CatalogUnavailable, UnknownProduct
-from shared.http import Response
-from shared.models import Favorite
+from shared.favorites import marks
+from shared.favorites.models import Favorite
+from shared.web import Response
 
-app = http.resolver()
+app = web.resolver()
 
 
 @app.put(
     "/favorites/<product_id>",
     status_code=201,
-    openapi_extensions=http.refusals(UnknownProduct, CatalogUnavailable, also=[200]),
+    openapi_extensions=web.refusals(UnknownProduct, CatalogUnavailable, also=[200]),
 )
-def add_favorite(product_id: http.ProductRef) -> Response[Favorite]:
-    """Mark a product as a favourite of the caller; repeating it changes nothing."""
-    favorite, created = favorites.add(http.caller(app), product_id)
-    return http.created(favorite) if created else http.ok(favorite)
+def add_favorite(product_id: web.ProductRef) -> Response[Favorite]:
+    """Mark a product as a favorite of the caller; repeating it changes nothing."""
+    favorite, created = marks.add(web.caller(app), product_id)
+    return web.created(favorite) if created else web.ok(favorite)
 
 
-lambda_handler = http.entry_point(app)
+lambda_handler = web.entry_point(app)

@@ -1,18 +1,19 @@
 """POST /clients"""
 
-from shared import clients, http
+from shared import web
+from shared.accounts import clients
+from shared.accounts.models import Client, NewClient
 from shared.errors import EmailTaken
-from shared.http import Response
-from shared.models import Client, NewClient
+from shared.web import Response
 
-app = http.resolver(public=True)
+app = web.resolver(public=True)
 
 
-@app.post("/clients", status_code=201, openapi_extensions=http.refusals(EmailTaken))
+@app.post("/clients", status_code=201, openapi_extensions=web.refusals(EmailTaken))
 def create_client(new: NewClient) -> Response[Client]:
     """Register as a client."""
     client = clients.register(new)
-    return http.created(client, location=f"/clients/{client.client_id}")
+    return web.created(client, location=f"/clients/{client.client_id}")
 
 
-lambda_handler = http.entry_point(app, uses=["argon2"])
+lambda_handler = web.entry_point(app, uses=["argon2"])

@@ -1,22 +1,23 @@
 """POST /favorites"""
 
-from shared import favorites, http
+from shared import web
 from shared.errors import AlreadyFavorite, CatalogUnavailable, UnknownProduct
-from shared.http import Response
-from shared.models import Favorite, NewFavorite
+from shared.favorites import marks
+from shared.favorites.models import Favorite, NewFavorite
+from shared.web import Response
 
-app = http.resolver()
+app = web.resolver()
 
 
 @app.post(
     "/favorites",
     status_code=201,
-    openapi_extensions=http.refusals(UnknownProduct, AlreadyFavorite, CatalogUnavailable),
+    openapi_extensions=web.refusals(UnknownProduct, AlreadyFavorite, CatalogUnavailable),
 )
 def create_favorite(new: NewFavorite) -> Response[Favorite]:
-    """Mark a product as a favourite of the caller; refused when it is one."""
-    favorite = favorites.create(http.caller(app), new.product_id)
-    return http.created(favorite, location=f"/favorites/{new.product_id}")
+    """Mark a product as a favorite of the caller; refused when it is one."""
+    favorite = marks.create(web.caller(app), new.product_id)
+    return web.created(favorite, location=f"/favorites/{new.product_id}")
 
 
-lambda_handler = http.entry_point(app)
+lambda_handler = web.entry_point(app)

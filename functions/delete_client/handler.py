@@ -1,19 +1,20 @@
 """DELETE /clients/{client_id}"""
 
-from shared import clients, http
+from shared import web
+from shared.accounts import clients
 from shared.errors import Forbidden, UnknownClient
-from shared.http import Response
+from shared.web import Response
 
-app = http.resolver()
+app = web.resolver()
 
 
 @app.delete(
-    "/clients/<client_id>", status_code=204, openapi_extensions=http.refusals(Forbidden, UnknownClient)
+    "/clients/<client_id>", status_code=204, openapi_extensions=web.refusals(Forbidden, UnknownClient)
 )
-def delete_client(client_id: http.ClientRef) -> Response[None]:
-    """Remove a client with all favourites and sessions: oneself, or as an admin anybody."""
-    clients.remove(http.caller(app), client_id)
-    return http.no_content()
+def delete_client(client_id: web.ClientRef) -> Response[None]:
+    """Remove a client with all favorites and sessions: oneself, or as an admin anybody."""
+    clients.remove(web.caller(app), client_id)
+    return web.no_content()
 
 
-lambda_handler = http.entry_point(app)
+lambda_handler = web.entry_point(app)

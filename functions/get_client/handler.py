@@ -1,17 +1,18 @@
 """GET /clients/{client_id}"""
 
-from shared import clients, http
+from shared import web
+from shared.accounts import clients
+from shared.accounts.models import Client
 from shared.errors import Forbidden, UnknownClient
-from shared.http import Response
-from shared.models import Client
+from shared.web import Response
 
-app = http.resolver()
+app = web.resolver()
 
 
-@app.get("/clients/<client_id>", openapi_extensions=http.refusals(Forbidden, UnknownClient))
-def get_client(client_id: http.ClientRef) -> Response[Client]:
+@app.get("/clients/<client_id>", openapi_extensions=web.refusals(Forbidden, UnknownClient))
+def get_client(client_id: web.ClientRef) -> Response[Client]:
     """Read a client: oneself, or as an admin anybody."""
-    return http.client(app, clients.get(http.caller(app), client_id))
+    return web.client(app, clients.get(web.caller(app), client_id))
 
 
-lambda_handler = http.entry_point(app)
+lambda_handler = web.entry_point(app)

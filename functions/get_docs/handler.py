@@ -3,10 +3,10 @@
 from functools import cache
 from importlib.resources import files
 
-from shared import http
-from shared.http import Response
+from shared import web
+from shared.web import Response
 
-app = http.resolver(public=True)
+app = web.resolver(public=True)
 
 # The page carries its script and style with it; the browser is told to accept nothing else.
 _POLICY = (
@@ -16,18 +16,18 @@ _POLICY = (
 _HEADERS = {"Cache-Control": "public, max-age=300", "X-Content-Type-Options": "nosniff"}
 
 
-@app.get("/openapi.json", openapi_extensions=http.refusals())
+@app.get("/openapi.json", openapi_extensions=web.refusals())
 def get_openapi() -> Response[dict[str, object]]:
     """Read this description of the API (OpenAPI 3.1)."""
-    return http.text(_document(), "application/json", _HEADERS)
+    return web.text(_document(), "application/json", _HEADERS)
 
 
-@app.get("/docs", openapi_extensions=http.refusals())
+@app.get("/docs", openapi_extensions=web.refusals())
 def get_docs() -> Response[str]:
     """Browse this description and try it out (Swagger UI)."""
     if app.current_event.query_string_parameters.get("format") == "json":  # the page's link to its source
-        return http.text(_document(), "application/json", _HEADERS)
-    return http.text(_page(), "text/html", _HEADERS | {"Content-Security-Policy": _POLICY})
+        return web.text(_document(), "application/json", _HEADERS)
+    return web.text(_page(), "text/html", _HEADERS | {"Content-Security-Policy": _POLICY})
 
 
 @cache
@@ -50,4 +50,4 @@ def _page() -> str:
     )
 
 
-lambda_handler = http.entry_point(app)
+lambda_handler = web.entry_point(app)

@@ -1,17 +1,18 @@
 """GET /favorites/{product_id}"""
 
-from shared import favorites, http
+from shared import web
 from shared.errors import NotFavorite, UnknownProduct
-from shared.http import Response
-from shared.models import Favorite
+from shared.favorites import marks
+from shared.favorites.models import Favorite
+from shared.web import Response
 
-app = http.resolver()
-
-
-@app.get("/favorites/<product_id>", openapi_extensions=http.refusals(NotFavorite, UnknownProduct))
-def get_favorite(product_id: http.ProductRef) -> Response[Favorite]:
-    """Tell whether a product is one of the caller's favourites."""
-    return http.ok(favorites.get(http.caller(app), product_id))
+app = web.resolver()
 
 
-lambda_handler = http.entry_point(app)
+@app.get("/favorites/<product_id>", openapi_extensions=web.refusals(NotFavorite, UnknownProduct))
+def get_favorite(product_id: web.ProductRef) -> Response[Favorite]:
+    """Tell whether a product is one of the caller's favorites."""
+    return web.ok(marks.get(web.caller(app), product_id))
+
+
+lambda_handler = web.entry_point(app)

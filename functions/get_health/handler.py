@@ -1,17 +1,17 @@
 """GET /health"""
 
-from shared import health, http
-from shared.http import Response
+from shared import health, web
 from shared.models import Health
+from shared.web import Response
 
-app = http.resolver(public=True)
+app = web.resolver(public=True)
 
 
-@app.get("/health", openapi_extensions=http.refusals(also=[503]))
+@app.get("/health", openapi_extensions=web.refusals(also=[503]))
 def get_health() -> Response[Health]:
     """Tell how the service and what it stands on are."""
     found = health.check()
-    return http.health(found)
+    return web.health(found)
 
 
-lambda_handler = http.entry_point(app)
+lambda_handler = web.entry_point(app)

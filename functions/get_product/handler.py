@@ -1,7 +1,5 @@
 """GET /products/{product_id}: a cached product is sent before anything else is loaded; see `routes`."""
 
-from shared import product_answers
+from shared.products import answers
 
-lambda_handler = product_answers.entry_point(
-    product_answers.cached_detail, otherwise="functions.get_product.routes"
-)
+lambda_handler = answers.entry_point(answers.cached_detail, otherwise="functions.get_product.routes")

@@ -1,17 +1,18 @@
 """GET /products/{product_id}, when the cache has not settled it."""
 
-from shared import http, products
+from shared import web
 from shared.errors import CatalogUnavailable, UnknownProduct
-from shared.http import Response
-from shared.models import Product
+from shared.products import demand
+from shared.products.models import Product
+from shared.web import Response
 
-app = http.resolver(public=True)
+app = web.resolver(public=True)
 
 
-@app.get("/products/<product_id>", openapi_extensions=http.refusals(UnknownProduct, CatalogUnavailable))
-def get_product(product_id: http.ProductRef) -> Response[Product]:
+@app.get("/products/<product_id>", openapi_extensions=web.refusals(UnknownProduct, CatalogUnavailable))
+def get_product(product_id: web.ProductRef) -> Response[Product]:
     """Read a product."""
-    return http.product(app, products.detail(product_id))
+    return web.product(app, demand.detail(product_id))
 
 
-lambda_handler = http.entry_point(app)
+lambda_handler = web.entry_point(app)

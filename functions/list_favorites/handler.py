@@ -2,22 +2,24 @@
 
 from typing import Annotated, Literal
 
-from shared import favorites, http
-from shared.http import Query, Response
-from shared.models import Favorite, Page
+from shared import web
+from shared.favorites import marks
+from shared.favorites.models import Favorite
+from shared.models import Page
+from shared.web import Query, Response
 
-app = http.resolver()
+app = web.resolver()
 
 Sort = Annotated[Literal["-favorited_at", "favorited_at"], Query(description="Newest or oldest first.")]
 
 
-@app.get("/favorites", openapi_extensions=http.refusals())
+@app.get("/favorites", openapi_extensions=web.refusals())
 def list_favorites(
-    limit: http.Limit = 20, cursor: http.Cursor = None, sort: Sort = "-favorited_at"
+    limit: web.Limit = 20, cursor: web.Cursor = None, sort: Sort = "-favorited_at"
 ) -> Response[Page[Favorite]]:
-    """List the caller's favourites."""
-    page, next_cursor = favorites.list_page(http.caller(app), limit=limit, cursor=cursor, sort=sort)
-    return http.page(app, page, next_cursor)
+    """List the caller's favorites."""
+    page, next_cursor = marks.list_page(web.caller(app), limit=limit, cursor=cursor, sort=sort)
+    return web.page(app, page, next_cursor)
 
 
-lambda_handler = http.entry_point(app)
+lambda_handler = web.entry_point(app)

@@ -1,18 +1,19 @@
 """POST /auth/logout"""
 
-from shared import http, sessions
+from shared import web
+from shared.accounts import sessions
+from shared.accounts.models import RefreshTokenInput
 from shared.errors import InvalidRefreshToken
-from shared.http import Response
-from shared.models import RefreshTokenInput
+from shared.web import Response
 
-app = http.resolver(public=True)
+app = web.resolver(public=True)
 
 
-@app.post("/auth/logout", status_code=204, openapi_extensions=http.refusals(InvalidRefreshToken))
+@app.post("/auth/logout", status_code=204, openapi_extensions=web.refusals(InvalidRefreshToken))
 def logout(held: RefreshTokenInput) -> Response[None]:
     """End the session that the refresh token belongs to."""
     sessions.log_out(held.refresh_token)
-    return http.no_content()
+    return web.no_content()
 
 
-lambda_handler = http.entry_point(app)
+lambda_handler = web.entry_point(app)

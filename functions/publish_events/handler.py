@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from shared import logs, outbox
+from shared.events import outbox
+from shared.platform import logs
 
 
 def lambda_handler(_event: dict[str, Any], _context: Any) -> dict[str, int]:

@@ -1,11 +1,13 @@
-"""Takes the catalogue's events from their queue, a batch at a time."""
+"""Takes the catalog's events from their queue, a batch at a time."""
 
 from typing import Any
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from shared import catalog_events, json_items, logs
+from shared.formats import json_items
+from shared.platform import logs
+from shared.products import push
 
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
@@ -13,7 +15,7 @@ processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failu
 def take(record: SQSRecord) -> None:
     """Take one event; what fails is logged with its reason, and delivered again until the queue gives up."""
     try:
-        catalog_events.take(json_items.loads(record.body.encode()))
+        push.take(json_items.loads(record.body.encode()))
     except Exception as error:
         logs.logger().error("event failed", message_id=record.message_id, reason=str(error)[:500])
         raise

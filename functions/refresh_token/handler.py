@@ -1,17 +1,18 @@
 """POST /auth/refresh"""
 
-from shared import http, sessions
+from shared import web
+from shared.accounts import sessions
+from shared.accounts.models import RefreshTokenInput, Tokens
 from shared.errors import InvalidRefreshToken
-from shared.http import Response
-from shared.models import RefreshTokenInput, Tokens
+from shared.web import Response
 
-app = http.resolver(public=True)
+app = web.resolver(public=True)
 
 
-@app.post("/auth/refresh", openapi_extensions=http.refusals(InvalidRefreshToken))
+@app.post("/auth/refresh", openapi_extensions=web.refusals(InvalidRefreshToken))
 def refresh_token(held: RefreshTokenInput) -> Response[Tokens]:
     """Exchange a refresh token for new tokens; it works once, and a second use revokes the session."""
-    return http.tokens(sessions.refresh(held.refresh_token))
+    return web.tokens(sessions.refresh(held.refresh_token))
 
 
-lambda_handler = http.entry_point(app, uses=["jwt.api_jwt"])
+lambda_handler = web.entry_point(app, uses=["jwt.api_jwt"])

@@ -1,19 +1,20 @@
 """DELETE /favorites/{product_id}"""
 
-from shared import favorites, http
+from shared import web
 from shared.errors import NotFavorite, UnknownProduct
-from shared.http import Response
+from shared.favorites import marks
+from shared.web import Response
 
-app = http.resolver()
+app = web.resolver()
 
 
 @app.delete(
-    "/favorites/<product_id>", status_code=204, openapi_extensions=http.refusals(NotFavorite, UnknownProduct)
+    "/favorites/<product_id>", status_code=204, openapi_extensions=web.refusals(NotFavorite, UnknownProduct)
 )
-def remove_favorite(product_id: http.ProductRef) -> Response[None]:
-    """Unmark one of the caller's favourites."""
-    favorites.remove(http.caller(app), product_id)
-    return http.no_content()
+def remove_favorite(product_id: web.ProductRef) -> Response[None]:
+    """Unmark one of the caller's favorites."""
+    marks.remove(web.caller(app), product_id)
+    return web.no_content()
 
 
-lambda_handler = http.entry_point(app)
+lambda_handler = web.entry_point(app)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from shared import key_rotation
+from shared.accounts import key_rotation
 
 
 def lambda_handler(event: dict[str, Any], _context: Any) -> None:

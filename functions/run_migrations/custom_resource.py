@@ -11,7 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from functions.run_migrations import migrations
-from shared import logs
+from shared.platform import logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable

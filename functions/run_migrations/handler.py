@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 from functions.run_migrations import custom_resource, migrations
-from shared import database, settings
 from shared.errors import DatabaseUnavailable
+from shared.platform import database, settings
 
 WAIT = 60  # seconds for a database that wakes up from a pause
 

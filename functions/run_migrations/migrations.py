@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING
 from psycopg.errors import LockNotAvailable, QueryCanceled
 
 from functions.run_migrations import roles
-from shared import logs, passwords
-from shared.emails import email_key
-from shared.models import NewClient
+from shared.accounts import passwords
+from shared.accounts.models import NewClient
+from shared.formats.emails import email_key
+from shared.platform import logs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from shared.database import Connection
+    from shared.platform.database import Connection
 
 STATEMENT_TIMEOUT = 240  # seconds for a statement, or for another run
 LOCK_TIMEOUT = 5  # seconds for a lock of a table

@@ -17,7 +17,7 @@ from psycopg import sql
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from shared.database import Connection
+    from shared.platform.database import Connection
 
 
 class UnknownRole(Exception):

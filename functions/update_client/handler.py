@@ -1,6 +1,8 @@
 """PATCH /clients/{client_id}"""
 
-from shared import clients, http
+from shared import web
+from shared.accounts import clients
+from shared.accounts.models import Client, ClientChanges
 from shared.errors import (
     ChangedMeanwhile,
     EmailTaken,
@@ -9,23 +11,22 @@ from shared.errors import (
     UnknownClient,
     WrongPassword,
 )
-from shared.http import Response
-from shared.models import Client, ClientChanges
+from shared.web import Response
 
-app = http.resolver()
+app = web.resolver()
 
 
 @app.patch(
     "/clients/<client_id>",
-    openapi_extensions=http.refusals(
+    openapi_extensions=web.refusals(
         Forbidden, WrongPassword, UnknownClient, EmailTaken, ChangedMeanwhile, TooManyAttempts
     ),
 )
-def update_client(client_id: http.ClientRef, changes: ClientChanges) -> Response[Client]:
+def update_client(client_id: web.ClientRef, changes: ClientChanges) -> Response[Client]:
     """Change a client's name, e-mail or password (a merge patch); a new password ends all sessions."""
-    if_match = http.header(app, "if-match")
-    client = clients.update(http.caller(app), client_id, changes, if_match=if_match)
-    return http.ok(client, ETag=http.client_etag(client))
+    if_match = web.header(app, "if-match")
+    client = clients.update(web.caller(app), client_id, changes, if_match=if_match)
+    return web.ok(client, ETag=web.client_etag(client))
 
 
-lambda_handler = http.entry_point(app)
+lambda_handler = web.entry_point(app)

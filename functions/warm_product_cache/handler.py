@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from shared import catalog_poll, logs
+from shared.platform import logs
+from shared.products import poll
 
 
 def lambda_handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """What the poll did. Raises what went wrong, so that the schedule's failures are counted."""
-    done = catalog_poll.run()
+    done = poll.run()
     logs.logger().info("catalog polled", **done)
     return done

@@ -33,7 +33,9 @@ from functions.run_migrations import migrations
 from local.backing import Backing
 from local.execution_environment import ExecutionEnvironment, FunctionSettings
 from local.lifeline import Lifeline
-from shared import access_tokens, database, passwords, products
+from shared.accounts import access_tokens, passwords
+from shared.platform import database
+from shared.products import demand
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
@@ -172,8 +174,8 @@ def _events(variables: dict[str, str]) -> dict[str, Callable[[], Event]]:
         ).fetchone()
         assert row is not None
         client_id: UUID = row["client_id"]
-        products.detail("7")
-        products.page(
+        demand.detail("7")
+        demand.page(
             limit=20,
             cursor=None,
             category=None,

@@ -1,7 +1,7 @@
 """Steady reads while the schedule runs: `python -m tests.benchmarks.hot [minutes] [times as fast]`.
 
-The whole stack of `make run`, with prices that change in the catalogue. Printed is the share of requests that
-waited for the catalogue: those with `X-Cache: miss` for a product, and the calls that came to the catalogue
+The whole stack of `make run`, with prices that change in the catalog. Printed is the share of requests that
+waited for the catalog: those with `X-Cache: miss` for a product, and the calls that came to the catalog
 besides the polls. (A page that a price made obsolete is a miss too, but is made of the copy, without a call.)
 20 minutes at the schedule's own pace are the default; `3 10` is half an hour of it in three minutes, with a
 TTL of 30 seconds and a poll every 24.

@@ -1,6 +1,6 @@
 """A poll of 100,000 products: `python -m tests.benchmarks.poll [products]`.
 
-Everything is real: PostgreSQL, Valkey, an HTTP server with the catalogue, and WarmProductCacheFunction in the
+Everything is real: PostgreSQL, Valkey, an HTTP server with the catalog, and WarmProductCacheFunction in the
 Lambda runtime on its emulator. Printed are the seconds of the first fill, of an unchanged run and of one with
 1 % changed, the rows that each wrote, and the largest memory that the runtime process ever had (VmHWM). That
 it is one statement for a thousand products, tests/integration/test_catalog_poll.py proves.
@@ -36,7 +36,7 @@ SECONDS, MEMORY = 60, 256  # at most; the memory in MB
 
 
 class Catalog:
-    """A catalogue that serves one list, made beforehand."""
+    """A catalog that serves one list, made beforehand."""
 
     def __init__(self, count: int) -> None:
         self._products = [_product(number) for number in range(1, count + 1)]
@@ -77,7 +77,7 @@ class Catalog:
 
 
 def _product(number: int) -> dict[str, Any]:
-    """As long as the sample catalogue's products are on average: about 560 bytes."""
+    """As long as the sample catalog's products are on average: about 560 bytes."""
     return {
         "id": number,
         "title": f"Product {number} with a title as long as titles are",

@@ -26,7 +26,7 @@ from local.backing import Backing
 from local.catalog import Catalog
 from local.execution_environment import ExecutionEnvironment, FunctionSettings
 from local.lifeline import Lifeline
-from shared import favorites
+from shared.favorites import marks
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS, REQUESTS = 5, 400
@@ -68,7 +68,7 @@ def _product(environment: Any, client: redis.Redis, catalog: Catalog) -> None:
     answer = _invoke(function, event)
     assert answer["headers"]["X-Cache"] == "hit", answer
     print(f"cached product: {_commands(client) - commands - 1} Valkey commands", end=", ")
-    print(f"{catalog.calls.total() - calls} catalogue calls")
+    print(f"{catalog.calls.total() - calls} catalog calls")
     _compare("GET /products/7, cached", function, event, bare, event, PRODUCT_LIMIT)
     _memory("get_product", function, PRODUCT_MEMORY)
 
@@ -99,14 +99,14 @@ def _favorites(environment: Any, connection: Any, client: redis.Redis, catalog: 
     event["headers"]["authorization"] = f"Bearer {token}"
     event["queryStringParameters"] = {"limit": "20"}
     parameters = {"client_id": str(client_id), "limit": 21, "favorited_at": None, "product_id": None}
-    bare_event = {"sql": favorites.NEWEST_FIRST, "parameters": parameters}
+    bare_event = {"sql": marks.NEWEST_FIRST, "parameters": parameters}
     for _ in range(20):
         _invoke(function, event)
         _invoke(bare, bare_event)
     commands, calls = _commands(client), catalog.calls.total()
     assert len(json.loads(_invoke(function, event)["body"])["items"]) == 20
     print(f"favorites page: {_commands(client) - commands - 1} Valkey commands", end=", ")
-    print(f"{catalog.calls.total() - calls} catalogue calls (1 SQL statement: see the integration tests)")
+    print(f"{catalog.calls.total() - calls} catalog calls (1 SQL statement: see the integration tests)")
     _compare("GET /favorites, 20 of 30", function, event, bare, bare_event, FAVORITES_LIMIT)
     _memory("list_favorites", function, DATABASE_MEMORY)
     _memory("login (Argon2id)", login, DATABASE_MEMORY)

@@ -1,4 +1,4 @@
-"""Push and pull as a newcomer sees them: the sample catalogue changes, and what the service makes of it."""
+"""Push and pull as a newcomer sees them: the sample catalog changes, and what the service makes of it."""
 
 import json
 import re
@@ -49,7 +49,7 @@ class Console:
         return bool(self.favorite(product_id)["price"] == float(price))
 
     def favorite(self, product_id: str) -> dict[str, Any]:
-        """The item in the list of the client's favourites."""
+        """The item in the list of the client's favorites."""
         items = self.http.get("/favorites").raise_for_status().json()["items"]
         found: dict[str, Any] = next(item for item in items if item["product_id"] == product_id)
         return found
@@ -134,7 +134,7 @@ def test_a_product_goes_and_returns(console: Console, capsys: pytest.CaptureFixt
     assert main(["catalog", "restore", "10"]) == 1
     assert main(["catalog", "price", "1000", "1"]) == 1
     assert capsys.readouterr().err == (
-        "The sample catalogue has no removed product 10.\nThe sample catalogue has no such product 1000.\n"
+        "The sample catalog has no removed product 10.\nThe sample catalog has no such product 1000.\n"
     )
 
 

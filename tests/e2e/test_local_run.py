@@ -58,7 +58,7 @@ def test_the_console_tells_how_to_begin(run: Run) -> None:
     assert text.count("  curl ") == 3
     postgres = re.search(r"^PostgreSQL +(postgresql://\S+)$", text, re.MULTILINE)
     valkey = re.search(r"^Valkey +(redis://\S+)$", text, re.MULTILINE)
-    catalog = re.search(r"^Catalogue +(http://\S+)$", text, re.MULTILINE)
+    catalog = re.search(r"^Catalog +(http://\S+)$", text, re.MULTILINE)
     assert postgres
     assert valkey
     assert catalog

@@ -67,7 +67,7 @@ def test_it_serves_what_was_built_and_ctrl_c_leaves_nothing_but_the_data(run: Ru
     assert any("start-api" in process.cmdline() for process in family)
     assert not any(secret in " ".join(process.cmdline()) for process in family)
     for address in re.findall(
-        r"^(?:PostgreSQL|Valkey|Catalogue) +\S+?//(?:\S+@)?([\d.]+):", text, re.MULTILINE
+        r"^(?:PostgreSQL|Valkey|Catalog) +\S+?//(?:\S+@)?([\d.]+):", text, re.MULTILINE
     ):
         assert not address.startswith(("127.", "0."))
 

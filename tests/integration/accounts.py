@@ -5,9 +5,9 @@ from uuid import UUID
 
 import psycopg
 
-from shared import clients
-from shared.access_tokens import Caller
-from shared.models import Client, NewClient
+from shared.accounts import clients
+from shared.accounts.access_tokens import Caller
+from shared.accounts.models import Client, NewClient
 
 PASSWORD = "correct horse battery"
 

@@ -1,4 +1,4 @@
-"""The catalogue's events on their way here: in EventBridge's envelope, in an SQS message, in a batch.
+"""The catalog's events on their way here: in EventBridge's envelope, in an SQS message, in a batch.
 
     python -m tests.integration.catalog_messages
 

@@ -12,7 +12,9 @@ from psycopg.rows import dict_row
 
 from local.postgres import Postgres
 from local.valkey import Valkey
-from shared import cache, catalog, database, product_cache, products, settings
+from shared.platform import database, settings
+from shared.platform import valkey as cache
+from shared.products import catalog, demand, product_cache
 from tests.hostile_catalog import HostileCatalog
 
 Travel = Callable[[float], None]
@@ -26,7 +28,7 @@ def cold_start() -> None:
     database.close()
     cache.close()
     catalog.reset()
-    products._synced_here = 0.0
+    demand._synced_here = 0.0
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def look(database: psycopg.Connection) -> psycopg.Connection:
 def environment(
     look: psycopg.Connection, valkey: Valkey, migrated_postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[pytest.MonkeyPatch]:
-    """The settings and a cold start; the catalogue is one where nobody listens."""
+    """The settings and a cold start; the catalog is one where nobody listens."""
     assert not look.closed
     monkeypatch.setenv("DATABASE_URL", migrated_postgres.url)
     monkeypatch.setenv("REDIS_URL", valkey.url)
@@ -53,7 +55,7 @@ def environment(
 
 @pytest.fixture(scope="session")
 def shared_store() -> Iterator[HostileCatalog]:
-    """One catalogue for all tests that only program its answers; stopping it takes longer than most."""
+    """One catalog for all tests that only program its answers; stopping it takes longer than most."""
     server = HostileCatalog()
     server.start()
     yield server
@@ -62,7 +64,7 @@ def shared_store() -> Iterator[HostileCatalog]:
 
 @pytest.fixture
 def store(environment: pytest.MonkeyPatch, shared_store: HostileCatalog) -> HostileCatalog:
-    """The catalogue that the environment asks: well-behaved until the test programs it otherwise."""
+    """The catalog that the environment asks: well-behaved until the test programs it otherwise."""
     shared_store.behave()
     shared_store.forget_calls()
     shared_store.start()
@@ -112,7 +114,7 @@ def travel(environment: pytest.MonkeyPatch, look: psycopg.Connection, valkey: Va
         with redis.Redis.from_url(valkey.url, protocol=2, decode_responses=True) as client:
             for key in client.scan_iter():
                 _make_older(client, key, seconds)
-        products._synced_here -= seconds
+        demand._synced_here -= seconds
         cache._not_before -= seconds
         catalog._breaker.open_until -= seconds
 

@@ -40,13 +40,14 @@ def read_at_once(readers: int, product_id: str) -> list[Reading]:
 
 
 def _main(readers: int, product_id: str) -> None:
-    from shared import cache, database, product_cache, products
     from shared.errors import DomainError
+    from shared.platform import database, valkey
+    from shared.products import demand, product_cache
 
     warm = product_cache.Entry(200, 1, time.time(), "{}", '""')
     product_cache.put("warm", warm)
-    products.detail("warm")
-    cache.close()
+    demand.detail("warm")
+    valkey.close()
 
     ready, stand_in_line = os.pipe()
     go, start = os.pipe()
@@ -56,7 +57,7 @@ def _main(readers: int, product_id: str) -> None:
             children.append(child)
             continue
         os.close(start)
-        products.detail("warm")  # has loaded, connected and copied from its parent what it will need
+        demand.detail("warm")  # has loaded, connected and copied from its parent what it will need
         product_cache.acquire_lease("product:warm", 10)
         if readers <= MOST_CONNECTIONS:
             database.connection()
@@ -64,7 +65,7 @@ def _main(readers: int, product_id: str) -> None:
         os.read(go, 1)  # until nobody holds its other end
         begun = time.monotonic()
         try:
-            outcome: str = products.detail(product_id).state
+            outcome: str = demand.detail(product_id).state
         except DomainError as error:
             outcome = type(error).__name__
         line = json.dumps([round(time.monotonic() - begun, 4), outcome])

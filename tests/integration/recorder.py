@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from shared import logs
+from shared.platform import logs
 
 
 class Line(NamedTuple):

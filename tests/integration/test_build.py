@@ -19,7 +19,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from shared import access_tokens, passwords, products, sessions
+from shared.accounts import access_tokens, passwords, sessions
+from shared.products import demand
 from tests.hostile_catalog import HostileCatalog
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,7 +63,7 @@ ON_EVENTS = (
     *("refresh_product_cache", "warm_product_cache", "publish_events"),
     *("run_migrations", "rotate_access_token_keys"),
 )
-# Which of the modules in shared.lean_imports run for an answer after all: redis-py names exceptions of ssl's,
+# Which of the modules in lean_imports run for an answer after all: redis-py names exceptions of ssl's,
 # urllib3 and the models of Swagger UI read versions.
 RUN_AFTER_ALL = {
     "get_product": {"ssl"},
@@ -277,9 +278,9 @@ def _event(function: str, look: psycopg.Connection) -> dict[str, Any]:
     """The function's sample event, in a world where it succeeds."""
     event: dict[str, Any] = json.loads((ROOT / "events" / f"{function}.json").read_text())
     sort = event["queryStringParameters"]["sort"] if function == "list_products" else None
-    products.page(limit=20, cursor=None, category=None, sort=sort)
+    demand.page(limit=20, cursor=None, category=None, sort=sort)
     if function == "get_product":
-        products.detail(event["pathParameters"]["product_id"])
+        demand.detail(event["pathParameters"]["product_id"])
     if function == "create_client":
         return event
     password = json.loads(event["body"])["password"] if function == "login" else "a password"

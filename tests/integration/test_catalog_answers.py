@@ -1,7 +1,7 @@
-"""The table: what the catalogue may answer, against what this service makes of it.
+"""The table: what the catalog may answer, against what this service makes of it.
 
 Three outcomes: `good` becomes the product; `unknown` becomes a 404 and a tombstone; `useless` leaves what is
-known in place, or is a 503 where nothing is. Whatever it is, it comes within the catalogue's time and a bit.
+known in place, or is a 503 where nothing is. Whatever it is, it comes within the catalog's time and a bit.
 """
 
 import gzip
@@ -12,8 +12,8 @@ import pytest
 import simplejson
 
 from local.valkey import Valkey
-from shared import catalog, product_cache, product_copy, products
 from shared.errors import CatalogUnavailable, UnknownProduct
+from shared.products import catalog, demand, product_cache, product_copy
 from tests.hostile_catalog import Answer, HostileCatalog, blemished, nonsense, product
 from tests.integration.conftest import Travel
 
@@ -102,7 +102,7 @@ def known(request: pytest.FixtureRequest, store: HostileCatalog, valkey: Valkey,
     """What the service knows of product 7 when the answer comes: its price was 1."""
     if request.param != "nothing known":
         store.answer(PATH, Answer.json(product(7, price=1)))
-        products.detail("7")
+        demand.detail("7")
     if request.param == "copy only":
         valkey.flush()
     travel(TTL)
@@ -113,7 +113,7 @@ def known(request: pytest.FixtureRequest, store: HostileCatalog, valkey: Valkey,
 def ask() -> tuple[str, object]:
     started = time.monotonic()
     try:
-        answer = products.detail("7")
+        answer = demand.detail("7")
     except UnknownProduct:
         return "unknown", None
     except CatalogUnavailable as refusal:
@@ -185,7 +185,7 @@ def test_nothing_listens(known: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_its_name_has_no_address(known: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CATALOG_URL", "http://catalogue.invalid")
+    monkeypatch.setenv("CATALOG_URL", "http://catalog.invalid")
     assert ask() == (("unavailable", 5) if known == "nothing known" else ("stale", 1))
 
 
@@ -198,7 +198,7 @@ def test_the_connection_works_after_every_useless_answer(
     for number, what in enumerate(sorted(USELESS.keys() - slow), start=1_000):
         store.answer(f"/products/{number}", USELESS[what])
         with pytest.raises((CatalogUnavailable, UnknownProduct)):
-            products.detail(str(number))
+            demand.detail(str(number))
         good = product(number + 1_000)
         store.answer(f"/products/{good['id']}", Answer.json(good))
-        assert products.detail(str(good["id"])).state == "miss"
+        assert demand.detail(str(good["id"])).state == "miss"

@@ -1,4 +1,4 @@
-"""Whatever the catalogue tells, in whatever order and however often: the end is what it told last.
+"""Whatever the catalog tells, in whatever order and however often: the end is what it told last.
 
 Random histories of a few products are shuffled, repeated, cut into batches and taken by several execution
 environments at once, against real PostgreSQL and Valkey. A short run is part of `make test`; the long one:
@@ -24,20 +24,13 @@ from hypothesis import strategies as st
 
 from local.services import wait_until
 from local.valkey import Valkey
-from shared import (
-    cache,
-    catalog,
-    catalog_events,
-    catalog_poll,
-    favorites,
-    product_cache,
-    product_copy,
-    products,
-)
-from shared import settings as service_settings
 from shared.errors import UnknownProduct
-from shared.headers import etag_of
-from shared.product_cache import Entry
+from shared.favorites import marks
+from shared.formats.headers import etag_of
+from shared.platform import settings as service_settings
+from shared.platform import valkey as cache
+from shared.products import catalog, demand, poll, product_cache, product_copy, push
+from shared.products.product_cache import Entry
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import accounts
 from tests.integration.catalog_messages import (
@@ -125,7 +118,7 @@ _runs = itertools.count(1)
 
 
 def event_of(change: Change, run: int) -> Event:
-    """The change as the catalogue tells of it; every run has products of its own."""
+    """The change as the catalog tells of it; every run has products of its own."""
     product_id = f"{run}-{change.product}"
     if change.content is None:
         return removed(change.version, product_id)
@@ -162,12 +155,12 @@ def assert_is_the_newest(change: Change, product_id: str, look: psycopg.Connecti
         assert row[1] is False
         assert (entry.status, entry.body) == (404, "")
         with pytest.raises(UnknownProduct):
-            products.detail(product_id)
+            demand.detail(product_id)
         return
     expected = shown(change.content, product_id)
     count = expected["review"]["count"] if expected["review"] else None
     assert row[1:] == (True, expected["title"], expected["price"], expected["category"], count)
-    answer = products.detail(product_id)
+    answer = demand.detail(product_id)
     assert answer.state == "hit"
     assert answer.entry == entry
     assert (entry.status, entry.etag) == (200, etag_of(entry.body))
@@ -203,7 +196,7 @@ def test_what_favorites_are_told_is_one_unbroken_story(
         for changes in history.happened:
             product_id = f"{run}-{changes[0].product}"
             deliver(changed(T, content_of(0, product_id)))
-            favorites.add(caller, product_id)
+            marks.add(caller, product_id)
         environments.deliver(events_of(history, run))
         for changes in history.happened:
             told = look.execute(
@@ -244,7 +237,7 @@ def _assert_unbroken(told: list[tuple[str, dict[str, Any]]], last: Change) -> No
 # ── With requests in between ──────────────────────────────────────────────────────────────────────────────
 
 
-def test_events_and_requests_for_the_product_end_with_what_the_catalogue_has(
+def test_events_and_requests_for_the_product_end_with_what_the_catalog_has(
     store: HostileCatalog, environment: pytest.MonkeyPatch
 ) -> None:
     """A request's version is the moment when it asked; an event's, when the change happened."""
@@ -264,19 +257,19 @@ def test_events_and_requests_for_the_product_end_with_what_the_catalogue_has(
         ),
         data=st.data(),
     )
-    def ends_as_the_catalogue_is(happens: list[Any], data: st.DataObject) -> None:
+    def ends_as_the_catalog_is(happens: list[Any], data: st.DataObject) -> None:
         number = next(numbers)
         on_the_way: list[Event] = []
         has: int | None = None
         store.answer(f"/products/{number}", Answer.null())
         for what in [0, *happens]:
             if what == "request":
-                cache.command(lambda valkey: valkey.delete(f"product:{number}"))
+                cache.command(lambda server: server.delete(f"product:{number}"))
                 if has is None:
                     with pytest.raises(UnknownProduct):
-                        products.detail(str(number))
+                        demand.detail(str(number))
                 else:
-                    products.detail(str(number))
+                    demand.detail(str(number))
             elif what == "arrival":
                 deliver(data.draw(st.sampled_from(on_the_way)))
             else:
@@ -305,7 +298,7 @@ def test_events_and_requests_for_the_product_end_with_what_the_catalogue_has(
             assert copied.price == CONTENTS[has]["price"]
             assert simplejson.loads(entry.body, use_decimal=True)["price"] == CONTENTS[has]["price"]
 
-    ends_as_the_catalogue_is()
+    ends_as_the_catalog_is()
 
 
 # ── The cache, where PostgreSQL cannot help ───────────────────────────────────────────────────────────────
@@ -356,8 +349,8 @@ NEWER = {"a change": changed_product(T + 2, price=2), "a removal": removed(T + 2
 @pytest.mark.parametrize("newer", NEWER)
 @pytest.mark.parametrize("older", OLDER)
 def test_a_slow_writer_never_overwrites_what_is_newer(slow: SlowWriter, older: str, newer: str) -> None:
-    slow.begin(lambda: catalog_events.take(OLDER[older]))
-    catalog_events.take(NEWER[newer])
+    slow.begin(lambda: push.take(OLDER[older]))
+    push.take(NEWER[newer])
     slow.go_on()
     assert slow.written == [True, False]
     entry = product_cache.get("7")
@@ -370,12 +363,12 @@ def test_a_slow_request_never_brings_back_what_an_event_removed(
     store: HostileCatalog, slow: SlowWriter
 ) -> None:
     store.answer("/products/7", Answer.json(product(7)))
-    slow.begin(lambda: products.detail("7"))
+    slow.begin(lambda: demand.detail("7"))
     deliver(removed(time.time_ns() // 1_000_000 + 1))
     slow.go_on()
     assert slow.written == [True, False]
     with pytest.raises(UnknownProduct):
-        products.detail("7")
+        demand.detail("7")
 
 
 def test_a_removal_is_remembered_longer_than_any_function_may_run(valkey: Valkey) -> None:
@@ -391,7 +384,7 @@ def while_uncommitted(look: psycopg.Connection, statement: LiteralString, then: 
     """Take the event while another's statement on product 7 is done but not committed; that commits later."""
     with look.transaction():
         look.execute(statement)
-        late = threading.Thread(target=catalog_events.take, args=[then])
+        late = threading.Thread(target=push.take, args=[then])
         late.start()
         assert wait_until(_somebody_waits_for_a_lock, 5)
     late.join()
@@ -429,7 +422,7 @@ def test_what_is_older_gives_way_to_what_is_being_written(
 @pytest.mark.usefixtures("connection_per_thread")
 def test_what_is_told_begins_where_the_one_before_it_ended(look: psycopg.Connection) -> None:
     deliver(changed_product(T))
-    favorites.add(accounts.new_caller(), "7")
+    marks.add(accounts.new_caller(), "7")
     while_uncommitted(look, CHANGED_ROW, then=changed_product(T + 6, price=10))
     told = look.execute("SELECT detail_type, detail FROM outbox WHERE stream = 'product:7'").fetchall()
     assert [(kind, detail["old_price"], detail["new_price"]) for kind, detail in told] == [
@@ -450,18 +443,18 @@ def crash(*_: object) -> None:
 
 @pytest.fixture
 def listed(store: HostileCatalog) -> HostileCatalog:
-    """A catalogue of two products, which was read into the copy and the cache, and its first page shown."""
+    """A catalog of two products, which was read into the copy and the cache, and its first page shown."""
     store.answer("/products", Answer.json([product(7), product(8)]))
-    products.page(limit=20, cursor=None, category=None, sort=None)
+    demand.page(limit=20, cursor=None, category=None, sort=None)
     for number in (7, 8):
         store.answer(f"/products/{number}", Answer.json(product(number)))
-        products.detail(str(number))
+        demand.detail(str(number))
     return store
 
 
 def in_list() -> dict[str, Decimal]:
     """The prices of the first page."""
-    answer = products.page(limit=20, cursor=None, category=None, sort=None)
+    answer = demand.page(limit=20, cursor=None, category=None, sort=None)
     items = simplejson.loads(answer.entry.body, use_decimal=True)["items"]
     return {item["product_id"]: item["price"] for item in items}
 
@@ -476,10 +469,10 @@ def test_a_crash_between_postgres_and_the_cache_is_healed_by_the_next_delivery(
 ) -> None:
     event = changed_product(now() + 1, price=1)
     with environment.context() as crashing:
-        crashing.setattr(products, "show", crash)
+        crashing.setattr(demand, "show", crash)
         assert deliver(event) == ["m0"]
     assert deliver(event) == []
-    assert simplejson.loads(products.detail("7").entry.body)["price"] == 1
+    assert simplejson.loads(demand.detail("7").entry.body)["price"] == 1
 
 
 @pytest.mark.usefixtures("listed")
@@ -504,7 +497,7 @@ def test_an_event_that_came_while_the_cache_was_down_is_in_the_list_after_the_ne
         deliver(changed_product(now() + 1, price=1))
     cache.close()
     listed.answer("/products", Answer.json([product(7, price=1), product(8)]))
-    catalog_poll.run()
+    poll.run()
     assert in_list() == {"7": 1, "8": Decimal("22.30")}
 
 

@@ -20,17 +20,11 @@ from functions.warm_product_cache.handler import lambda_handler
 from local.postgres import Postgres
 from local.services import wait_until
 from local.valkey import Valkey
-from shared import (
-    cache,
-    catalog,
-    catalog_poll,
-    database,
-    product_answers,
-    product_cache,
-    product_copy,
-    products,
-)
 from shared.errors import CatalogUnavailable, DatabaseUnavailable, UnknownProduct
+from shared.platform import database
+from shared.platform import valkey as cache
+from shared.products import answers, catalog, demand, product_cache, product_copy
+from shared.products import poll as catalog_poll
 from tests.hostile_catalog import MEGABYTE, Answer, HostileCatalog, product
 from tests.integration import recorder, witness
 from tests.integration.catalog_messages import changed_product, deliver, removed
@@ -42,7 +36,7 @@ TTL = 300  # seconds
 
 
 def lists(store: HostileCatalog, *listed: dict[str, Any]) -> None:
-    """From now on the catalogue has these products."""
+    """From now on the catalog has these products."""
     store.answer("/products", Answer.json(list(listed)))
 
 
@@ -87,7 +81,7 @@ def cached(valkey: Valkey) -> dict[bytes, Any]:
 def price_of(product_id: str) -> Decimal | None:
     """The price that GET /products/{product_id} shows; None for a 404."""
     try:
-        answer = products.detail(product_id)
+        answer = demand.detail(product_id)
     except UnknownProduct:
         return None
     price: Decimal = simplejson.loads(answer.entry.body, use_decimal=True)["price"]
@@ -96,7 +90,7 @@ def price_of(product_id: str) -> Decimal | None:
 
 def listed_ids() -> list[str]:
     """What the first page shows."""
-    answer = products.page(limit=20, cursor=None, category=None, sort=None)
+    answer = demand.page(limit=20, cursor=None, category=None, sort=None)
     return [item["product_id"] for item in json.loads(answer.entry.body)["items"]]
 
 
@@ -107,11 +101,11 @@ def test_the_first_poll_fills_the_copy_and_the_cache(store: HostileCatalog) -> N
     lists(store, *numbered(3, 1, 2))
     assert poll() == {"products": 3, "changed": 3}
     assert listed_ids() == ["3", "1", "2"]
-    assert [products.detail(number).state for number in ("1", "2", "3")] == ["hit"] * 3
+    assert [demand.detail(number).state for number in ("1", "2", "3")] == ["hit"] * 3
     assert store.calls == {"/products": 1}
 
 
-def test_an_unchanged_catalogue_writes_no_row(
+def test_an_unchanged_catalog_writes_no_row(
     store: HostileCatalog, look: psycopg.Connection, travel: Travel
 ) -> None:
     lists(store, *numbered(*range(1, 60)))
@@ -124,12 +118,12 @@ def test_an_unchanged_catalogue_writes_no_row(
         assert locked(look) == 0
 
 
-def test_an_unchanged_catalogue_leaves_the_lists_pages_and_their_etags(store: HostileCatalog) -> None:
+def test_an_unchanged_catalog_leaves_the_lists_pages_and_their_etags(store: HostileCatalog) -> None:
     lists(store, *numbered(1, 2))
     poll()
-    before = products.page(limit=20, cursor=None, category=None, sort=None).entry
+    before = demand.page(limit=20, cursor=None, category=None, sort=None).entry
     poll()
-    after = products.page(limit=20, cursor=None, category=None, sort=None).entry
+    after = demand.page(limit=20, cursor=None, category=None, sort=None).entry
     assert (after.body, after.etag) == (before.body, before.etag)
     assert after.fetched_at > before.fetched_at
 
@@ -477,7 +471,7 @@ def test_a_cache_that_hesitates_once_is_filled_all_the_same(
 
 @pytest.fixture
 def polled(store: HostileCatalog) -> HostileCatalog:
-    """Forty products in three categories were polled; since then the catalogue counts its calls."""
+    """Forty products in three categories were polled; since then the catalog counts its calls."""
     lists(
         store,
         *(
@@ -491,13 +485,13 @@ def polled(store: HostileCatalog) -> HostileCatalog:
 
 
 def request_product(product_id: str) -> str | None:
-    """X-Cache, where the short way knows the product; None where the catalogue may have to be asked."""
-    found = product_answers.cached_detail({"pathParameters": {"product_id": product_id}})
+    """X-Cache, where the short way knows the product; None where the catalog may have to be asked."""
+    found = answers.cached_detail({"pathParameters": {"product_id": product_id}})
     return found[1] if found else None
 
 
 def request_page(**parameters: str) -> str | None:
-    found = product_answers.cached_page({"queryStringParameters": parameters})
+    found = answers.cached_page({"queryStringParameters": parameters})
     return found[1] if found else None
 
 
@@ -507,7 +501,7 @@ def test_products_are_renewed_before_they_are_stale(travel: Travel) -> None:
         travel(240)
         assert request_product("7") == "hit"
         poll()
-        assert products.detail("7").entry.age < 5
+        assert demand.detail("7").entry.age < 5
         assert request_product("7") == "hit"
 
 
@@ -541,7 +535,7 @@ def test_the_first_pages_are_hits_again_after_a_change_that_the_poll_saw(polled:
 
 
 def test_a_page_that_was_not_filled_is_made_of_the_copy(polled: HostileCatalog) -> None:
-    answer = products.page(limit=7, cursor=None, category="tools", sort="price")
+    answer = demand.page(limit=7, cursor=None, category="tools", sort="price")
     assert answer.state == "miss"
     assert polled.calls == {}
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared import clients, database, favorites, passwords, sessions
-from shared.access_tokens import Caller
+from shared.accounts import clients, passwords, sessions
+from shared.accounts.access_tokens import Caller
+from shared.accounts.models import Client, ClientChanges
 from shared.errors import (
     ChangedMeanwhile,
     EmailTaken,
@@ -24,9 +25,10 @@ from shared.errors import (
     UnknownClient,
     WrongPassword,
 )
-from shared.headers import etag_of
-from shared.json_text import dumps
-from shared.models import Client, ClientChanges
+from shared.favorites import marks
+from shared.formats.headers import etag_of
+from shared.formats.json_text import dumps
+from shared.platform import database
 from tests.integration import accounts, witness
 from tests.integration.accounts import PASSWORD
 
@@ -166,11 +168,11 @@ OWN_ACTIONS: dict[str, Callable[[Caller], object]] = {
     "update of nothing": lambda caller: change(caller),
     "change of the password": lambda caller: change(caller, password=NEW_PASSWORD, current_password=PASSWORD),
     "remove": lambda caller: clients.remove(caller, "me"),
-    "add a favorite": lambda caller: favorites.add(caller, "1"),
-    "create a favorite": lambda caller: favorites.create(caller, "1"),
-    "get a favorite": lambda caller: favorites.get(caller, "1"),
-    "list favorites": lambda caller: favorites.list_page(caller, limit=20, cursor=None, sort="-favorited_at"),
-    "remove a favorite": lambda caller: favorites.remove(caller, "1"),
+    "add a favorite": lambda caller: marks.add(caller, "1"),
+    "create a favorite": lambda caller: marks.create(caller, "1"),
+    "get a favorite": lambda caller: marks.get(caller, "1"),
+    "list favorites": lambda caller: marks.list_page(caller, limit=20, cursor=None, sort="-favorited_at"),
+    "remove a favorite": lambda caller: marks.remove(caller, "1"),
 }
 
 
@@ -179,7 +181,7 @@ OWN_ACTIONS: dict[str, Callable[[Caller], object]] = {
 @pytest.mark.usefixtures("store")
 def test_a_removed_clients_token_is_refused_everywhere(action: str, product_is_known: bool) -> None:
     if product_is_known:
-        favorites.add(accounts.new_caller(), "1")
+        marks.add(accounts.new_caller(), "1")
     caller = accounts.new_caller()
     clients.remove(caller, "me")
     with pytest.raises(InvalidToken):
@@ -462,7 +464,7 @@ def test_a_log_in_that_saw_the_old_password_gets_no_session_after_the_change(
 def test_favorites_and_tokens_go_with_a_removed_client(look: psycopg.Connection, by: str) -> None:
     ana, ben = accounts.register(email="ana@example.com"), accounts.register(email="ben@example.com")
     for client in (ana, ben):
-        favorites.add(accounts.caller(client), "1")
+        marks.add(accounts.caller(client), "1")
     of_ana = sessions.log_in("ana@example.com", PASSWORD)
     of_ben = sessions.log_in("ben@example.com", PASSWORD)
     if by == "self":

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 
 from local.postgres import Postgres
-from shared import database
-from shared.database import Connection
 from shared.errors import DatabaseUnavailable
+from shared.platform import database
+from shared.platform.database import Connection
 
 pytestmark = pytest.mark.usefixtures("environment")
 

@@ -1,4 +1,4 @@
-"""Favourites: never of a product that does not exist, one row however many ask, a page in one statement."""
+"""Favorites: never of a product that does not exist, one row however many ask, a page in one statement."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from local.valkey import Valkey
-from shared import favorites, product_copy, products
-from shared.access_tokens import Caller
+from shared.accounts.access_tokens import Caller
 from shared.errors import AlreadyFavorite, CatalogUnavailable, InvalidCursor, NotFavorite, UnknownProduct
-from shared.models import Favorite
+from shared.favorites import marks
+from shared.favorites.models import Favorite
+from shared.products import demand, product_copy
 from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog, product
 from tests.integration import accounts, witness
@@ -33,14 +34,14 @@ def ana() -> Caller:
 
 
 def add(caller: Caller, product_id: str = "7") -> tuple[dict[str, Any], bool]:
-    favorite, created = favorites.add(caller, product_id)
+    favorite, created = marks.add(caller, product_id)
     return simplejson.loads(favorite.text, use_decimal=True), created
 
 
 def page(
     caller: Caller, limit: int = 20, cursor: str | None = None, sort: str = "-favorited_at"
 ) -> tuple[list[dict[str, Any]], str | None]:
-    body, next_cursor = favorites.list_page(caller, limit=limit, cursor=cursor, sort=sort)
+    body, next_cursor = marks.list_page(caller, limit=limit, cursor=cursor, sort=sort)
     shown = simplejson.loads(body.text, use_decimal=True)
     assert shown["next_cursor"] == next_cursor
     return shown["items"], next_cursor
@@ -81,7 +82,7 @@ def test_what_postgres_renders_has_the_fields_of_the_model(ana: Caller, store: H
     rated, unrated = product(7), product(8, rating=None)
     for each in (rated, unrated):
         store.answer(f"/products/{each['id']}", Says.json(each))
-        favorite, _ = favorites.add(ana, str(each["id"]))
+        favorite, _ = marks.add(ana, str(each["id"]))
         model = Favorite.model_validate_json(favorite.text)
         assert list(simplejson.loads(favorite.text)) == list(Favorite.model_fields)
         assert (model.review is None) == (each is unrated)
@@ -94,10 +95,10 @@ def test_adding_it_again_changes_nothing(ana: Caller, look: psycopg.Connection) 
     assert count(look) == 1
 
 
-def test_a_known_product_is_added_without_a_look_at_the_catalogue_or_the_cache(
+def test_a_known_product_is_added_without_a_look_at_the_catalog_or_the_cache(
     ana: Caller, store: HostileCatalog, valkey: Valkey
 ) -> None:
-    products.page(limit=1, cursor=None, category=None, sort=None)  # the copy has all of the sample now
+    demand.page(limit=1, cursor=None, category=None, sort=None)  # the copy has all of the sample now
     store.forget_calls()
     with witness.commands(valkey.url) as counted:
         assert add(ana)[1]
@@ -117,9 +118,9 @@ def test_a_product_that_does_not_exist_is_never_written(
 ) -> None:
     for _ in range(2):
         with pytest.raises(UnknownProduct):
-            favorites.add(ana, product_id)
+            marks.add(ana, product_id)
         with pytest.raises(UnknownProduct):
-            favorites.create(ana, product_id)
+            marks.create(ana, product_id)
     assert count(look) == 0
 
 
@@ -130,27 +131,27 @@ def test_while_nobody_can_tell_whether_it_exists_it_is_not_written(
     store.answer_all(answer)
     for _ in range(2):
         with pytest.raises(CatalogUnavailable):
-            favorites.add(ana, "7")
+            marks.add(ana, "7")
     assert count(look) == 0
 
 
-def test_known_products_are_added_while_the_catalogue_and_valkey_are_down(
+def test_known_products_are_added_while_the_catalog_and_valkey_are_down(
     ana: Caller, store: HostileCatalog, valkey: Valkey
 ) -> None:
-    products.detail("7")
+    demand.detail("7")
     store.stop()
     valkey.stop()
     cold_start()
     assert add(ana)[1]
     assert not add(ana)[1]
     assert ids(page(ana)[0]) == ["7"]
-    favorites.remove(ana, "7")
+    marks.remove(ana, "7")
 
 
 def test_a_product_that_only_the_cache_has_is_brought_into_the_copy(
     ana: Caller, look: psycopg.Connection
 ) -> None:
-    products.detail("7")
+    demand.detail("7")
     look.execute("DELETE FROM products")  # a restored backup, say
     assert add(ana)[1]
 
@@ -158,20 +159,20 @@ def test_a_product_that_only_the_cache_has_is_brought_into_the_copy(
 def test_a_removed_product_cannot_become_a_favorite(
     ana: Caller, store: HostileCatalog, look: psycopg.Connection, travel: Travel
 ) -> None:
-    products.detail("7")
+    demand.detail("7")
     travel(TTL)
     store.answer("/products/7", Says.null())
     with pytest.raises(UnknownProduct):
-        products.detail("7")
+        demand.detail("7")
     with pytest.raises(UnknownProduct):
-        favorites.add(ana, "7")
+        marks.add(ana, "7")
     assert count(look) == 0
 
 
 def test_creating_what_is_a_favorite_already_is_refused(ana: Caller, look: psycopg.Connection) -> None:
-    favorites.create(ana, "7")
+    marks.create(ana, "7")
     with pytest.raises(AlreadyFavorite):
-        favorites.create(ana, "7")
+        marks.create(ana, "7")
     assert count(look) == 1
 
 
@@ -181,7 +182,7 @@ def test_of_a_hundred_who_add_it_at_once_one_creates_it(
     ana: Caller, look: psycopg.Connection, store: HostileCatalog, known: bool
 ) -> None:
     if known:
-        products.detail("7")
+        demand.detail("7")
     else:
         store.answer("/products/7", Says.json(product(7)).after(0.05))
     outcomes = witness.at_once([partial(add, ana)] * (100 if known else 20))
@@ -192,16 +193,16 @@ def test_of_a_hundred_who_add_it_at_once_one_creates_it(
 
 @pytest.mark.usefixtures("connection_per_thread")
 def test_of_many_who_create_it_at_once_one_does(ana: Caller, look: psycopg.Connection) -> None:
-    products.detail("7")
-    outcomes = witness.at_once([partial(favorites.create, ana, "7")] * 20)
+    demand.detail("7")
+    outcomes = witness.at_once([partial(marks.create, ana, "7")] * 20)
     assert sorted(type(outcome).__name__ for outcome in outcomes) == [*["AlreadyFavorite"] * 19, "Rendered"]
     assert count(look) == 1
 
 
 @pytest.mark.usefixtures("connection_per_thread")
 def test_adding_and_removing_at_once_fails_nobody(ana: Caller, look: psycopg.Connection) -> None:
-    products.detail("7")
-    both: list[Callable[[], object]] = [partial(add, ana), partial(favorites.remove, ana, "7")]
+    demand.detail("7")
+    both: list[Callable[[], object]] = [partial(add, ana), partial(marks.remove, ana, "7")]
     for _ in range(10):
         outcomes = witness.at_once(both * 4)
         assert {type(outcome) for outcome in outcomes} <= {tuple, type(None), NotFavorite}
@@ -213,22 +214,22 @@ def test_adding_and_removing_at_once_fails_nobody(ana: Caller, look: psycopg.Con
 
 def test_a_favorite_can_be_looked_up_and_another_clients_cannot(ana: Caller) -> None:
     favorite, _ = add(ana)
-    assert simplejson.loads(favorites.get(ana, "7").text, use_decimal=True) == favorite
+    assert simplejson.loads(marks.get(ana, "7").text, use_decimal=True) == favorite
     with pytest.raises(NotFavorite):
-        favorites.get(accounts.new_caller(), "7")
+        marks.get(accounts.new_caller(), "7")
     with pytest.raises(NotFavorite):
-        favorites.get(ana, "8")
+        marks.get(ana, "8")
 
 
 def test_a_removed_favorite_is_gone_and_can_be_added_again(ana: Caller) -> None:
     ben = accounts.new_caller()
     add(ana)
     add(ben)
-    favorites.remove(ana, "7")
+    marks.remove(ana, "7")
     with pytest.raises(NotFavorite):
-        favorites.get(ana, "7")
+        marks.get(ana, "7")
     with pytest.raises(NotFavorite):
-        favorites.remove(ana, "7")
+        marks.remove(ana, "7")
     assert ids(page(ben)[0]) == ["7"]
     assert add(ana)[1]
 
@@ -242,7 +243,7 @@ def test_the_price_is_the_one_of_now_beside_that_of_then(
     store.answer("/products/7", Says.json(product(7)), Says.json(product(7, price=Decimal("9.90"))))
     add(ana)
     travel(TTL)
-    products.detail("7")
+    demand.detail("7")
     [item] = page(ana)[0]
     assert item["price"] == Decimal("9.90")
     assert item["price_when_favorited"] == Decimal("22.30")
@@ -258,14 +259,14 @@ def test_a_product_that_is_gone_stays_in_the_list_as_not_available_until_it_is_b
     travel(TTL)
     store.answer("/products/7", Says.null())
     with pytest.raises(UnknownProduct):
-        products.detail("7")
+        demand.detail("7")
     shown = {item["product_id"]: item for item in page(ana)[0]}
     assert (shown["7"]["available"], shown["8"]["available"]) == (False, True)
     assert shown["7"]["title"] == "Product 7"
     assert add(ana)[1] is False  # it is one still
     store.answer("/products/7", Says.json(product(7)))
     travel(TTL)
-    products.detail("7")
+    demand.detail("7")
     assert all(item["available"] for item in page(ana)[0])
 
 
@@ -273,22 +274,22 @@ def test_a_product_that_is_gone_stays_in_the_list_as_not_available_until_it_is_b
 
 
 @pytest.mark.parametrize("sort", SORTS)
-@pytest.mark.parametrize("favourites", [0, 1, 20, 21])
+@pytest.mark.parametrize("favorites", [0, 1, 20, 21])
 def test_a_page_is_one_statement_and_no_other_call(
-    ana: Caller, store: HostileCatalog, valkey: Valkey, look: psycopg.Connection, sort: str, favourites: int
+    ana: Caller, store: HostileCatalog, valkey: Valkey, look: psycopg.Connection, sort: str, favorites: int
 ) -> None:
-    many(look, ana, favourites)
+    many(look, ana, favorites)
     store.forget_calls()
     with witness.statements() as sent, witness.commands(valkey.url) as counted:
         items, _ = page(ana, sort=sort)
-    assert len(items) == min(favourites, 20)
+    assert len(items) == min(favorites, 20)
     assert len(sent) == 1
     assert counted == {}
     assert store.calls == {}
 
 
 def many(look: psycopg.Connection, caller: Caller, number: int) -> None:
-    """So many favourites, of products that the sample does not have."""
+    """So many favorites, of products that the sample does not have."""
     look.execute(
         """
         INSERT INTO products (product_id, title, price, description, category, image, version, fetched_at)

@@ -1,4 +1,4 @@
-"""Readers do not wait for the catalogue: not for each other's calls, not for the dead, not while polls run.
+"""Readers do not wait for the catalog: not for each other's calls, not for the dead, not while polls run.
 
 What many processes at once see is in test_product_readers.py; here the moments are what counts.
 """
@@ -19,8 +19,8 @@ import pytest
 
 from local.services import wait_until
 from local.valkey import Valkey
-from shared import catalog_poll, product_cache, products
 from shared.errors import DomainError
+from shared.products import demand, poll, product_cache
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import witness
 from tests.integration.catalog_messages import changed_product, deliver
@@ -29,7 +29,7 @@ from tests.integration.conftest import Travel
 pytestmark = pytest.mark.usefixtures("environment", "connection_per_thread")
 
 PATH = "/products/7"
-CALL = 0.3  # seconds that the catalogue takes
+CALL = 0.3  # seconds that the catalog takes
 NOISE = 0.25  # seconds that a busy machine may add to what was measured alone
 
 
@@ -48,7 +48,7 @@ def seven(store: HostileCatalog) -> None:
 def read() -> Reading:
     started = time.monotonic()
     try:
-        outcome: str = products.detail("7").state
+        outcome: str = demand.detail("7").state
     except DomainError as error:
         outcome = type(error).__name__
     return Reading(outcome, time.monotonic() - started)
@@ -85,12 +85,12 @@ def test_who_comes_while_the_call_is_under_way_waits_for_the_rest_of_it(store: H
 
 # ── The holder of the lease is killed ─────────────────────────────────────────────────────────────────────
 
-READING = "from shared import products; products.detail('7')"
+READING = "from shared.products import demand; demand.detail('7')"
 
 
 @pytest.fixture
 def killed(store: HostileCatalog) -> Callable[[], None]:
-    """Let another environment ask the catalogue, and kill it before it has the answer."""
+    """Let another environment ask the catalog, and kill it before it has the answer."""
 
     def ask_and_be_killed() -> None:
         store.answer(PATH, Answer.hang())
@@ -113,7 +113,7 @@ def test_when_the_holder_is_killed_the_next_takes_over_within_the_lease(
     readings = read_at_once(8)
     assert Counter(reading.outcome for reading in readings) == {"miss": 8}
     assert store.calls == {PATH: 1}
-    assert max(reading.seconds for reading in readings) < products.LEASE + CALL + 0.3 + NOISE
+    assert max(reading.seconds for reading in readings) < demand.LEASE + CALL + 0.3 + NOISE
 
 
 @pytest.mark.parametrize("call", [0.0, 1.0])
@@ -122,28 +122,28 @@ def test_who_waited_from_the_beginning_gets_the_product_of_the_next_holder(
 ) -> None:
     """They are patient for the lease and the next holder's call: there is nothing else to give them."""
     store.answer(PATH, Answer.json(product(7)).after(call))
-    product_cache.acquire_lease("product:7", products.LEASE)  # and never heard of again
+    product_cache.acquire_lease("product:7", demand.LEASE)  # and never heard of again
     readings = read_at_once(6)
     assert Counter(reading.outcome for reading in readings) == {"miss": 6}
     assert store.calls == {PATH: 1}
-    assert max(reading.seconds for reading in readings) < products.LEASE + call + 0.3 + NOISE
+    assert max(reading.seconds for reading in readings) < demand.LEASE + call + 0.3 + NOISE
 
 
-@pytest.mark.parametrize("up", [True, False], ids=["catalogue up", "catalogue down"])
+@pytest.mark.parametrize("up", [True, False], ids=["catalog up", "catalog down"])
 def test_when_the_holder_is_killed_nobody_is_refused_while_there_is_a_copy(
     store: HostileCatalog, valkey: Valkey, environment: pytest.MonkeyPatch, *, up: bool
 ) -> None:
-    environment.setattr(products, "LEASE", 1.0)
+    environment.setattr(demand, "LEASE", 1.0)
     read()
     valkey.flush()
     store.forget_calls()
     if not up:
         store.answer(PATH, Answer.status(500))
-    product_cache.acquire_lease("product:7", products.LEASE)
+    product_cache.acquire_lease("product:7", demand.LEASE)
     readings = read_at_once(6)
     assert {reading.outcome for reading in readings} <= {"miss", "stale", "hit"}
     assert store.calls[PATH] <= 1
-    assert max(reading.seconds for reading in readings) < products.LEASE + CALL + 0.3 + NOISE
+    assert max(reading.seconds for reading in readings) < demand.LEASE + CALL + 0.3 + NOISE
 
 
 def test_a_stale_product_is_served_at_once_while_a_dead_holder_has_the_lease(
@@ -151,7 +151,7 @@ def test_a_stale_product_is_served_at_once_while_a_dead_holder_has_the_lease(
 ) -> None:
     read()
     environment.setenv("PRODUCT_CACHE_TTL_SECONDS", "0")
-    product_cache.acquire_lease("product:7", products.LEASE)
+    product_cache.acquire_lease("product:7", demand.LEASE)
     readings = read_at_once(6)
     assert {reading.outcome for reading in readings} == {"stale"}
     assert max(reading.seconds for reading in readings) < CALL
@@ -160,7 +160,7 @@ def test_a_stale_product_is_served_at_once_while_a_dead_holder_has_the_lease(
 # ── While polls run ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_under_a_running_schedule_no_reader_waits_for_the_catalogue(
+def test_under_a_running_schedule_no_reader_waits_for_the_catalog(
     store: HostileCatalog, environment: pytest.MonkeyPatch
 ) -> None:
     """Fresh for 2 seconds, polled every second and a half, and each time with other prices."""
@@ -175,18 +175,18 @@ def test_under_a_running_schedule_no_reader_waits_for_the_catalogue(
         for price in range(polls):
             time.sleep(1.2)
             lists(price)
-            catalog_poll.run()
+            poll.run()
 
     lists(100)
-    catalog_poll.run()
+    poll.run()
     store.forget_calls()
     details, waits = Counter[str](), [0.0]
     poller = threading.Thread(target=poll_on_schedule)
     poller.start()
     for number in itertools.cycle(numbers):
-        details[products.detail(str(number)).state] += 1
+        details[demand.detail(str(number)).state] += 1
         started = time.monotonic()
-        products.page(limit=20, cursor=None, category=None, sort=None)  # made anew where a price changed
+        demand.page(limit=20, cursor=None, category=None, sort=None)  # made anew where a price changed
         waits.append(time.monotonic() - started)
         time.sleep(0.002)
         if not poller.is_alive():
@@ -211,6 +211,6 @@ def test_a_product_of_a_version_ahead_of_our_clock_is_asked_for_once_in_a_ttl(
     assert store.calls == {PATH: 1}
     travel(200)
     store.answer("/products", Answer.json([product(7, price=1)]))
-    catalog_poll.run()
+    poll.run()
     travel(200)
     assert read().outcome == "hit"

@@ -1,4 +1,4 @@
-"""The sample catalogue and its hostile double, seen by an HTTP client."""
+"""The sample catalog and its hostile double, seen by an HTTP client."""
 
 import json
 import time
@@ -33,7 +33,7 @@ def client(catalog: Catalog) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def victim(hostile_catalog: HostileCatalog) -> Iterator[httpx.Client]:
-    """A client of the hostile catalogue that waits half a second for each read."""
+    """A client of the hostile catalog that waits half a second for each read."""
     with httpx.Client(base_url=hostile_catalog.url, timeout=0.5) as client:
         yield client
 
@@ -206,7 +206,7 @@ class TestCatalog:
     def test_a_port_in_use_is_one_clear_sentence(self, catalog: Catalog) -> None:
         port = int(catalog.url.rpartition(":")[2])
         with pytest.raises(
-            ServiceFailed, match=f"^The catalogue did not start on port {port}: Address already"
+            ServiceFailed, match=f"^The catalog did not start on port {port}: Address already"
         ):
             Catalog(port).start()
 

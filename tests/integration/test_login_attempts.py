@@ -8,9 +8,11 @@ import pytest
 import redis
 
 from local.valkey import Valkey
-from shared import cache, database, login_attempts, passwords, sessions
+from shared.accounts import login_attempts, passwords, sessions
+from shared.accounts.models import Tokens
 from shared.errors import DatabaseUnavailable, InvalidCredentials, TooManyAttempts
-from shared.models import Tokens
+from shared.platform import database
+from shared.platform import valkey as cache
 from tests.integration import accounts, witness
 from tests.integration.accounts import PASSWORD
 

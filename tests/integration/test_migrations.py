@@ -13,8 +13,9 @@ from psycopg.rows import dict_row
 from functions.run_migrations import handler, migrations
 from functions.run_migrations.migrations import Migration, MigrationError
 from local.postgres import Postgres
-from shared import database, passwords
-from shared.database import Connection
+from shared.accounts import passwords
+from shared.platform import database
+from shared.platform.database import Connection
 from tests.integration import witness
 
 FIRST = Migration(1, "0001_first.sql", "CREATE TABLE steps (step integer); INSERT INTO steps VALUES (1)")

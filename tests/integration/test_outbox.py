@@ -23,12 +23,16 @@ from moto import mock_aws
 
 from functions.publish_events.handler import lambda_handler
 from functions.warm_product_cache.handler import lambda_handler as poll
-from shared import clients, database, favorites, outbox, product_copy
-from shared.access_tokens import Caller
-from shared.catalog import CatalogProduct
+from shared.accounts import clients
+from shared.accounts.access_tokens import Caller
+from shared.accounts.models import ClientChanges
 from shared.errors import AlreadyFavorite, DatabaseUnavailable, EmailTaken, NotFavorite
-from shared.models import ClientChanges
-from shared.outbox import Published
+from shared.events import outbox
+from shared.events.outbox import Published
+from shared.favorites import marks
+from shared.platform import database
+from shared.products import product_copy
+from shared.products.catalog import CatalogProduct
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import accounts, recorder
 from tests.integration.catalog_messages import changed_product, deliver, removed
@@ -72,11 +76,11 @@ def remove(version: int) -> None:
 
 @pytest.fixture
 def held(look: psycopg.Connection) -> Caller:
-    """Product 7 at 22.30, a favourite of two clients; one of them."""
+    """Product 7 at 22.30, a favorite of two clients; one of them."""
     change(T)
     first, second = accounts.new_caller(), accounts.new_caller()
-    favorites.add(first, "7")
-    favorites.add(second, "7")
+    marks.add(first, "7")
+    marks.add(second, "7")
     forget(look)
     return first
 
@@ -174,7 +178,7 @@ def test_a_product_that_nobody_holds_is_not_told_of(look: psycopg.Connection) ->
 
 def test_the_holders_are_counted_when_it_happens(look: psycopg.Connection, held: Caller) -> None:
     change(T + 1, price=3)
-    favorites.remove(held, "7")
+    marks.remove(held, "7")
     change(T + 2, price=2)
     clients.remove(accounts.new_admin(look), _other_holder(look))
     change(T + 3, price=1)
@@ -197,7 +201,7 @@ def test_what_a_poll_sees_is_told_the_same(look: psycopg.Connection, store: Host
     lists(product(7), product(8), product(9))
     caller = accounts.new_caller()
     for product_id in ("7", "8"):
-        favorites.add(caller, product_id)
+        marks.add(caller, product_id)
     forget(look)
     lists(product(7, price=1), product(9, price=1))
     lists(product(7, price=2), product(8, price=2), product(9))
@@ -216,8 +220,8 @@ def test_a_clients_life_is_told(look: psycopg.Connection) -> None:
     change(T)
     client = accounts.register("Ana", "ana@example.com")
     caller = accounts.caller(client)
-    favorites.add(caller, "7")
-    favorites.remove(caller, "7")
+    marks.add(caller, "7")
+    marks.remove(caller, "7")
     clients.remove(caller, "me")
     events = waiting(look, f"client:{client.client_id}")
     assert [kind for kind, _ in events] == [
@@ -245,11 +249,11 @@ def test_nothing_personal_is_told(look: psycopg.Connection) -> None:
 
 def test_what_did_not_happen_is_not_told(look: psycopg.Connection, held: Caller) -> None:
     with pytest.raises(AlreadyFavorite):
-        favorites.create(held, "7")
-    favorites.add(held, "7")
-    favorites.remove(held, "7")
+        marks.create(held, "7")
+    marks.add(held, "7")
+    marks.remove(held, "7")
     with pytest.raises(NotFavorite):
-        favorites.remove(held, "7")
+        marks.remove(held, "7")
     client = clients.get(held, "me")
     with pytest.raises(EmailTaken):
         accounts.register(email=client.email)
@@ -271,8 +275,8 @@ DOING: dict[str, Callable[[Caller], object]] = {
         changed_as_product(price=Decimal(1)), T + 1
     ),
     "a product's removal": lambda _: product_copy.mark_removed("7", T + 1),
-    "a favourite removed": lambda caller: favorites.remove(caller, "7"),
-    "a favourite added": lambda caller: favorites.add(caller, "8"),
+    "a favorite removed": lambda caller: marks.remove(caller, "7"),
+    "a favorite added": lambda caller: marks.add(caller, "8"),
     "a client removed": lambda caller: clients.remove(caller, "me"),
     "a client registered": lambda _: accounts.register(email="new@example.com"),
 }  # fmt: skip
@@ -672,12 +676,12 @@ def queue(environment: pytest.MonkeyPatch) -> Iterator[Queue]:
 def _all_that_can_happen() -> None:
     change(T)
     caller = accounts.new_caller()
-    favorites.add(caller, "7")
+    marks.add(caller, "7")
     change(T + 1, price=Decimal("19.90"))
     change(T + 2, price=Decimal("119.90"))
     remove(T + 3)
     change(T + 4, price=Decimal("119.90"))
-    favorites.remove(caller, "7")
+    marks.remove(caller, "7")
     clients.remove(caller, "me")
 
 
@@ -753,7 +757,7 @@ def test_nobody_else_imports_the_aws_sdk() -> None:
         for path in sorted((ROOT / folder).rglob("*.py"))
         if re.search(r"^\s*(?:import|from) (?:boto3|botocore)\b", path.read_text(), re.MULTILINE)
     ]
-    assert importing == ["shared/key_rotation.py", "shared/outbox.py"]
+    assert importing == ["shared/accounts/key_rotation.py", "shared/events/outbox.py"]
     for path in importing:
         text = (ROOT / path).read_text()
         assert not re.search(r"^(?:import|from) boto", text, re.MULTILINE)  # and only where it is needed

@@ -1,4 +1,4 @@
-"""Batches with messages that no catalogue should send: they alone are reported, the others are taken once."""
+"""Batches with messages that no catalog should send: they alone are reported, the others are taken once."""
 
 import json
 from collections.abc import Callable
@@ -9,8 +9,10 @@ import psycopg
 import pytest
 import simplejson
 
-from shared import cache, database, favorites, product_cache, product_copy, products
 from shared.errors import UnknownProduct
+from shared.favorites import marks
+from shared.platform import database, valkey
+from shared.products import demand, product_cache, product_copy
 from tests.hostile_catalog import nonsense, product
 from tests.integration import accounts, recorder
 from tests.integration.catalog_messages import (
@@ -158,8 +160,8 @@ def test_a_poisoned_message_alone_fails_and_its_reason_is_logged(
 def test_the_good_ones_around_poison_are_applied_once(look: psycopg.Connection) -> None:
     deliver(changed_product(T, 7, price=20), changed_product(T, 8, price=20))
     caller = accounts.new_caller()
-    favorites.add(caller, "7")
-    favorites.add(caller, "8")
+    marks.add(caller, "7")
+    marks.add(caller, "8")
     mixed = [
         POISON["no JSON"],
         text(changed_product(T + 1, 7, price=10)),
@@ -190,7 +192,7 @@ def test_a_batch_of_nothing_but_poison_fails_one_by_one(look: psycopg.Connection
 def test_a_batch_after_a_poisoned_one_is_none_the_worse() -> None:
     deliver_texts(POISON["no JSON"])
     assert deliver(changed_product(T)) == []
-    assert products.detail("7").state == "hit"
+    assert demand.detail("7").state == "hit"
 
 
 ODD_BUT_GOOD: dict[str, tuple[str, Callable[[product_copy.CopiedProduct], object], object]] = {
@@ -235,9 +237,9 @@ def test_with_the_database_down_every_message_fails_and_the_next_delivery_takes_
         assert deliver(*events) == ["m0", "m1", "m2"]
         assert [product_cache.get(number) for number in ("7", "8", "9")] == [None, None, None]
     assert deliver(*events) == []
-    assert products.detail("7").state == products.detail("8").state == "hit"
+    assert demand.detail("7").state == demand.detail("8").state == "hit"
     with pytest.raises(UnknownProduct):
-        products.detail("9")
+        demand.detail("9")
 
 
 def test_when_the_database_hangs_up_between_two_batches_nothing_fails(look: psycopg.Connection) -> None:
@@ -251,7 +253,7 @@ def test_when_the_database_hangs_up_between_two_batches_nothing_fails(look: psyc
 
 def test_with_the_cache_down_the_copy_is_kept_up_to_date(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("REDIS_URL", "redis://127.0.0.1:9")
-    cache.close()
+    valkey.close()
     assert deliver(changed_product(T, price=1)) == []
     copied = product_copy.find("7")
     assert copied

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from local.valkey import Valkey
-from shared import product_cache
-from shared.headers import etag_of
-from shared.product_cache import Entry, Lease, ListState, Taken
+from shared.formats.headers import etag_of
+from shared.products import product_cache
+from shared.products.product_cache import Entry, Lease, ListState, Taken
 from tests.integration import witness
 
 pytestmark = pytest.mark.usefixtures("environment")

@@ -1,4 +1,4 @@
-"""The durable copy of the catalogue: newer wins, the same writes nothing, what is gone is a tombstone."""
+"""The durable copy of the catalog: newer wins, the same writes nothing, what is gone is a tombstone."""
 
 import io
 import time
@@ -14,10 +14,10 @@ import simplejson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared import product_copy
-from shared.catalog import CatalogList, CatalogProduct
 from shared.errors import CatalogUnavailable
-from shared.product_copy import ShrunkCatalog
+from shared.products import product_copy
+from shared.products.catalog import CatalogList, CatalogProduct
+from shared.products.product_copy import ShrunkCatalog
 from tests.hostile_catalog import product
 from tests.integration import witness
 
@@ -102,7 +102,7 @@ def test_a_product_that_is_gone_becomes_a_tombstone() -> None:
     assert held
     assert held.changed
     assert held.removed_at is not None
-    assert held.title == "Product 7"  # for the favourites that point at it
+    assert held.title == "Product 7"  # for the favorites that point at it
     again = product_copy.mark_removed("7", T + 2)
     assert again
     assert not again.changed
@@ -173,7 +173,7 @@ def test_what_was_seen_ends_the_same_in_any_order(
     assert price() == (None if last[0] == "removed" else last[2])
 
 
-# ── The whole catalogue ───────────────────────────────────────────────────────────────────────────────────
+# ── The whole catalog ───────────────────────────────────────────────────────────────────────────────────
 
 
 def in_order() -> list[str]:
@@ -306,7 +306,7 @@ def test_a_list_of_half_is_believed() -> None:
     assert sync(T + 1, *products[:5]) == ["5", "6", "7", "8", "9"]
 
 
-def test_an_empty_catalogue_is_believed_where_nothing_was_known(look: psycopg.Connection) -> None:
+def test_an_empty_catalog_is_believed_where_nothing_was_known(look: psycopg.Connection) -> None:
     assert sync(T) == []
     assert rows(look) == []
 

@@ -12,9 +12,12 @@ import simplejson
 
 from local.postgres import Postgres
 from local.valkey import Valkey
-from shared import cache, catalog, database, product_answers, product_cache, product_copy, products
 from shared.errors import CatalogUnavailable, DatabaseUnavailable, UnknownProduct
-from shared.products import Answer
+from shared.platform import database
+from shared.platform import valkey as cache
+from shared.products import answers as product_answers
+from shared.products import catalog, demand, product_cache, product_copy
+from shared.products.demand import Answer
 from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog, product
 from tests.integration import witness
@@ -34,7 +37,7 @@ def seven(store: HostileCatalog) -> None:
 
 def ask(product_id: str = "7") -> tuple[str, str]:
     """The state, and the title and price."""
-    answer: Answer = products.detail(product_id)
+    answer: Answer = demand.detail(product_id)
     shown = simplejson.loads(answer.entry.body, use_decimal=True)
     return answer.state, f"{shown['title']} {shown['price']}"
 
@@ -59,7 +62,7 @@ def test_a_cold_product_is_fetched_once_and_then_a_hit(store: HostileCatalog) ->
 
 
 def test_the_body_has_the_products_fields_and_its_exact_decimals() -> None:
-    assert products.detail("7").entry.body == (
+    assert demand.detail("7").entry.body == (
         '{"product_id":"7","title":"Product 7","price":22.30,"description":"As good as any.",'
         '"category":"kitchen","image":"https://images.example.com/7.jpg","review":{"rate":3.9,"count":120}}'
     )
@@ -69,7 +72,7 @@ def test_a_hit_is_one_command_and_nothing_else(valkey: Valkey, store: HostileCat
     ask()
     store.forget_calls()
     with witness.commands(valkey.url) as counted, witness.statements() as sent:
-        products.detail("7")
+        demand.detail("7")
         product_answers.cached_detail({"pathParameters": {"product_id": "7"}})
     assert counted == {"get": 2}  # one each
     assert sent == []
@@ -181,7 +184,7 @@ def test_when_the_holder_takes_too_long_the_copy_is_served(
     ask()
     valkey.flush()
     store.forget_calls()
-    monkeypatch.setattr(products, "WAIT", 0.2)
+    monkeypatch.setattr(demand, "WAIT", 0.2)
     product_cache.acquire_lease("product:7", 5)
     started = time.monotonic()
     assert ask() == ("stale", "Product 7 22.30")
@@ -190,7 +193,7 @@ def test_when_the_holder_takes_too_long_the_copy_is_served(
 
 
 def test_the_time_to_wait_is_longer_than_a_lease_and_a_lease_longer_than_a_call() -> None:
-    assert catalog.TIMEOUT < products.LEASE < products.WAIT
+    assert catalog.TIMEOUT < demand.LEASE < demand.WAIT
 
 
 # ── Products that do not exist, or no longer ──────────────────────────────────────────────────────────────
@@ -254,7 +257,7 @@ def test_a_product_that_returns_is_there_again_after_a_minute(store: HostileCata
     assert held.removed_at is None
 
 
-def test_a_tombstone_is_a_404_also_when_the_catalogue_is_down(
+def test_a_tombstone_is_a_404_also_when_the_catalog_is_down(
     store: HostileCatalog, travel: Travel, valkey: Valkey
 ) -> None:
     ask()
@@ -269,11 +272,11 @@ def test_a_tombstone_is_a_404_also_when_the_catalogue_is_down(
         ask()
 
 
-# ── Ids that are no numbers: the catalogue never answers a request for them ───────────────────────────────
+# ── Ids that are no numbers: the catalog never answers a request for them ───────────────────────────────
 
 
 @pytest.mark.parametrize("product_id", ["abc", "7a", "-7", "007", "7.0", "1e1", "~", "..", "_", "a" * 64])
-def test_an_id_that_is_no_number_never_reaches_the_detail_of_the_catalogue(
+def test_an_id_that_is_no_number_never_reaches_the_detail_of_the_catalog(
     store: HostileCatalog, product_id: str
 ) -> None:
     for _ in range(2):
@@ -337,7 +340,7 @@ def no_valkey(
         each()
 
 
-def test_without_valkey_a_fresh_copy_answers_and_shields_the_catalogue(
+def test_without_valkey_a_fresh_copy_answers_and_shields_the_catalog(
     store: HostileCatalog, no_valkey: Callable[[], None]
 ) -> None:
     ask()
@@ -362,7 +365,7 @@ def test_without_valkey_an_old_copy_is_refreshed(
     assert store.calls[PATH] == 2
 
 
-def test_without_valkey_and_catalogue_an_old_copy_is_served(
+def test_without_valkey_and_catalog_an_old_copy_is_served(
     store: HostileCatalog, no_valkey: Callable[[], None], travel: Travel
 ) -> None:
     ask()
@@ -393,7 +396,7 @@ def test_valkey_is_used_again_soon_after_it_is_back(valkey: Valkey, monkeypatch:
     assert ask()[0] == "hit"
 
 
-def test_a_valkey_that_dies_while_the_catalogue_is_asked_costs_nothing_but_the_cache(
+def test_a_valkey_that_dies_while_the_catalog_is_asked_costs_nothing_but_the_cache(
     valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = catalog.fetch_product
@@ -436,7 +439,7 @@ def test_without_postgres_a_hit_is_a_hit(no_postgres: Callable[[], None]) -> Non
     assert ask() == ("hit", "Product 7 22.30")
 
 
-def test_without_postgres_the_catalogues_answer_is_as_good_and_cached(
+def test_without_postgres_the_catalogs_answer_is_as_good_and_cached(
     no_postgres: Callable[[], None], store: HostileCatalog
 ) -> None:
     no_postgres()
@@ -451,13 +454,13 @@ def test_the_body_is_the_same_with_and_without_postgres(
     no_postgres: Callable[[], None], valkey: Valkey, store: HostileCatalog
 ) -> None:
     store.answer(PATH, Says.text(simplejson.dumps({**product(7), "price": 1, "rating": {"rate": 4}})))
-    with_it = products.detail("7").entry.body
+    with_it = demand.detail("7").entry.body
     valkey.flush()
     no_postgres()
-    assert products.detail("7").entry.body == with_it
+    assert demand.detail("7").entry.body == with_it
 
 
-def test_without_postgres_and_catalogue_a_stale_product_is_served(
+def test_without_postgres_and_catalog_a_stale_product_is_served(
     no_postgres: Callable[[], None], store: HostileCatalog, travel: Travel
 ) -> None:
     ask()
@@ -478,10 +481,10 @@ def test_with_nothing_at_all_the_answer_is_a_refusal(
     assert refused.value.retry_after
 
 
-# ── The catalogue down: see test_catalog_answers.py for what it may say ───────────────────────────────────
+# ── The catalog down: see test_catalog_answers.py for what it may say ───────────────────────────────────
 
 
-def test_a_catalogue_that_is_down_is_asked_once_in_two_seconds(store: HostileCatalog, travel: Travel) -> None:
+def test_a_catalog_that_is_down_is_asked_once_in_two_seconds(store: HostileCatalog, travel: Travel) -> None:
     ask()
     travel(TTL)
     store.answer(PATH, Says.status(500))
@@ -490,7 +493,7 @@ def test_a_catalogue_that_is_down_is_asked_once_in_two_seconds(store: HostileCat
     assert store.calls == {PATH: 1}
 
 
-def test_the_stale_product_is_refreshed_once_the_catalogue_is_back(
+def test_the_stale_product_is_refreshed_once_the_catalog_is_back(
     store: HostileCatalog, travel: Travel, valkey: Valkey
 ) -> None:
     ask()
@@ -534,7 +537,7 @@ def refused(first: int, last: int) -> None:
             ask(str(number))
 
 
-def test_after_five_failures_in_a_row_the_catalogue_is_left_alone(store: HostileCatalog) -> None:
+def test_after_five_failures_in_a_row_the_catalog_is_left_alone(store: HostileCatalog) -> None:
     store.answer_all(Says.status(500))
     refused(100, 109)
     assert sum(store.calls.values()) == catalog.FAILURES_TO_OPEN == 5

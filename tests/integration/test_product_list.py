@@ -1,4 +1,4 @@
-"""The list of products: filled from the catalogue, paged from the copy, cached by page and generation."""
+"""The list of products: filled from the catalog, paged from the copy, cached by page and generation."""
 
 import time
 from collections.abc import Callable
@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from local.valkey import Valkey
-from shared import cache, catalog, product_answers, product_cache, product_copy, products
 from shared.errors import CatalogUnavailable, InvalidCursor, UnknownProduct
-from shared.products import Answer
+from shared.platform import valkey as cache
+from shared.products import answers, catalog, demand, product_cache, product_copy
+from shared.products.demand import Answer
 from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog, product
 from tests.integration import witness
@@ -24,7 +25,7 @@ from tests.integration.conftest import Travel, cold_start
 pytestmark = pytest.mark.usefixtures("environment")
 
 TTL = 300
-LIST = {"/products": 1}  # one call to the catalogue, for its list
+LIST = {"/products": 1}  # one call to the catalog, for its list
 
 SIX = [product(number, price=10 - number) for number in (3, 1, 2, 6, 5, 4)]
 
@@ -37,7 +38,7 @@ def six(store: HostileCatalog) -> None:
 def page(
     limit: int = 20, cursor: str | None = None, category: str | None = None, sort: str | None = None
 ) -> Answer:
-    return products.page(limit=limit, cursor=cursor, category=category, sort=sort)
+    return demand.page(limit=limit, cursor=cursor, category=category, sort=sort)
 
 
 def ids(answer: Answer) -> list[str]:
@@ -47,7 +48,7 @@ def ids(answer: Answer) -> list[str]:
 # ── Filling, and the states of the cache ──────────────────────────────────────────────────────────────────
 
 
-def test_an_empty_copy_is_filled_in_the_catalogues_order(store: HostileCatalog) -> None:
+def test_an_empty_copy_is_filled_in_the_catalogs_order(store: HostileCatalog) -> None:
     first = page()
     assert (first.state, ids(first)) == ("miss", ["3", "1", "2", "6", "5", "4"])
     assert store.calls == LIST
@@ -79,7 +80,7 @@ def test_a_cached_page_is_two_commands_and_nothing_else(valkey: Valkey, store: H
         assert page().state == "hit"
     assert counted == {"hmget": 1, "get": 1}
     with witness.commands(valkey.url) as counted:
-        assert product_answers.cached_page({"queryStringParameters": None, "rawPath": "/products"})
+        assert answers.cached_page({"queryStringParameters": None, "rawPath": "/products"})
     assert counted == {"hmget": 1, "get": 1}
     assert sent == []
     assert store.calls == {}
@@ -172,7 +173,7 @@ def test_many_at_once_make_one_call(store: HostileCatalog) -> None:
 def test_a_price_that_a_detail_saw_is_in_the_list_at_once(store: HostileCatalog) -> None:
     page()
     store.answer("/products/1", Says.json(product(1, price=5)))
-    products.detail("1")
+    demand.detail("1")
     assert page().state == "miss"
     [one] = [item for item in simplejson.loads(page().entry.body)["items"] if item["product_id"] == "1"]
     assert one["price"] == 5
@@ -182,14 +183,14 @@ def test_a_product_that_a_detail_found_gone_is_gone_from_the_list_at_once(store:
     page()
     store.answer("/products/1", Says.null())
     with pytest.raises(UnknownProduct):
-        products.detail("1")
+        demand.detail("1")
     assert "1" not in ids(page())
 
 
 def test_a_detail_that_saw_nothing_new_keeps_the_pages(store: HostileCatalog) -> None:
     page()
     store.answer("/products/1", Says.json(SIX[1]))
-    products.detail("1")
+    demand.detail("1")
     assert page().state == "hit"
 
 
@@ -206,7 +207,7 @@ def test_a_change_that_comes_while_the_list_is_read_stays_visible(
         with monkeypatch.context() as undone:
             undone.setattr(catalog, "fetch_all", real)
             store.answer("/products/1", Says.json(changed[1]))
-            products.detail("1")
+            demand.detail("1")
             store.answer("/products", Says.json(changed))
             return real(**arguments)
 
@@ -340,13 +341,13 @@ def test_without_valkey_an_environment_makes_one_call_in_a_ttl(store: HostileCat
     cold_start()
     page()
     assert store.calls == {"/products": 2}
-    products._synced_here -= TTL
+    demand._synced_here -= TTL
     page()
     page()
     assert store.calls == {"/products": 3}
 
 
-def test_without_valkey_and_catalogue_the_copy_is_served(store: HostileCatalog, valkey: Valkey) -> None:
+def test_without_valkey_and_catalog_the_copy_is_served(store: HostileCatalog, valkey: Valkey) -> None:
     page()
     valkey.stop()
     store.stop()
@@ -380,7 +381,7 @@ SORTS: dict[str | None, Callable[[list[dict[str, Any]]], list[dict[str, Any]]]] 
 TITLES = st.text(
     st.characters(codec="utf-8", exclude_categories=("Cc", "Zl", "Zp", "Zs")), min_size=1, max_size=6
 )
-CATALOGUES: st.SearchStrategy[list[dict[str, Any]]] = st.lists(
+CATALOGS: st.SearchStrategy[list[dict[str, Any]]] = st.lists(
     st.builds(
         dict[str, Any],
         id=st.integers(0, 10**6),
@@ -398,7 +399,7 @@ CATALOGUES: st.SearchStrategy[list[dict[str, Any]]] = st.lists(
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    listed=CATALOGUES,
+    listed=CATALOGS,
     limit=st.integers(1, 5),
     sort=st.sampled_from(list(SORTS)),
     category=st.sampled_from([None, "", "kitchen", "garden", "jóias & relógios", "nothing like it"]),
@@ -458,5 +459,5 @@ def test_a_category_that_no_product_has_is_an_empty_page(category: str) -> None:
 def test_a_product_that_no_list_has_shown_comes_last(store: HostileCatalog) -> None:
     page()
     store.answer("/products/77", Says.json(product(77)))
-    products.detail("77")
+    demand.detail("77")
     assert ids(page()) == ["3", "1", "2", "6", "5", "4", "77"]

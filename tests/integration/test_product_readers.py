@@ -1,11 +1,12 @@
-"""Two hundred readers of one product at once: one asks the catalogue, the others get its answer."""
+"""Two hundred readers of one product at once: one asks the catalog, the others get its answer."""
 
 from dataclasses import replace
 
 import pytest
 
 from local.valkey import Valkey
-from shared import cache, product_cache, products
+from shared.platform import valkey as cache
+from shared.products import demand, product_cache
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration.readers import Reading, read_at_once
 from tests.integration.witness import at_once
@@ -13,7 +14,7 @@ from tests.integration.witness import at_once
 pytestmark = pytest.mark.usefixtures("environment")
 
 PATH = "/products/7"
-CALL = 0.3  # seconds that the catalogue takes
+CALL = 0.3  # seconds that the catalog takes
 # All these processes share the cores of one machine, with whatever else runs there. What is tested is that
 # nobody waits for anything but the one call: a second call, or a lease that has to end, takes longer.
 CROWD = 1.5  # seconds
@@ -32,7 +33,7 @@ def age_by(seconds: float) -> None:
     """The product is as if it had been fetched that much earlier."""
     entry = product_cache.get("7")
     assert entry
-    cache.command(lambda valkey: valkey.delete("product:7"))
+    cache.command(lambda server: server.delete("product:7"))
     assert product_cache.put("7", replace(entry, fetched_at=entry.fetched_at - seconds))
 
 
@@ -49,7 +50,7 @@ def test_readers_of_a_cold_product_make_one_call_and_wait_no_longer_than_it_take
 
 def test_many_threads_of_one_process_make_one_call_too(store: HostileCatalog) -> None:
     # No environment has them, but local tools and tests do; once they ran out of connections to Valkey.
-    answers = at_once([lambda: products.detail("7")] * 200)
+    answers = at_once([lambda: demand.detail("7")] * 200)
     assert {getattr(answer, "state", answer) for answer in answers} <= {"miss", "hit"}
     assert store.calls == {PATH: 1}
 
@@ -57,7 +58,7 @@ def test_many_threads_of_one_process_make_one_call_too(store: HostileCatalog) ->
 def test_readers_of_a_stale_product_make_one_call_and_all_but_one_have_it_at_once(
     store: HostileCatalog,
 ) -> None:
-    products.detail("7")
+    demand.detail("7")
     age_by(301)
     store.forget_calls()
     readings = read_at_once(40, "7")
@@ -68,33 +69,33 @@ def test_readers_of_a_stale_product_make_one_call_and_all_but_one_have_it_at_onc
 
 
 def test_when_the_holder_of_the_lease_is_killed_the_next_takes_over(store: HostileCatalog) -> None:
-    product_cache.acquire_lease("product:7", products.LEASE)  # and never heard of again
+    product_cache.acquire_lease("product:7", demand.LEASE)  # and never heard of again
     readings = read_at_once(30, "7")
     assert outcomes(readings) <= {"miss", "hit"}
     assert store.calls == {PATH: 1}
-    assert max(readings).seconds < products.LEASE + CALL + CROWD
+    assert max(readings).seconds < demand.LEASE + CALL + CROWD
 
 
-@pytest.mark.parametrize("catalogue", ["up", "down"])
+@pytest.mark.parametrize("catalog", ["up", "down"])
 def test_when_the_holder_is_killed_nobody_is_refused_while_there_is_a_copy(
-    store: HostileCatalog, valkey: Valkey, catalogue: str
+    store: HostileCatalog, valkey: Valkey, catalog: str
 ) -> None:
-    products.detail("7")
+    demand.detail("7")
     valkey.flush()
     store.forget_calls()
-    if catalogue == "down":
+    if catalog == "down":
         store.answer(PATH, Answer.status(500))
-    product_cache.acquire_lease("product:7", products.LEASE)
+    product_cache.acquire_lease("product:7", demand.LEASE)
     readings = read_at_once(30, "7")
     assert outcomes(readings) <= {"miss", "stale", "hit"}
     assert store.calls == {PATH: 1}
-    assert max(readings).seconds < products.LEASE + CALL + CROWD
+    assert max(readings).seconds < demand.LEASE + CALL + CROWD
 
 
-def test_when_the_catalogue_fails_the_one_who_asked_all_others_have_the_copy(
+def test_when_the_catalog_fails_the_one_who_asked_all_others_have_the_copy(
     store: HostileCatalog, valkey: Valkey
 ) -> None:
-    products.detail("7")
+    demand.detail("7")
     valkey.flush()
     store.answer(PATH, Answer.status(500).after(CALL))
     store.forget_calls()
@@ -104,7 +105,7 @@ def test_when_the_catalogue_fails_the_one_who_asked_all_others_have_the_copy(
     assert max(readings).seconds < CALL + CROWD
 
 
-def test_when_the_catalogue_fails_and_there_is_no_copy_all_are_refused_after_one_call(
+def test_when_the_catalog_fails_and_there_is_no_copy_all_are_refused_after_one_call(
     store: HostileCatalog,
 ) -> None:
     store.answer(PATH, Answer.status(500).after(CALL))

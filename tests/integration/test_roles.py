@@ -20,12 +20,17 @@ from functions.run_migrations.migrations import Migration
 from functions.warm_product_cache.handler import lambda_handler as poll
 from local.postgres import Postgres
 from local.valkey import Valkey
-from shared import clients, database, favorites, health, outbox, products, sessions
-from shared.access_tokens import Caller
-from shared.database import Connection
+from shared import health
+from shared.accounts import clients, sessions
+from shared.accounts.access_tokens import Caller
+from shared.accounts.models import ClientChanges
 from shared.errors import AlreadyFavorite, EmailTaken, InvalidRefreshToken, NotFavorite, UnknownProduct
-from shared.models import ClientChanges
-from shared.settings import MissingSetting
+from shared.events import outbox
+from shared.favorites import marks
+from shared.platform import database
+from shared.platform.database import Connection
+from shared.platform.settings import MissingSetting
+from shared.products import demand
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import accounts, witness
 from tests.integration.accounts import PASSWORD
@@ -63,7 +68,7 @@ WITHOUT_DATABASE = {"get_docs", "rotate_access_token_keys"}
 
 T = 1_795_000_000_000  # a version of today
 UNGRANTED = {"schema_migrations"}  # the owner's own
-PASSWORDS = {SERVICE: "the service's fine 'password' % ", CATALOG: 'the catalogue\'s \\ "password" é'}
+PASSWORDS = {SERVICE: "the service's fine 'password' % ", CATALOG: 'the catalog\'s \\ "password" é'}
 
 
 # ── A cluster like RDS's ──────────────────────────────────────────────────────────────────────────────────
@@ -183,7 +188,7 @@ class Scene:
         become(CATALOG)
         assert deliver(changed_product(T, 7)) == []
         become(SERVICE)
-        favorites.add(self.ana, "7")
+        marks.add(self.ana, "7")
 
     def admin(self) -> Caller:
         """Ana, who is an admin from now on."""
@@ -195,7 +200,7 @@ class Scene:
         return {row["detail_type"] for row in self.owner.execute("SELECT detail_type FROM outbox")}
 
     def lists(self, *products: dict[str, object]) -> None:
-        """The catalogue has these now."""
+        """The catalog has these now."""
         self.store.answer("/products", Answer.json(list(products)))
 
 
@@ -256,58 +261,58 @@ def logout(scene: Scene) -> None:
 def list_products(scene: Scene) -> None:
     scene.owner.execute("UPDATE products SET version = 1")  # older than what the list says
     scene.lists(product(8), product(9))
-    page = products.page(limit=1, cursor=None, category=None, sort="price")
+    page = demand.page(limit=1, cursor=None, category=None, sort="price")
     assert page.entry.next_cursor
-    assert products.page(limit=1, cursor=page.entry.next_cursor, category=None, sort="price").state == "miss"
+    assert demand.page(limit=1, cursor=page.entry.next_cursor, category=None, sort="price").state == "miss"
     assert "FavoriteProductRemoved" in scene.events()
 
 
 def get_product(scene: Scene) -> None:
-    assert products.detail("9").state == "miss"
-    scene.owner.execute("UPDATE products SET version = 1")  # older than what the catalogue says now
+    assert demand.detail("9").state == "miss"
+    scene.owner.execute("UPDATE products SET version = 1")  # older than what the catalog says now
     scene.valkey.flush()
     scene.store.answer("/products/7", Answer.null())
     for product_id in ("7", "no-number"):
         with pytest.raises(UnknownProduct):
-            products.detail(product_id)
+            demand.detail(product_id)
     assert "FavoriteProductRemoved" in scene.events()
 
 
 def add_favorite(scene: Scene) -> None:
-    assert favorites.add(scene.ana, "9")[1] is True  # the copy did not have it
-    assert favorites.add(scene.ana, "9")[1] is False
+    assert marks.add(scene.ana, "9")[1] is True  # the copy did not have it
+    assert marks.add(scene.ana, "9")[1] is False
     scene.store.answer("/products/10", Answer.null())
     with pytest.raises(UnknownProduct):
-        favorites.add(scene.ana, "10")
+        marks.add(scene.ana, "10")
     with pytest.raises(UnknownProduct):
-        favorites.add(scene.ana, "no-number")
+        marks.add(scene.ana, "no-number")
     assert "FavoriteAdded" in scene.events()
 
 
 def create_favorite(scene: Scene) -> None:
-    assert favorites.create(scene.ana, "9")
+    assert marks.create(scene.ana, "9")
     with pytest.raises(AlreadyFavorite):
-        favorites.create(scene.ana, "9")
+        marks.create(scene.ana, "9")
 
 
 def get_favorite(scene: Scene) -> None:
-    assert '"product_id":"7"' in favorites.get(scene.ana, "7").text
+    assert '"product_id":"7"' in marks.get(scene.ana, "7").text
     with pytest.raises(NotFavorite):
-        favorites.get(scene.ana, "8")
+        marks.get(scene.ana, "8")
 
 
 def list_favorites(scene: Scene) -> None:
-    favorites.add(scene.ana, "9")
+    marks.add(scene.ana, "9")
     for sort in ("favorited_at", "-favorited_at"):
-        _, cursor = favorites.list_page(scene.ana, limit=1, cursor=None, sort=sort)
+        _, cursor = marks.list_page(scene.ana, limit=1, cursor=None, sort=sort)
         assert cursor
-        favorites.list_page(scene.ana, limit=1, cursor=cursor, sort=sort)
+        marks.list_page(scene.ana, limit=1, cursor=cursor, sort=sort)
 
 
 def remove_favorite(scene: Scene) -> None:
-    favorites.remove(scene.ana, "7")
+    marks.remove(scene.ana, "7")
     with pytest.raises(NotFavorite):
-        favorites.remove(scene.ana, "7")
+        marks.remove(scene.ana, "7")
     assert "FavoriteRemoved" in scene.events()
 
 

@@ -12,9 +12,10 @@ import pytest
 
 from local.http_server import HttpServer
 from local.postgres import Postgres
-from shared import access_tokens, database, secrets, settings
+from shared.accounts import access_tokens
 from shared.errors import DatabaseUnavailable
-from shared.secrets import SecretUnavailable
+from shared.platform import database, secrets_manager, settings
+from shared.platform.secrets_manager import SecretUnavailable
 
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:AccessTokenKeys/x-a1b2c3"
 KEYS = {"first": "f" * 64, "second": "s" * 64}
@@ -76,39 +77,39 @@ class Extension:
 def extension(monkeypatch: pytest.MonkeyPatch) -> Iterator[Extension]:
     extension = Extension()
     extension.server.start()
-    monkeypatch.setattr(secrets, "PORT", extension.server.port)
-    monkeypatch.setattr(secrets, "PAUSE", 0)
+    monkeypatch.setattr(secrets_manager, "PORT", extension.server.port)
+    monkeypatch.setattr(secrets_manager, "PAUSE", 0)
     monkeypatch.setenv("AWS_SESSION_TOKEN", "the session token")
-    secrets.forget()
+    secrets_manager.forget()
     yield extension
-    secrets.forget()
+    secrets_manager.forget()
     extension.server.stop()
 
 
 def test_what_reading_takes_is_known_to_who_will_need_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_CREDENTIALS", "ServiceCredentials")  # as SAM CLI has it on this machine
     monkeypatch.setenv("ACCESS_TOKEN_KEYS", "{}")
-    assert secrets.modules() == ()
+    assert secrets_manager.modules() == ()
     monkeypatch.setenv("DATABASE_CREDENTIALS", ARN)
-    assert secrets.modules() == ("http.client",)
+    assert secrets_manager.modules() == ("http.client",)
 
 
 def test_a_secret_is_read_by_its_arn(extension: Extension) -> None:
     extension.secrets[ARN] = "what nobody may know"
-    assert secrets.read(ARN) == "what nobody may know"
+    assert secrets_manager.read(ARN) == "what nobody may know"
 
 
 def test_an_extension_that_is_a_moment_late_is_asked_again(extension: Extension) -> None:
     extension.secrets[ARN] = "late"
     extension.failures = [(400, b"not ready to serve traffic, please wait")] * 2
-    assert secrets.read(ARN) == "late"
+    assert secrets_manager.read(ARN) == "late"
     assert extension.asked == 3
 
 
 def test_a_secret_that_cannot_be_read_is_an_error_that_names_it(extension: Extension) -> None:
     with pytest.raises(SecretUnavailable, match=r"AccessTokenKeys/x-a1b2c3 could not be read: 400 an unexp"):
-        secrets.read(ARN)
-    assert extension.asked == secrets.ATTEMPTS
+        secrets_manager.read(ARN)
+    assert extension.asked == secrets_manager.ATTEMPTS
 
 
 @pytest.mark.parametrize(
@@ -127,25 +128,25 @@ def test_a_secret_that_cannot_be_read_is_an_error_that_names_it(extension: Exten
 def test_an_answer_that_is_none_is_a_secret_that_cannot_be_read(
     extension: Extension, monkeypatch: pytest.MonkeyPatch, body: bytes
 ) -> None:
-    extension.failures = [(200, body)] * secrets.ATTEMPTS
+    extension.failures = [(200, body)] * secrets_manager.ATTEMPTS
     with pytest.raises(SecretUnavailable, match="x-a1b2c3 could not be read"):
-        secrets.read(ARN)
+        secrets_manager.read(ARN)
     # And good tokens stay good by the keys that are known.
     extension.secrets[ARN] = json.dumps(KEYS)
     monkeypatch.setenv("ACCESS_TOKEN_KEYS", ARN)
     token = access_tokens.issue(uuid4(), "client")
-    monkeypatch.setattr(secrets, "KEPT", -1)
-    extension.failures = [(200, body)] * secrets.ATTEMPTS
+    monkeypatch.setattr(secrets_manager, "KEPT", -1)
+    extension.failures = [(200, body)] * secrets_manager.ATTEMPTS
     assert access_tokens.verify(token).role == "client"
 
 
 def test_a_cut_off_answer_is_asked_for_again(extension: Extension) -> None:
     extension.secrets[ARN] = "x"
     extension.cut_off = 2
-    assert secrets.read(ARN) == "x"
-    extension.cut_off = secrets.ATTEMPTS
+    assert secrets_manager.read(ARN) == "x"
+    extension.cut_off = secrets_manager.ATTEMPTS
     with pytest.raises(SecretUnavailable, match="cut off"):
-        secrets.read(ARN)
+        secrets_manager.read(ARN)
 
 
 def test_keys_that_were_never_read_are_no_fault_of_the_token(
@@ -156,20 +157,20 @@ def test_keys_that_were_never_read_are_no_fault_of_the_token(
     monkeypatch.setenv("ACCESS_TOKEN_KEYS", ARN)
     with pytest.raises(SecretUnavailable):
         access_tokens.verify(token)
-    assert extension.asked == secrets.ATTEMPTS
+    assert extension.asked == secrets_manager.ATTEMPTS
 
 
 def test_a_role_without_its_token_is_refused(extension: Extension, monkeypatch: pytest.MonkeyPatch) -> None:
     extension.secrets[ARN] = "x"
     monkeypatch.delenv("AWS_SESSION_TOKEN")
     with pytest.raises(SecretUnavailable, match="401"):
-        secrets.read(ARN)
+        secrets_manager.read(ARN)
 
 
 def test_an_extension_that_is_not_there_is_an_error(extension: Extension) -> None:
     extension.server.stop()
     with pytest.raises(SecretUnavailable, match="refused"):
-        secrets.read(ARN)
+        secrets_manager.read(ARN)
 
 
 def test_the_keys_of_tokens_are_read_once_in_a_quarter_of_an_hour(
@@ -180,7 +181,7 @@ def test_the_keys_of_tokens_are_read_once_in_a_quarter_of_an_hour(
     assert [settings.access_token_keys() for _ in range(5)] == [KEYS] * 5
     assert extension.asked == 1
     extension.secrets[ARN] = json.dumps({"second": KEYS["second"]})
-    monkeypatch.setattr(secrets, "KEPT", -1)
+    monkeypatch.setattr(secrets_manager, "KEPT", -1)
     assert settings.access_token_keys() == {"second": KEYS["second"]}
 
 
@@ -191,9 +192,9 @@ def test_keys_that_cannot_be_read_anew_are_good_for_longer(
     monkeypatch.setenv("ACCESS_TOKEN_KEYS", ARN)
     assert settings.access_token_keys() == KEYS
     extension.secrets.clear()
-    monkeypatch.setattr(secrets, "KEPT", -1)
+    monkeypatch.setattr(secrets_manager, "KEPT", -1)
     assert settings.access_token_keys() == KEYS
-    secrets.forget()
+    secrets_manager.forget()
     with pytest.raises(SecretUnavailable):
         settings.access_token_keys()
 
@@ -205,10 +206,10 @@ def test_under_snapstart_the_session_token_is_asked_for(
     monkeypatch.delenv("AWS_SESSION_TOKEN")
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{extension.server.url}/credentials?v=1")
     monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "may ask")
-    assert secrets.read(ARN) == "x"
+    assert secrets_manager.read(ARN) == "x"
     monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "may not")
     with pytest.raises(SecretUnavailable, match="credentials"):
-        secrets.read(ARN)
+        secrets_manager.read(ARN)
 
 
 def test_the_first_admins_password_may_be_a_secret(

@@ -9,9 +9,10 @@ import psycopg
 import pytest
 from argon2 import PasswordHasher
 
-from shared import access_tokens, clients, database, passwords, sessions
+from shared.accounts import access_tokens, clients, passwords, sessions
+from shared.accounts.models import ClientChanges, Tokens
 from shared.errors import InvalidCredentials, InvalidRefreshToken
-from shared.models import ClientChanges, Tokens
+from shared.platform import database
 from tests.integration import accounts, witness
 from tests.integration.accounts import PASSWORD
 

@@ -12,8 +12,9 @@ from functions.get_product.handler import lambda_handler as get_product
 from functions.list_products.handler import lambda_handler as list_products
 from functions.publish_events.handler import lambda_handler as publish_events
 from functions.warm_product_cache.handler import lambda_handler as warm_product_cache
-from shared import outbox, products
 from shared.errors import CatalogUnavailable
+from shared.events import outbox
+from shared.products import demand as products
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import accounts, recorder
 from tests.integration.catalog_messages import changed_product, deliver, deliver_texts, removed
@@ -68,7 +69,7 @@ def named(metrics: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     return [metric for metric in metrics if name in metric]
 
 
-def test_a_miss_is_an_answer_a_demand_and_the_catalogues_time(measured: Metrics) -> None:
+def test_a_miss_is_an_answer_a_demand_and_the_catalogs_time(measured: Metrics) -> None:
     assert get() == "miss"
     metrics = measured()
     assert Counter(name for metric in metrics for name in metric) == {
@@ -126,7 +127,7 @@ def test_what_is_unknown_is_no_answer(measured: Metrics, store: HostileCatalog) 
 @pytest.mark.parametrize(
     "failure", [Answer.status(503), Answer.reset(), Answer.html(), Answer.json({"id": 7})], ids=str
 )
-def test_every_kind_of_failure_of_the_catalogue_is_counted_once(
+def test_every_kind_of_failure_of_the_catalog_is_counted_once(
     measured: Metrics, store: HostileCatalog, failure: Answer
 ) -> None:
     store.answer("/products/7", failure)

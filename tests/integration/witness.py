@@ -15,7 +15,7 @@ import redis
 from psycopg.pq import Trace
 
 from local.valkey import Valkey
-from shared import database
+from shared.platform import database
 
 Result = TypeVar("Result")
 

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
-from shared import access_tokens
+from shared.accounts import access_tokens
 from tests.unit.fakes import ANA
 
 EVENTS = Path(__file__).parents[2] / "events"

@@ -1,4 +1,4 @@
-"""What the service stands on, in memory: PostgreSQL, Valkey, the catalogue, each faked where it is reached.
+"""What the service stands on, in memory: PostgreSQL, Valkey, the catalog, each faked where it is reached.
 
 Everything above those three edges is the real code.
 """
@@ -20,8 +20,12 @@ import redis
 import simplejson
 import urllib3
 
-from shared import cache, catalog, catalog_poll, database, health, login_attempts, product_cache, products
+from shared import health
+from shared.accounts import login_attempts
 from shared.errors import DatabaseUnavailable
+from shared.platform import database
+from shared.platform import valkey as cache
+from shared.products import catalog, demand, poll, product_cache
 
 Row = dict[str, Any]
 Result = TypeVar("Result")
@@ -67,7 +71,7 @@ def _forget() -> None:
     cache.close()
     catalog.reset()
     health._catalog = None
-    products._synced_here = 0.0
+    demand._synced_here = 0.0
 
 
 # ── PostgreSQL ────────────────────────────────────────────────────────────────────────────────────────────
@@ -82,7 +86,7 @@ class Asked:
 
 
 class FakePostgres:
-    """`shared.database` with a script for a server: what each statement finds, and what was asked.
+    """`shared.platform.database` with a script for a server: what each statement finds, and what was asked.
 
     postgres.on("INSERT INTO clients", [row])           # rows, or
     postgres.on("DELETE FROM favorites", 1)             # how many rows were written, or
@@ -108,7 +112,7 @@ class FakePostgres:
         """All statements, in order."""
         return [asked.statement for asked in self.asked]
 
-    # As in shared.database:
+    # As in shared.platform.database:
 
     def connection(self) -> database.Connection:
         self._check_up()
@@ -263,7 +267,7 @@ def client_row(**changes: Any) -> Row:
 
 
 def favorite_row(**changes: Any) -> Row:
-    """A favourite joined to its product, rendered as PostgreSQL does it."""
+    """A favorite joined to its product, rendered as PostgreSQL does it."""
     favorite = {
         "product_id": "7",
         "title": "Teapot",
@@ -280,7 +284,7 @@ def favorite_row(**changes: Any) -> Row:
     return {"product_id": favorite["product_id"], "favorited_at": moment, "favorite": text}
 
 
-# What the same statement finds where the client has no such favourite.
+# What the same statement finds where the client has no such favorite.
 NO_FAVORITE: Row = {"product_id": None, "favorited_at": None, "favorite": None}
 
 
@@ -426,11 +430,11 @@ def lease_of_another(valkey: FakeValkey, name: str) -> None:
 
 
 def list_was_read(valkey: FakeValkey, *, at: float, generation: int = 1) -> None:
-    """Let the catalogue's whole list have been read at that time (seconds since the epoch)."""
+    """Let the catalog's whole list have been read at that time (seconds since the epoch)."""
     valkey.values["products"] = {"generation": str(generation).encode(), "synced_at": f"{at:.3f}".encode()}
 
 
-# ── The catalogue ─────────────────────────────────────────────────────────────────────────────────────────
+# ── The catalog ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass
@@ -450,7 +454,7 @@ class FakeCatalog:
         self, method: str, url: str, *, timeout: float, preload_content: bool, redirect: bool
     ) -> "FakeAnswer":
         assert (method, preload_content, redirect) == ("GET", False, False)
-        assert timeout in (catalog.TIMEOUT, catalog_poll.TIMEOUT)
+        assert timeout in (catalog.TIMEOUT, poll.TIMEOUT)
         path = url.removeprefix(CATALOG_URL)
         self.asked.append(path)
         assert path in self.answers, f"the test does not say what {path} answers"

@@ -5,10 +5,10 @@ from uuid import uuid4
 import jwt
 import pytest
 
-from shared import access_tokens
-from shared.access_tokens import Caller
+from shared.accounts import access_tokens
+from shared.accounts.access_tokens import Caller
 from shared.errors import InvalidToken
-from shared.settings import MissingSetting
+from shared.platform.settings import MissingSetting
 from tests.unit.fakes import ANA, RETIRED_KEY, SIGNING_KEY
 from tests.unit.properties import given, st
 

@@ -1,4 +1,4 @@
-"""The catalogue's products as foreign input, and when the catalogue is left alone."""
+"""The catalog's products as foreign input, and when the catalog is left alone."""
 
 import io
 import time
@@ -8,9 +8,9 @@ from decimal import Decimal
 import pytest
 import urllib3
 
-from shared import catalog
-from shared.catalog import CatalogList, CatalogProduct
 from shared.errors import CatalogUnavailable
+from shared.products import catalog
+from shared.products.catalog import CatalogList, CatalogProduct
 from tests.unit import fakes
 from tests.unit.fakes import Backends, FakeAnswer
 from tests.unit.properties import given, st
@@ -34,7 +34,7 @@ def product(**changes: object) -> CatalogProduct:
 
 
 def sent(**fields: str) -> bytes:
-    """A product as the catalogue sends it, with other fields; each is JSON as it stands."""
+    """A product as the catalog sends it, with other fields; each is JSON as it stands."""
     texts = {"id": "7", "title": '"Teapot"', "price": "22.30"} | fields
     return ("{" + ",".join(f'"{name}":{text}' for name, text in texts.items()) + "}").encode()
 
@@ -278,7 +278,7 @@ def test_an_answer_that_trickles_is_not_waited_for(
 
 
 def answer_with(backends: Backends, *products: bytes) -> None:
-    """Let the catalogue list these."""
+    """Let the catalog list these."""
     backends.catalog.on("/products", FakeAnswer(b"[" + b",".join(products) + b"]"))
 
 
@@ -359,7 +359,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, backends: Backends) -> Clock:  # noqa
     """The time that the breaker sees."""
     clock = Clock()
     monkeypatch.setattr(
-        "shared.catalog.time", type("time", (), {"monotonic": clock, "time_ns": time.time_ns})
+        "shared.products.catalog.time", type("time", (), {"monotonic": clock, "time_ns": time.time_ns})
     )
     return clock
 

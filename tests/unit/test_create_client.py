@@ -1,7 +1,7 @@
 import psycopg
 import pytest
 
-from shared import passwords
+from shared.accounts import passwords
 from tests.unit import fakes
 from tests.unit.calls import call
 from tests.unit.fakes import ANA, Backends, client_row

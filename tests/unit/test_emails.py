@@ -1,7 +1,7 @@
 import pytest
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, validate_email
 
-from shared.emails import PLAIN, checked_email, email_key
+from shared.formats.emails import PLAIN, checked_email, email_key
 from tests.unit.properties import given, st
 
 

@@ -4,9 +4,9 @@ from decimal import Decimal
 import pytest
 import urllib3
 
-from shared import product_cache
-from shared.headers import etag_of
-from shared.product_cache import Entry
+from shared.formats.headers import etag_of
+from shared.products import product_cache
+from shared.products.product_cache import Entry
 from tests.unit import fakes
 from tests.unit.calls import call
 from tests.unit.fakes import NOON, Backends, FakeAnswer, lease_of_another, list_was_read, product_row

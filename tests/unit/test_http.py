@@ -10,7 +10,9 @@ from uuid import uuid4
 import jwt
 import pytest
 
-from shared import access_tokens, errors, http, logs
+from shared import errors, web
+from shared.accounts import access_tokens
+from shared.platform import logs
 from tests.unit import fakes
 from tests.unit.calls import NEEDING_A_CALLER, TAKING_A_BODY, call, invoke, sample, token
 from tests.unit.fakes import ANA, RETIRED_KEY, SIGNING_KEY, Backends, client_row, favorite_row
@@ -369,7 +371,7 @@ def test_when_the_database_is_gone_it_is_503_with_retry_after(backends: Backends
 
 
 def test_every_kind_of_problem_has_a_slug_and_a_title_of_its_own() -> None:
-    kinds = list(http.PROBLEMS.values())
+    kinds = list(web.PROBLEMS.values())
     assert len({kind.slug for kind in kinds}) == len(kinds)
     assert len({kind.title for kind in kinds}) == len(kinds)
     assert all(400 <= kind.status <= 599 for kind in kinds)
@@ -380,4 +382,4 @@ def test_every_error_of_the_domain_has_a_kind_of_problem() -> None:
         return {leaf for child in kind.__subclasses__() for leaf in leaves(child)} or {kind}
 
     for error in leaves(errors.DomainError):
-        assert any(ancestor in http.PROBLEMS for ancestor in error.__mro__ if ancestor is not Exception)
+        assert any(ancestor in web.PROBLEMS for ancestor in error.__mro__ if ancestor is not Exception)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from shared import json_items
-from shared.json_items import NotJson
+from shared.formats import json_items
+from shared.formats.json_items import NotJson
 from tests.unit.properties import given, st
 
 values = st.recursive(

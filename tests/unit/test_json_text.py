@@ -6,11 +6,11 @@ from uuid import UUID
 import pytest
 from pydantic import BaseModel
 
-from shared import json_text
-from shared.json_text import Rendered
+from shared.formats import json_text
+from shared.formats.json_text import Rendered
 from tests.unit.properties import given, st
 
-# What PostgreSQL's numeric keeps and the catalogue's check lets through.
+# What PostgreSQL's numeric keeps and the catalog's check lets through.
 decimals = st.decimals(allow_nan=False, allow_infinity=False, places=6, min_value=0, max_value=10**12)
 
 

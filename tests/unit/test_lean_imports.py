@@ -1,4 +1,4 @@
-"""Packages without what their `__init__` loads for others (shared/lean_imports.py): nothing may be missing.
+"""Packages without what their `__init__` loads for others : nothing may be missing.
 
 Each program runs in an interpreter of its own, where nothing is loaded yet.
 """
@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from shared.lean_imports import LEAN
+from shared.platform.lean_imports import LEAN
 from tests.unit import test_names
 
 
@@ -58,7 +58,7 @@ def test_a_lean_module_becomes_an_ordinary_one_in_its_place(module: str) -> None
     program = f"""{DESCRIBE}
 import shared
 module = importlib.import_module({module!r})
-names = " ".join(shared.lean_imports.LEAN[{module!r}].values()).split()
+names = " ".join(shared.platform.lean_imports.LEAN[{module!r}].values()).split()
 taken = {{name: getattr(module, name) for name in names}}
 assert type(module).__name__ == "LeanModule"
 assert not hasattr(module, "no_such_name")  # looking for it runs the module's own code
@@ -82,7 +82,7 @@ import shared, sys
 from importlib import import_module
 for function in ("get_product", "login"):
     import_module(f"functions.{function}.handler")
-print(*sorted(set(shared.lean_imports.LEAN) - set(sys.modules)))
+print(*sorted(set(shared.platform.lean_imports.LEAN) - set(sys.modules)))
 """
     assert run_python(program).split() == []
 
@@ -129,7 +129,8 @@ def test_a_program_that_is_no_function_imports_as_ever() -> None:
 import gc, sys, types
 usual = gc.get_threshold()
 import shared, functions.login.handler
-lean = [name for name in shared.lean_imports.LEAN if type(sys.modules.get(name, sys)) is not types.ModuleType]
+LEAN = shared.platform.lean_imports.LEAN
+lean = [name for name in LEAN if type(sys.modules.get(name, sys)) is not types.ModuleType]
 print(lean, gc.get_threshold() == usual, gc.get_freeze_count())
 """
     assert test_names.run_python(program) == "[] True 0\n"

@@ -49,10 +49,10 @@ def test_an_event_that_is_not_there_or_no_json(data: Path, capsys: pytest.Captur
     assert "bytes.json is not JSON: " in said(capsys, "event", str(data / "bytes.json"))
 
 
-def test_the_catalogue_of_somebody_else_is_left_alone(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_catalog_of_somebody_else_is_left_alone(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Running("http://127.0.0.1:1", "http://127.0.0.1:1", None).write(data)
     assert said(capsys, "catalog", "remove", "7") == (
-        "The catalogue is that of CATALOG_URL: change it there, it is not ours."
+        "The catalog is that of CATALOG_URL: change it there, it is not ours."
     )
 
 

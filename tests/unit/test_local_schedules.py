@@ -62,14 +62,14 @@ def test_it_runs_again_at_the_shorter_of_its_rate_and_the_limit() -> None:
 
 def test_a_run_that_fails_is_one_line_and_the_next_one_follows() -> None:
     def fail(_: str) -> None:
-        raise FunctionFailed("CatalogUnavailable", "The catalogue is not answering.")
+        raise FunctionFailed("CatalogUnavailable", "The catalog is not answering.")
 
     functions, lines = FakeFunctions(fail), list[str]()
     runs = schedules(functions, lines, Schedule("Warm", 0.02))
     runs.start(wait=5)
     assert wait_until(lambda: functions.count("Warm") >= 2, timeout=5)
     runs.stop()
-    assert lines[0] == "schedule | warm: failed: CatalogUnavailable: The catalogue is not answering."
+    assert lines[0] == "schedule | warm: failed: CatalogUnavailable: The catalog is not answering."
 
 
 def test_runs_of_one_schedule_never_overlap_and_others_do_not_wait_for_them() -> None:

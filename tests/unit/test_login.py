@@ -1,7 +1,7 @@
 import jwt
 import pytest
 
-from shared import passwords
+from shared.accounts import passwords
 from tests.unit import fakes
 from tests.unit.calls import call
 from tests.unit.fakes import ANA, SIGNING_KEY, Backends

@@ -1,6 +1,6 @@
 import pytest
 
-from shared import sessions
+from shared.accounts import sessions
 from tests.unit import fakes
 from tests.unit.calls import call
 from tests.unit.fakes import Backends

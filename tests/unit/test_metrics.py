@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from shared import metrics
+from shared.platform import metrics
 
 # From "Specification: Embedded metric format", section "Embedded metric format schema".
 EMF = {

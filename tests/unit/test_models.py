@@ -4,7 +4,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from shared.models import ClientChanges, Name, NewClient, NewFavorite, ProductId
+from shared.accounts.models import ClientChanges, Name, NewClient
+from shared.favorites.models import NewFavorite
+from shared.products.models import ProductId
 from tests.unit.properties import given, st
 
 names: TypeAdapter[str] = TypeAdapter(Name)

@@ -9,14 +9,22 @@ import pytest
 from openapi_spec_validator import validate
 
 from local import openapi
-from shared import http, models
+from shared import models, web
+from shared.accounts import models as accounts
+from shared.accounts.models import Client
+from shared.favorites import models as favorites
+from shared.favorites.models import Favorite
+from shared.models import Page, Problem
+from shared.products import models as products
+from shared.products.models import Product
 
 DOCUMENT: dict[str, Any] = json.loads(openapi.DOCUMENT.read_text(encoding="utf-8"))
 MODELS: dict[str, Any] = {
-    "Page_Client_": models.Page[models.Client],
-    "Page_Product_": models.Page[models.Product],
-    "Page_Favorite_": models.Page[models.Favorite],
+    "Page_Client_": Page[Client],
+    "Page_Product_": Page[Product],
+    "Page_Favorite_": Page[Favorite],
 }
+MODULES = (models, accounts, products, favorites)
 OPERATIONS = [
     (path, method, operation)
     for path, operations in DOCUMENT["paths"].items()
@@ -33,15 +41,19 @@ def test_document_is_valid_openapi_3_1() -> None:
     validate(DOCUMENT)
 
 
+def _model(name: str) -> Any:
+    return next(getattr(module, name) for module in MODULES if hasattr(module, name))
+
+
 @pytest.mark.parametrize("name", sorted(openapi.EXAMPLES))
 def test_example_fits_its_model(name: str) -> None:
-    model = MODELS.get(name) or getattr(models, name)
+    model = MODELS.get(name) or _model(name)
     model.model_validate_json(json.dumps(openapi.EXAMPLES[name]))
 
 
 @pytest.mark.parametrize("slug", sorted(DOCUMENT["components"]["examples"]))
 def test_problem_example_fits_its_model(slug: str) -> None:
-    models.Problem.model_validate(DOCUMENT["components"]["examples"][slug]["value"])
+    Problem.model_validate(DOCUMENT["components"]["examples"][slug]["value"])
 
 
 @pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
@@ -66,5 +78,5 @@ def test_route_says_how_it_fails(path: str, method: str, operation: dict[str, An
 
 
 def test_every_problem_has_its_own_type() -> None:
-    slugs = [kind.slug for kind in http.PROBLEMS.values()]
+    slugs = [kind.slug for kind in web.PROBLEMS.values()]
     assert len(slugs) == len(set(slugs))

@@ -2,7 +2,7 @@ import pytest
 from argon2 import extract_parameters
 from argon2.low_level import Type
 
-from shared import passwords
+from shared.accounts import passwords
 
 PASSWORD = "correct horse battery"
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from functions.publish_events.handler import lambda_handler
-from shared import outbox
 from shared.errors import DatabaseUnavailable
+from shared.events import outbox
 from tests.unit import fakes
 from tests.unit.calls import sample
 from tests.unit.fakes import NOON, Backends, Row

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from functions.refresh_product_cache.handler import lambda_handler
-from shared import product_cache
+from shared.products import product_cache
 from tests.unit import fakes
 from tests.unit.calls import call, sample
 from tests.unit.fakes import NOON, Backends, list_was_read, product_row

@@ -2,7 +2,7 @@ from uuid import UUID
 
 import pytest
 
-from shared import sessions
+from shared.accounts import sessions
 from tests.unit import fakes
 from tests.unit.calls import call, sample
 from tests.unit.fakes import ANA, Backends

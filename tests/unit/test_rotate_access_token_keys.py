@@ -10,9 +10,9 @@ import pytest
 from moto import mock_aws
 
 from functions.rotate_access_token_keys.handler import lambda_handler
-from shared import access_tokens, key_rotation
-from shared.key_rotation import RotationImpossible, rotated
-from shared.settings import MissingSetting
+from shared.accounts import access_tokens, key_rotation
+from shared.accounts.key_rotation import RotationImpossible, rotated
+from shared.platform.settings import MissingSetting
 from tests.unit.calls import sample
 from tests.unit.fakes import ANA
 

@@ -8,7 +8,7 @@ import pytest
 from functions.run_migrations import migrations
 from functions.run_migrations.handler import lambda_handler
 from functions.run_migrations.migrations import Migration, MigrationError
-from shared import passwords
+from shared.accounts import passwords
 from shared.errors import DatabaseUnavailable
 from tests.unit import fakes
 from tests.unit.calls import sample

@@ -8,7 +8,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from local import schemas
-from shared.events import INCOMING, OUTGOING
+from shared.events.details import OUTGOING
+from shared.products.messages import INCOMING
 
 EVENTS = Path(__file__).parents[2] / "events"
 COMMITTED = {path.name: path.read_text() for path in sorted((EVENTS / "schemas").glob("*.json"))}

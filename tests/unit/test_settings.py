@@ -3,8 +3,8 @@ from collections.abc import Callable
 
 import pytest
 
-from shared import secrets, settings
-from shared.settings import MissingSetting
+from shared.platform import secrets_manager, settings
+from shared.platform.settings import MissingSetting
 
 KEY = "k" * 32
 
@@ -105,7 +105,7 @@ ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:ServiceCredentials-a
 
 
 def test_the_roles_are_those_of_the_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(secrets, "read", {ARN: SERVICE}.__getitem__)
+    monkeypatch.setattr(secrets_manager, "read", {ARN: SERVICE}.__getitem__)
     monkeypatch.setenv("SERVICE_CREDENTIALS", ARN)
     monkeypatch.setenv("CATALOG_CREDENTIALS", CATALOG)
     assert settings.role_passwords() == {"favorites_service": "one", "favorites_catalog": "two"}
@@ -133,7 +133,7 @@ def test_a_secret_of_another_shape_is_an_error_that_does_not_show_it(
     monkeypatch: pytest.MonkeyPatch, held: str
 ) -> None:
     monkeypatch.delenv("CATALOG_CREDENTIALS", raising=False)
-    monkeypatch.setattr(secrets, "read", lambda _: held)
+    monkeypatch.setattr(secrets_manager, "read", lambda _: held)
     for value in [ARN, held] if held.startswith("{") else [ARN]:
         monkeypatch.setenv("SERVICE_CREDENTIALS", value)
         with pytest.raises(MissingSetting, match="SERVICE_CREDENTIALS") as error:

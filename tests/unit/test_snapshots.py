@@ -1,4 +1,4 @@
-"""SnapStart: what happens before a snapshot and after a restore (shared/snapshots.py).
+"""SnapStart: what happens before a snapshot and after a restore (shared/platform/snapshots.py).
 
 Each program runs in an interpreter of its own, as an execution environment does in its init phase.
 """
@@ -32,7 +32,7 @@ def test_the_runtime_is_given_what_to_do(function: str) -> None:
     program = f"""
 {STAND_IN}
 import functions.{function}.handler
-from shared import snapshots
+from shared.platform import snapshots
 import random
 print({{*before}} == {{snapshots.forget}}, {{*after}} == {{random.seed}})
 """
@@ -53,7 +53,7 @@ def test_connections_and_secrets_are_dropped_before_the_snapshot_by_the_runtimes
     program = """
 import functions.get_product.handler
 from awslambdaric import lambda_runtime_hooks_runner as runner
-from shared import cache, database, secrets
+from shared.platform import database, secrets_manager, valkey
 
 class Connection:
     closed = False
@@ -61,24 +61,25 @@ class Connection:
         self.closed = True
 
 of_database, of_cache = Connection(), Connection()
-database._connection, cache._client = of_database, of_cache
-cache._not_before = 1e9
-secrets._kept["arn:a"] = (0.0, "a secret")
+database._connection, valkey._client = of_database, of_cache
+valkey._not_before = 1e9
+secrets_manager._kept["arn:a"] = (0.0, "a secret")
 runner.run_before_snapshot()
-print(of_database.closed, of_cache.closed, secrets._kept)
-print(database._connection, cache._client, cache._not_before)
+print(of_database.closed, of_cache.closed, secrets_manager._kept)
+print(database._connection, valkey._client, valkey._not_before)
 """
     assert run_python(program, **SNAP_START) == "True True {}\nNone None 0.0\n"
 
 
 def test_nothing_is_loaded_to_be_closed() -> None:
     program = """
-from shared import snapshots
+from shared.platform import snapshots
 snapshots.protect()
 from awslambdaric import lambda_runtime_hooks_runner as runner
 runner.run_before_snapshot()
 import sys
-print(sorted({"psycopg", "redis", "shared.database", "shared.cache", "shared.secrets"} & set(sys.modules)))
+ours = {"shared.platform." + name for name in ("database", "valkey", "secrets_manager")}
+print(sorted(({"psycopg", "redis"} | ours) & set(sys.modules)))
 """
     assert run_python(program) == "[]\n"
 

@@ -681,7 +681,7 @@ def test_both_dead_letter_queues_are_watched(resources: dict[str, Resource]) -> 
 def test_the_metrics_of_our_own_are_those_that_the_code_sends(resources: dict[str, Resource]) -> None:
     sent = {
         name
-        for path in (ROOT / "shared").glob("*.py")
+        for path in (ROOT / "shared").rglob("*.py")
         for name in re.findall(r'"((?:[A-Z][a-z]+){2,})"(?:: \(|\))', path.read_text())
     }
     assert {"OutboxLag", "ProductAnswers"} <= sent

@@ -3,7 +3,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from shared import passwords
+from shared.accounts import passwords
 from tests.unit import fakes
 from tests.unit.calls import call, token
 from tests.unit.fakes import ADMIN, ANA, NOON, SOMEBODY_ELSE, Backends, client_row

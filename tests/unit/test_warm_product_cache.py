@@ -1,8 +1,8 @@
 import pytest
 
 from functions.warm_product_cache.handler import lambda_handler
-from shared import catalog_poll
 from shared.errors import CatalogUnavailable, DatabaseUnavailable
+from shared.products import poll
 from tests.unit import fakes
 from tests.unit.calls import call, sample
 from tests.unit.fakes import NOON, Backends, FakeAnswer, lease_of_another, product_row
@@ -17,7 +17,7 @@ CATALOG = FakeAnswer(b'[{"id":7,"title":"Teapot","price":22.30},{"id":8,"title":
 
 @pytest.fixture(autouse=True)
 def _well(backends: Backends) -> None:
-    """A catalogue of two products, of which one has changed, and an old copy of it."""
+    """A catalog of two products, of which one has changed, and an old copy of it."""
     backends.catalog.on("/products", CATALOG)
     backends.postgres.on(_KNOWN, [{"product_id": "7", "position": 1_024}])
     rows = [
@@ -79,7 +79,7 @@ def test_a_catalog_that_fails_is_an_error_and_changes_nothing(
 
 @pytest.fixture
 def sixty_known(backends: Backends) -> Backends:
-    """The backends, with a copy of sixty products where the catalogue lists two."""
+    """The backends, with a copy of sixty products where the catalog lists two."""
     backends.postgres.on(_KNOWN, [{"product_id": f"p{number}", "position": number} for number in range(60)])
     backends.postgres.on("WITH gone AS", [])
     return backends
@@ -113,7 +113,7 @@ def test_without_the_cache_the_copy_is_renewed_all_the_same(backends: Backends) 
 
 def test_the_lease_is_held_for_as_long_as_the_function_may_run(backends: Backends) -> None:
     lambda_handler({}, None)
-    assert backends.valkey.seconds_to_live["lease:products"] == catalog_poll.LEASE == 120
+    assert backends.valkey.seconds_to_live["lease:products"] == poll.LEASE == 120
 
 
 def test_a_product_of_the_list_is_fresh_even_where_the_copy_knows_something_newer(backends: Backends) -> None:

@@ -1,4 +1,4 @@
--- What the functions of the catalogue may do, most of them public or fed from outside: keep the copy, and tell
+-- What the functions of the catalog may do, most of them public or fed from outside: keep the copy, and tell
 -- of its changes. Nothing of clients, refresh_tokens and schema_migrations.
 
 GRANT SELECT, INSERT, UPDATE ON products TO favorites_catalog;

@@ -1,4 +1,4 @@
--- What the functions of clients, log-in and favourites may do, and the one that sends the outbox. Nothing of
+-- What the functions of clients, log-in and favorites may do, and the one that sends the outbox. Nothing of
 -- schema_migrations. Where columns are named, the others are out of reach: nobody here can make an admin. The
 -- outbox's number is an identity, so whoever may insert needs nothing of its sequence.
 
@@ -10,7 +10,7 @@ GRANT SELECT, INSERT, DELETE, UPDATE (used_at) ON refresh_tokens TO favorites_se
 
 GRANT SELECT, INSERT, DELETE ON favorites TO favorites_service;
 
--- A favourite may be of a product that the copy does not have yet.
+-- A favorite may be of a product that the copy does not have yet.
 GRANT SELECT, INSERT, UPDATE ON products TO favorites_service;
 
 GRANT SELECT, UPDATE (generation) ON product_list TO favorites_service;

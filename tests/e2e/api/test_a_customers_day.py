@@ -23,7 +23,7 @@ def test_a_customers_day(service: Service) -> None:
         )
         assert kept.status_code == 304
 
-        # To keep it as a favourite she needs to be somebody.
+        # To keep it as a favorite she needs to be somebody.
         assert shop.put(f"/favorites/{skillet['product_id']}").status_code == 401
         registered = shop.post("/clients", json={"name": "Ana Souza", **ana})
         assert registered.status_code == 201

@@ -18,7 +18,7 @@ CACHE_CONTROL = re.compile(r"public, max-age=(\d+), stale-while-revalidate=60, s
 
 @pytest.fixture(scope="module")
 def products(visitor: httpx.Client) -> list[dict[str, Any]]:
-    """All products, in the catalogue's order."""
+    """All products, in the catalog's order."""
     return flat(walk(visitor, "/products?limit=100"))
 
 
@@ -51,7 +51,7 @@ def test_titles_have_no_space_around_them(products: list[dict[str, Any]]) -> Non
     assert all(product["title"] == product["title"].strip() for product in products)
 
 
-def test_prices_keep_the_decimals_of_the_catalogue(visitor: httpx.Client) -> None:
+def test_prices_keep_the_decimals_of_the_catalog(visitor: httpx.Client) -> None:
     # A float would turn 38.90 into 38.9 on its way; some sample prices end in a zero.
     prices = re.findall(r'"price":\s*([0-9.]+)', visitor.get("/products", params={"limit": 100}).text)
     assert any(re.fullmatch(r"\d+\.\d0", price) for price in prices)
@@ -158,7 +158,7 @@ def test_the_price_of_a_product_is_the_same_number_in_detail_and_list(visitor: h
 
 
 @pytest.mark.parametrize("product_id", ["998", "999", "no-such-product", "~", "0", "-1", "9" * 64])
-def test_a_product_that_the_catalogue_does_not_have_is_404(visitor: httpx.Client, product_id: str) -> None:
+def test_a_product_that_the_catalog_does_not_have_is_404(visitor: httpx.Client, product_id: str) -> None:
     assert problem(visitor.get(f"/products/{product_id}")) == (404, "unknown-product")
 
 

@@ -23,7 +23,7 @@ from tests.e2e.api.service import PASSWORD, Customer, Service, new_email, proble
 
 pytestmark = pytest.mark.faults
 
-# After five failures in a row an environment leaves the catalogue alone for ten seconds.
+# After five failures in a row an environment leaves the catalog alone for ten seconds.
 BREAKER_SECONDS = 15
 
 _unknown = itertools.count(90_001)
@@ -52,7 +52,7 @@ def valkey_server(stack: Stack) -> Iterator[Valkey]:
 
 @pytest.fixture
 def catalog_server(stack: Stack) -> Iterator[Catalog]:
-    """The catalogue behind the service; it runs again afterwards."""
+    """The catalog behind the service; it runs again afterwards."""
     assert stack.catalog is not None
     stack.catalog.forget_calls()
     yield stack.catalog
@@ -142,7 +142,7 @@ def test_without_postgres_health_is_503_and_names_the_database(
     assert visitor.get("/health").json()["status"] == "ok"
 
 
-def test_with_only_the_catalogue_left_products_are_served(
+def test_with_only_the_catalog_left_products_are_served(
     visitor: httpx.Client, postgres_server: Postgres, valkey_server: Valkey
 ) -> None:
     expected = visitor.get("/products/12").json()
@@ -218,7 +218,7 @@ def test_without_valkey_everything_works_and_health_is_degraded(
         assert problem(http.get(unknown_product())) == (404, "unknown-product")
 
 
-def test_without_valkey_a_known_product_is_not_asked_of_the_catalogue_again(
+def test_without_valkey_a_known_product_is_not_asked_of_the_catalog_again(
     visitor: httpx.Client, valkey_server: Valkey, catalog_server: Catalog
 ) -> None:
     visitor.get("/products/5")
@@ -229,10 +229,10 @@ def test_without_valkey_a_known_product_is_not_asked_of_the_catalogue_again(
     assert catalog_server.calls["/products/5"] == 0
 
 
-# ── What the catalogue is spared ──────────────────────────────────────────────────────────────────────────
+# ── What the catalog is spared ──────────────────────────────────────────────────────────────────────────
 
 
-def test_favorites_and_cached_products_are_served_without_the_catalogue(
+def test_favorites_and_cached_products_are_served_without_the_catalog(
     customer: Customer, visitor: httpx.Client, catalog_server: Catalog
 ) -> None:
     customer.http.put("/favorites/6")
@@ -245,7 +245,7 @@ def test_favorites_and_cached_products_are_served_without_the_catalogue(
     assert catalog_server.calls == {}
 
 
-def test_40_readers_of_a_product_that_is_not_cached_ask_the_catalogue_once(
+def test_40_readers_of_a_product_that_is_not_cached_ask_the_catalog_once(
     visitor: httpx.Client, valkey_server: Valkey, catalog_server: Catalog
 ) -> None:
     valkey_server.flush()
@@ -256,7 +256,7 @@ def test_40_readers_of_a_product_that_is_not_cached_ask_the_catalogue_once(
     assert catalog_server.calls["/products/20"] == 1
 
 
-def test_an_unknown_product_is_asked_of_the_catalogue_once(
+def test_an_unknown_product_is_asked_of_the_catalog_once(
     visitor: httpx.Client, catalog_server: Catalog
 ) -> None:
     path = unknown_product()
@@ -265,7 +265,7 @@ def test_an_unknown_product_is_asked_of_the_catalogue_once(
     assert catalog_server.calls[path] == 1
 
 
-# ── A catalogue that changes ──────────────────────────────────────────────────────────────────────────────
+# ── A catalog that changes ──────────────────────────────────────────────────────────────────────────────
 
 
 def prices_of(answer: httpx.Response, *names: str) -> list[Decimal | int]:
@@ -320,12 +320,12 @@ def test_a_removed_product_is_404_and_stays_in_the_favorites_as_not_available(
         catalog_server.restore(41)
 
 
-# ── A catalogue that is down ──────────────────────────────────────────────────────────────────────────────
+# ── A catalog that is down ──────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture
 def catalog_is_down(visitor: httpx.Client, catalog_server: Catalog) -> Catalog:
-    """The catalogue, stopped, when the service knows its products and has just a few of them cached."""
+    """The catalog, stopped, when the service knows its products and has just a few of them cached."""
     visitor.get("/products")
     visitor.get("/products/8")
     catalog_server.stop()
@@ -333,7 +333,7 @@ def catalog_is_down(visitor: httpx.Client, catalog_server: Catalog) -> Catalog:
 
 
 @pytest.mark.usefixtures("catalog_is_down")
-def test_without_the_catalogue_cached_and_copied_products_are_served(visitor: httpx.Client) -> None:
+def test_without_the_catalog_cached_and_copied_products_are_served(visitor: httpx.Client) -> None:
     assert visitor.get("/products/8").headers["x-cache"] == "hit"
     copied = visitor.get("/products/50")  # known from the list alone
     assert copied.json()["product_id"] == "50"
@@ -342,7 +342,7 @@ def test_without_the_catalogue_cached_and_copied_products_are_served(visitor: ht
 
 
 @pytest.mark.usefixtures("catalog_is_down")
-def test_without_the_catalogue_favorites_of_known_products_work(customer: Customer) -> None:
+def test_without_the_catalog_favorites_of_known_products_work(customer: Customer) -> None:
     assert customer.http.put("/favorites/8").status_code == 201
     assert customer.http.post("/favorites", json={"product_id": "51"}).status_code == 201
     assert len(customer.http.get("/favorites").json()["items"]) == 2
@@ -359,7 +359,7 @@ def test_without_the_catalogue_favorites_of_known_products_work(customer: Custom
     ids=["read", "put", "post"],
 )
 @pytest.mark.usefixtures("catalog_is_down")
-def test_without_the_catalogue_an_unknown_product_is_503_with_the_seconds_to_wait(
+def test_without_the_catalog_an_unknown_product_is_503_with_the_seconds_to_wait(
     customer: Customer, ask: Callable[[httpx.Client, str], httpx.Response]
 ) -> None:
     answer = ask(customer.http, unknown_product().rpartition("/")[2])
@@ -368,7 +368,7 @@ def test_without_the_catalogue_an_unknown_product_is_503_with_the_seconds_to_wai
     assert customer.http.get("/favorites").json()["items"] == []
 
 
-def test_when_the_catalogue_is_back_unknown_products_are_404_again(
+def test_when_the_catalog_is_back_unknown_products_are_404_again(
     visitor: httpx.Client, catalog_is_down: Catalog
 ) -> None:
     path = unknown_product()
@@ -377,7 +377,7 @@ def test_when_the_catalogue_is_back_unknown_products_are_404_again(
     assert wait_until(lambda: visitor.get(path).status_code == 404, timeout=BREAKER_SECONDS, interval=0.2)
 
 
-def test_what_is_stale_is_served_while_the_catalogue_is_down_and_fresh_again_after(
+def test_what_is_stale_is_served_while_the_catalog_is_down_and_fresh_again_after(
     impatient: httpx.Client, catalog_server: Catalog
 ) -> None:
     paths = ["/products/9", "/products?limit=7"]
@@ -399,7 +399,7 @@ def test_what_is_stale_is_served_while_the_catalogue_is_down_and_fresh_again_aft
     )
 
 
-def test_without_the_catalogue_and_valkey_copied_products_are_served(
+def test_without_the_catalog_and_valkey_copied_products_are_served(
     visitor: httpx.Client, catalog_server: Catalog, valkey_server: Valkey
 ) -> None:
     expected = visitor.get("/products/10").json()
@@ -411,10 +411,10 @@ def test_without_the_catalogue_and_valkey_copied_products_are_served(
 
 
 @pytest.mark.usefixtures("catalog_is_down")
-def test_without_the_catalogue_health_is_degraded(visitor: httpx.Client) -> None:
+def test_without_the_catalog_health_is_degraded(visitor: httpx.Client) -> None:
     def is_degraded() -> bool:
         health = visitor.get("/health")
         assert health.status_code == 200
         return bool(health.json()["status"] == "degraded" and health.json()["catalog"]["state"] == "down")
 
-    assert wait_until(is_degraded, timeout=7, interval=0.2)  # it asks the catalogue every 5 seconds
+    assert wait_until(is_degraded, timeout=7, interval=0.2)  # it asks the catalog every 5 seconds

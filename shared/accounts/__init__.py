@@ -1,0 +1,1 @@
+"""Who uses the service: clients, sessions, access tokens, passwords, log-in attempts, key rotation."""

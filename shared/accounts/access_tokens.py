@@ -1,0 +1,83 @@
+"""Access tokens: JSON Web Tokens (RFC 7519, RFC 9068) signed with HMAC-SHA-256."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from shared.errors import InvalidToken
+from shared.platform import settings
+
+LIFETIME = 15 * 60  # seconds
+ISSUER = "favorites-service"
+AUDIENCE = "favorites-api"
+
+_ALGORITHM = "HS256"
+_TYPE = "at+jwt"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who makes a request, as their access token says."""
+
+    client_id: uuid.UUID
+    role: str
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the caller was an admin when the token was issued, at most `LIFETIME` seconds ago."""
+        return self.role == "admin"
+
+
+def issue(client_id: uuid.UUID, role: str) -> str:
+    """A signed access token for the client, good for `LIFETIME` seconds."""
+    from jwt import api_jwt  # see verify
+
+    key_id, key = next(iter(settings.access_token_keys().items()))
+    now = int(time.time())
+    claims = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": str(client_id),
+        "role": role,
+        "iat": now,
+        "exp": now + LIFETIME,
+        "jti": uuid.uuid4().hex,
+    }
+    return api_jwt.encode(claims, key, algorithm=_ALGORITHM, headers={"kid": key_id, "typ": _TYPE})
+
+
+def of_removed_client() -> InvalidToken:
+    """The refusal of a good token whose client is gone."""
+    return InvalidToken("The client of the access token no longer exists.")
+
+
+def verify(token: str) -> Caller:
+    """Whose token it is. Raises InvalidToken, whatever is wrong with it.
+
+    Only the one algorithm is accepted (RFC 8725 §3.1), only tokens of the type `at+jwt` (RFC 9068 §4), and
+    only keys named by a `kid` of ours.
+    """
+    # Not at the top: the functions without a caller need none of it.
+    from jwt import api_jws, api_jwt, exceptions
+
+    try:
+        header = api_jws.get_unverified_header(token)
+        key = settings.access_token_keys().get(header.get("kid", ""))
+        if key is None or header.get("typ") != _TYPE:
+            raise InvalidToken("The access token is not one of this service's.")
+        claims: dict[str, Any] = api_jwt.decode(
+            token,
+            key,
+            algorithms=[_ALGORITHM],
+            audience=AUDIENCE,
+            issuer=ISSUER,
+            options={"require": ["iss", "aud", "sub", "role", "iat", "exp", "jti"]},
+        )
+        return Caller(uuid.UUID(claims["sub"]), str(claims["role"]))
+    except exceptions.ExpiredSignatureError as error:
+        raise InvalidToken("The access token has expired.") from error
+    except (exceptions.PyJWTError, ValueError, TypeError, AttributeError) as error:
+        raise InvalidToken("The access token is not valid.") from error

@@ -1,0 +1,271 @@
+"""Clients: register, read, list, edit, remove. Who may do what to whom is decided here too."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import psycopg
+
+from shared.accounts import access_tokens, passwords
+from shared.accounts.access_tokens import Caller
+from shared.accounts.models import Client, ClientChanges, NewClient
+from shared.errors import (
+    ChangedMeanwhile,
+    EmailTaken,
+    Forbidden,
+    InvalidInput,
+    InvalidToken,
+    UnknownClient,
+    WrongPassword,
+)
+from shared.formats import cursors, json_text
+from shared.formats.emails import email_key
+from shared.formats.headers import etag_of
+from shared.models import Page
+from shared.platform import database
+
+ClientRef = Literal["me"] | UUID
+
+_LIST = "clients"
+
+
+def register(new: NewClient) -> Client:
+    """A new client. Raises EmailTaken."""
+    client = database.fetch_one(
+        Client,
+        """
+        WITH registered AS (
+            INSERT INTO clients (name, email, email_key, password_hash)
+            VALUES (%(name)s, %(email)s, %(email_key)s, %(password_hash)s)
+                ON CONFLICT (email_key) DO NOTHING
+            RETURNING client_id, name, email, role, created_at, updated_at
+        ), emitted AS (
+            INSERT INTO outbox (stream, detail_type, detail)
+            SELECT 'client:' || client_id, 'ClientRegistered', json_build_object(
+                       'client_id', client_id,
+                       'registered_at', rfc3339(created_at))
+              FROM registered
+        )
+        SELECT * FROM registered
+        """,
+        {
+            "name": new.name,
+            "email": new.email,
+            "email_key": email_key(new.email),
+            "password_hash": passwords.hash_password(new.password),
+        },
+    )
+    if client is None:
+        raise _email_taken()
+    return client
+
+
+def get(caller: Caller, ref: ClientRef) -> Client:
+    """The client. Raises Forbidden, UnknownClient, and InvalidToken where the caller was removed."""
+    client_id = _permitted(caller, ref)
+    client = database.fetch_one(
+        Client,
+        """
+        SELECT client_id, name, email, role, created_at, updated_at
+          FROM clients WHERE client_id = %(client_id)s
+        """,
+        {"client_id": client_id},
+        repeatable=True,
+    )
+    if client is None:
+        raise _nobody(caller, client_id)
+    return client
+
+
+def list_all(caller: Caller, *, limit: int, cursor: str | None, email: str | None) -> Page[Client]:
+    """A page of the clients, oldest first; with `email` the one who has it, in whatever case.
+
+    Raises Forbidden for all but admins, and InvalidCursor.
+    """
+    _require_admin(caller)
+    created_at, client_id = None, None
+    if cursor is not None:
+        created_at, client_id = cursors.decode(_LIST, cursor, datetime.fromisoformat, UUID)
+    found = database.fetch_all(
+        Client,
+        """
+        SELECT client_id, name, email, role, created_at, updated_at
+          FROM clients
+         WHERE (%(email_key)s::text IS NULL OR email_key = %(email_key)s)
+           AND (%(client_id)s::uuid IS NULL
+                OR (created_at, client_id) > (%(created_at)s::timestamptz, %(client_id)s))
+         ORDER BY created_at, client_id
+         LIMIT %(limit)s
+        """,
+        {
+            "email_key": None if email is None else email_key(email),
+            "created_at": created_at,
+            "client_id": client_id,
+            "limit": limit + 1,
+        },
+        repeatable=True,
+    )
+    clients, next_cursor = found[:limit], None
+    if len(found) > limit:
+        last = clients[-1]
+        next_cursor = cursors.encode(_LIST, json_text.timestamp(last.created_at), str(last.client_id))
+    return Page[Client](items=clients, next_cursor=next_cursor)
+
+
+def update(caller: Caller, ref: ClientRef, changes: ClientChanges, *, if_match: str | None) -> Client:
+    """The client as it is after the changes; a new password ends all of the client's sessions.
+
+    `if_match` is the If-Match header (RFC 9110 §13.1.1), None where there is none.
+    Raises Forbidden, UnknownClient, EmailTaken, ChangedMeanwhile, WrongPassword, InvalidInput,
+    TooManyAttempts.
+    """
+    client_id = _permitted(caller, ref)
+    given = changes.model_fields_set
+    if "password" in given and client_id == caller.client_id and "current_password" not in given:
+        raise InvalidInput(
+            "is needed to change the password", location="body.current_password", kind="missing"
+        )
+    # Hashed before the row is locked: it takes a while.
+    new_hash = passwords.hash_password(changes.password) if "password" in given else None
+
+    def work(current: database.Connection) -> Client:
+        held = current.execute(
+            """
+            SELECT client_id, name, email, role, created_at, updated_at, password_hash
+              FROM clients WHERE client_id = %(client_id)s FOR UPDATE
+            """,
+            {"client_id": client_id},
+        ).fetchone()
+        if held is None:
+            raise _nobody(caller, client_id)
+        password_hash = held.pop("password_hash")
+        client = Client(**held)
+        if if_match is not None and not _is_match(if_match, client):
+            raise ChangedMeanwhile("The client is not as If-Match says.")
+        if "current_password" in given:
+            _confirm(client, changes.current_password, password_hash)
+        if new_hash is not None:
+            from shared.accounts import sessions  # for those few who change their password
+
+            sessions.revoke_all(current, client_id)
+        changed: dict[str, str] = {
+            name: getattr(changes, name) for name in ("name", "email") if name in given
+        }
+        if new_hash is None and all(held[name] == value for name, value in changed.items()):
+            return client
+        return _write(current, client, changed, new_hash)
+
+    try:
+        return database.transaction(work)
+    except psycopg.errors.UniqueViolation as error:
+        raise _email_taken() from error
+
+
+def remove(caller: Caller, ref: ClientRef) -> None:
+    """Remove the client, and with it the favorites and the tokens.
+
+    Raises Forbidden, UnknownClient, and InvalidToken where the caller was removed.
+    """
+    client_id = _permitted(caller, ref)
+    removed = database.execute(
+        """
+        WITH removed AS (
+            DELETE FROM clients WHERE client_id = %(client_id)s RETURNING client_id
+        ), emitted AS (
+            INSERT INTO outbox (stream, detail_type, detail)
+            SELECT 'client:' || client_id, 'ClientRemoved', json_build_object(
+                       'client_id', client_id,
+                       'removed_at', rfc3339(now()))
+              FROM removed
+        )
+        SELECT client_id FROM removed
+        """,
+        {"client_id": client_id},
+    )
+    if not removed:
+        raise _nobody(caller, client_id)
+
+
+def _write(
+    current: database.Connection, client: Client, changed: dict[str, str], password_hash: str | None
+) -> Client:
+    email = changed.get("email", client.email)
+    row = current.execute(
+        """
+        UPDATE clients
+           SET name = %(name)s, email = %(email)s, email_key = %(email_key)s,
+               password_hash = coalesce(%(password_hash)s, password_hash), updated_at = now()
+         WHERE client_id = %(client_id)s
+        RETURNING client_id, name, email, role, created_at, updated_at
+        """,
+        {
+            "client_id": client.client_id,
+            "name": changed.get("name", client.name),
+            "email": email,
+            "email_key": email_key(email),
+            "password_hash": password_hash,
+        },
+    ).fetchone()
+    return Client(**(row or {}))  # the row is locked: it is there
+
+
+def _confirm(client: Client, password: str, password_hash: str) -> None:
+    """Somebody with a stolen access token gets no more guesses at the password than at the log-in."""
+    from shared.accounts import login_attempts  # for those few who change their password
+
+    wait = login_attempts.begin(client.email)
+    if not passwords.is_password(password, password_hash):
+        raise login_attempts.too_many(wait) if wait else WrongPassword("The current password is another.")
+    login_attempts.succeed(client.email)
+
+
+def _is_match(if_match: str, client: Client) -> bool:
+    wanted = [tag.strip() for tag in if_match.split(",")]
+    return "*" in wanted or etag_of(json_text.dumps(client)) in wanted
+
+
+# ── Who may ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _permitted(caller: Caller, ref: ClientRef) -> UUID:
+    """The id that `ref` names, if it is the caller's own or the caller is an admin.
+
+    Nobody else learns whether it exists: nothing is looked up. Raises Forbidden.
+    """
+    if ref == "me" or ref == caller.client_id:
+        return caller.client_id
+    if not caller.is_admin:
+        raise Forbidden("This is another client's.")
+    _require_admin(caller)
+    return ref
+
+
+def _require_admin(caller: Caller) -> None:
+    """What counts is the role of now, not of when the token was issued.
+
+    Raises Forbidden, and InvalidToken where the caller was removed.
+    """
+    row = database.run(
+        lambda current: current.execute(
+            "SELECT role FROM clients WHERE client_id = %(id)s", {"id": caller.client_id}
+        ).fetchone(),
+        repeatable=True,
+    )
+    if row is None:
+        raise access_tokens.of_removed_client()
+    if row["role"] != "admin":
+        raise Forbidden("This is for admins.")
+
+
+def _nobody(caller: Caller, client_id: UUID) -> InvalidToken | UnknownClient:
+    return (
+        access_tokens.of_removed_client()
+        if client_id == caller.client_id
+        else UnknownClient("There is no such client.")
+    )
+
+
+def _email_taken() -> EmailTaken:
+    return EmailTaken("Another client has this e-mail.")

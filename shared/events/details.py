@@ -1,0 +1,116 @@
+"""The events that go out: the detail of each type.
+
+`events/schemas/` holds their JSON Schemas, made of these models by `make schemas`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, Field, WithJsonSchema
+
+Amount = Annotated[Decimal, WithJsonSchema({"type": "number"})]
+Version = Annotated[
+    int,
+    Field(
+        ge=0,
+        lt=2**53,
+        strict=True,
+        description="Rises with every change of the product: its time in milliseconds since 1970.",
+    ),
+]
+
+
+class Detail(BaseModel):
+    """What every event of this service has; deliveries with the same `event_id` are one event."""
+
+    event_id: UUID
+
+
+class FavoriteProduct(BaseModel):
+    """The product that the event is about."""
+
+    product_id: str
+    title: str
+    category: str
+    image: str
+
+
+class _FavoriteProductDetail(Detail):
+    product: FavoriteProduct
+    old_price: Amount
+    version: Version
+    clients: Annotated[int, Field(ge=1, description="How many clients hold it as a favorite.")]
+
+
+class FavoriteProductPriceDropped(_FavoriteProductDetail):
+    """A product that clients hold costs less now."""
+
+    new_price: Amount
+
+
+class FavoriteProductPriceRaised(_FavoriteProductDetail):
+    """A product that clients hold costs more now."""
+
+    new_price: Amount
+
+
+class FavoriteProductRemoved(_FavoriteProductDetail):
+    """A product that clients hold is no longer in the catalog."""
+
+    new_price: None
+
+
+class FavoriteProductRestored(_FavoriteProductDetail):
+    """A product that clients hold is in the catalog again."""
+
+    new_price: Amount
+
+
+class ClientRegistered(Detail):
+    """Somebody registered; who they are is told by the API, to those who may know."""
+
+    client_id: UUID
+    registered_at: datetime
+
+
+class ClientRemoved(Detail):
+    """A client was removed, and with it all of their favorites: these get no event of their own."""
+
+    client_id: UUID
+    removed_at: datetime
+
+
+class FavoriteAdded(Detail):
+    """A client marked a product."""
+
+    client_id: UUID
+    product_id: str
+    price: Amount
+    favorited_at: datetime
+
+
+class FavoriteRemoved(Detail):
+    """A client unmarked a product."""
+
+    client_id: UUID
+    product_id: str
+    removed_at: datetime
+
+
+OUTGOING: dict[str, type[Detail]] = {
+    kind.__name__: kind
+    for kind in (
+        FavoriteProductPriceDropped,
+        FavoriteProductPriceRaised,
+        FavoriteProductRemoved,
+        FavoriteProductRestored,
+        ClientRegistered,
+        ClientRemoved,
+        FavoriteAdded,
+        FavoriteRemoved,
+    )
+}

@@ -1,0 +1,1 @@
+"""Favorites: the products that a client marked."""

@@ -1,0 +1,1 @@
+"""Formats: JSON, cursors, entity tags and headers, e-mails, ids."""

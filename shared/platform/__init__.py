@@ -1,0 +1,1 @@
+"""What the rest stands on: PostgreSQL, Valkey, settings, secrets, logs, metrics, snapshots, imports."""

@@ -1,0 +1,132 @@
+"""Secrets of AWS Secrets Manager, read through the Parameters and Secrets Lambda Extension.
+
+The extension is AWS's own program beside the Lambda runtime: it signs the call, and a function need not load
+boto3, which takes longer than everything else a cold start does. It listens on localhost and answers whoever
+shows the session token of the function's role.
+https://docs.aws.amazon.com/secretsmanager/latest/userguide/retrieving-secrets_lambda.html
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+from shared.platform import logs
+
+PORT = 2773
+TIMEOUT = 2  # seconds for an answer of the extension, which asks Secrets Manager meanwhile
+ATTEMPTS = 3  # it may be a moment behind the runtime
+PAUSE = 0.1  # seconds between them
+KEPT = 900  # seconds for which `kept` does not ask again
+
+_kept: dict[str, tuple[float, str]] = {}
+
+
+class SecretUnavailable(RuntimeError):
+    """The secret could not be read; the text names it and not what it holds."""
+
+
+def is_arn(value: str) -> bool:
+    """Whether a setting is the ARN of a secret, and stands for what the secret holds."""
+    return value.startswith("arn:")
+
+
+def modules() -> tuple[str, ...]:
+    """What reading a secret loads, where a setting of this function is one."""
+    needed = any(is_arn(os.environ.get(name, "")) for name in ("ACCESS_TOKEN_KEYS", "DATABASE_CREDENTIALS"))
+    return ("http.client",) if needed else ()
+
+
+def read(arn: str) -> str:
+    """What the secret holds now. Raises SecretUnavailable."""
+    reason = ""
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(PAUSE)
+        try:
+            status, body = _ask(arn)
+            if status != 200:
+                reason = f"{status} {body[:200].decode(errors='replace')}"
+                continue
+            secret = json.loads(body)["SecretString"]
+        except OSError as error:
+            reason = str(error)
+        except (ValueError, TypeError, KeyError):
+            reason = "the answer is not as it should be"  # and may hold what nobody may read
+        else:
+            if isinstance(secret, str) and secret:
+                return secret
+            reason = "it holds no text"
+    raise SecretUnavailable(f"{arn} could not be read: {reason}")
+
+
+def kept(arn: str) -> str:
+    """As read, but at most `KEPT` seconds old where it can be read, and older where it cannot.
+
+    Raises SecretUnavailable when it was never read.
+    """
+    now = time.monotonic()
+    known = _kept.get(arn)
+    if known is None or now - known[0] > KEPT:
+        try:
+            known = (now, read(arn))
+        except SecretUnavailable as error:
+            if known is None:
+                raise
+            logs.logger().warning("secret kept", reason=str(error))
+            known = (now, known[1])
+        _kept[arn] = known
+    return known[1]
+
+
+def forget() -> None:
+    """Read everything anew when it is next asked for."""
+    _kept.clear()
+
+
+def _ask(arn: str) -> tuple[int, bytes]:
+    from urllib.parse import quote
+
+    return _get(
+        f"127.0.0.1:{PORT}",
+        f"/secretsmanager/get?secretId={quote(arn, safe='')}",
+        {"X-Aws-Parameters-Secrets-Token": _session_token()},
+    )
+
+
+def _session_token() -> str:
+    """The session token of the function's role.
+
+    It is in a variable, but not under SnapStart: an environment made from a snapshot has other credentials
+    than the one the snapshot was taken of, and asks for them.
+    https://docs.aws.amazon.com/lambda/latest/dg/snapstart-activate.html
+    """
+    address = os.environ.get("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+    if "AWS_SESSION_TOKEN" in os.environ or address is None:
+        return os.environ.get("AWS_SESSION_TOKEN", "")
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(address)
+    authorization = os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN", "")
+    _, body = _get(parts.netloc, f"{parts.path}?{parts.query}", {"Authorization": authorization})
+    try:
+        return str(json.loads(body)["Token"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise OSError("the credentials cannot be read") from error
+
+
+def _get(host: str, path: str, headers: dict[str, str]) -> tuple[int, bytes]:
+    """The status and the body of a local address; OSError where there is no whole answer."""
+    # Loaded here: where the settings hold no ARN (on a developer's machine), nothing needs it.
+    from http.client import HTTPConnection, HTTPException
+
+    connection = HTTPConnection(host, timeout=TIMEOUT)
+    try:
+        connection.request("GET", path, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except HTTPException as error:
+        raise OSError(f"the answer is cut off: {error!r}") from error
+    finally:
+        connection.close()

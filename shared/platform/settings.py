@@ -1,0 +1,132 @@
+"""The function's settings: environment variables, read when they are needed and never at import.
+
+Each is declared in template.yaml; a missing one is an error that names it, not a None that fails later. Where
+one is a secret, its value may be the ARN of a secret that holds it (`shared.platform.secrets_manager`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from shared.platform import secrets_manager
+
+
+class MissingSetting(RuntimeError):
+    """An environment variable that the template should have set is not there, or is not usable."""
+
+
+def database_url() -> str:
+    """PostgreSQL's address: `postgresql://user:password@host:port/database`, or without user and password."""
+    return _required("DATABASE_URL")
+
+
+def database_credentials() -> dict[str, str]:
+    """`user` and `password` for an address that has none: what the secret DATABASE_CREDENTIALS holds now.
+
+    Empty for an address that has them. Raises secrets_manager.SecretUnavailable, and MissingSetting
+    for a secret of another shape.
+    """
+    if "@" in database_url():
+        return {}
+    # Read anew for each connection: a password may have been renewed since the last.
+    name = "DATABASE_CREDENTIALS"
+    user, password = _credentials(name, secrets_manager.read(_required(name)))
+    return {"user": user, "password": password}
+
+
+def redis_url() -> str:
+    """Valkey's address: `redis://host:port`, or `rediss://` for TLS."""
+    return _required("REDIS_URL")
+
+
+def catalog_url() -> str:
+    """The catalog's base address, without a slash at its end."""
+    return _required("CATALOG_URL").rstrip("/")
+
+
+def product_cache_ttl() -> int:
+    """Seconds for which a product counts as fresh."""
+    return int(os.environ.get("PRODUCT_CACHE_TTL_SECONDS", "300"))
+
+
+def allow_mass_removal() -> bool:
+    """Whether a catalog that lost more than half of its products is believed."""
+    return os.environ.get("ALLOW_MASS_REMOVAL", "").lower() == "true"
+
+
+def event_bus_name() -> str:
+    """The EventBridge bus that the service's own events go to."""
+    return _required("EVENT_BUS_NAME")
+
+
+def access_token_keys() -> dict[str, str]:
+    """Key id to HMAC secret; the first one signs, all of them verify, so that keys can be rotated.
+
+    Raises secrets_manager.SecretUnavailable.
+    """
+    value = _required("ACCESS_TOKEN_KEYS")
+    return keys_of(secrets_manager.kept(value) if secrets_manager.is_arn(value) else value)
+
+
+def keys_of(text: str) -> dict[str, str]:
+    """The keys that a JSON text holds. Raises MissingSetting for a text that does not hold any."""
+    try:
+        keys = json.loads(text)
+    except ValueError:
+        keys = None
+    if not isinstance(keys, dict) or not keys or not all(isinstance(key, str) for key in keys.values()):
+        raise MissingSetting("ACCESS_TOKEN_KEYS has to be a JSON object of key id to secret")
+    for key_id, key in keys.items():
+        if len(key.encode()) < 32:  # RFC 7518 §3.2: a key as long as the hash, or longer
+            raise MissingSetting(f"ACCESS_TOKEN_KEYS: the secret of {key_id!r} is shorter than 32 bytes")
+    return keys
+
+
+def first_admin() -> tuple[str, str] | None:
+    """E-mail and password of the admin whom the migrations create; None where none is to be created.
+
+    Raises secrets_manager.SecretUnavailable.
+    """
+    email, password = os.environ.get("ADMIN_EMAIL", ""), os.environ.get("ADMIN_PASSWORD", "")
+    if not (email and password):
+        return None
+    return email, secrets_manager.read(password) if secrets_manager.is_arn(password) else password
+
+
+def role_passwords() -> dict[str, str]:
+    """Name and password of each role that the migrations make for the functions; empty where none is made.
+
+    SERVICE_CREDENTIALS and CATALOG_CREDENTIALS hold what DATABASE_CREDENTIALS does, or its ARN. Anything else
+    makes no role: nothing, or the name of the secret's resource, which is what SAM CLI has for it.
+    Raises secrets_manager.SecretUnavailable, and MissingSetting for a secret of another shape.
+    """
+    passwords = {}
+    for name in ("SERVICE_CREDENTIALS", "CATALOG_CREDENTIALS"):
+        value = os.environ.get(name, "")
+        if secrets_manager.is_arn(value):
+            value = secrets_manager.read(value)
+        elif not value.startswith("{"):
+            continue
+        role, password = _credentials(name, value)
+        passwords[role] = password
+    return passwords
+
+
+def _credentials(name: str, text: str) -> tuple[str, str]:
+    """User and password, as RDS writes them into a secret."""
+    try:
+        held = json.loads(text)
+    except ValueError:
+        held = None
+    match held:
+        case {"username": str(username), "password": str(password)} if username and password:
+            return username, password
+    raise MissingSetting(f"{name} has to be a JSON object of username and password")
+
+
+def _required(name: str) -> str:
+    value = os.environ.get(name, "")
+    if not value:
+        raise MissingSetting(f"the environment variable {name} is not set")
+    return value

@@ -1,0 +1,1 @@
+"""Products: answers from the cache, the copy in PostgreSQL, the external catalog, push and poll."""

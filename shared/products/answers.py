@@ -1,0 +1,113 @@
+"""Product answers as HTTP: the headers that let clients and proxies cache them, and the short way to a hit.
+
+A fresh entry is sent as it lies in the cache, before routing, validation, models or the database driver are
+even loaded: `entry_point` asks the cache and hands everything that is not settled there to the function's
+`routes` module.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from shared.formats.headers import matches, next_link
+from shared.formats.ids import PRODUCT_ID
+from shared.platform import lean_imports, metrics, snapshots
+from shared.products import product_cache
+from shared.products.product_cache import Entry
+
+Event = dict[str, Any]
+Response = dict[str, Any]
+
+_PRODUCT_ID = re.compile(PRODUCT_ID)
+_WHEN_STALE = "stale-while-revalidate=60, stale-if-error=86400"
+
+
+def entry_point(
+    cached: Callable[[Event], tuple[Entry, str] | None], *, otherwise: str
+) -> Callable[[Event, Any], Response]:
+    """A Lambda handler: what `cached` finds, or else what `lambda_handler` of the named module answers.
+
+    With SnapStart that module is in the snapshot: there, loading it costs no request anything.
+    """
+    if snapshots.are_taken():
+        snapshots.protect()
+        import_module(otherwise)
+    lean_imports.done()
+
+    def lambda_handler(event: Event, context: Any) -> Response:
+        try:
+            found = cached(event)
+        except Exception:  # noqa: BLE001 — whatever it is, the long way around tells it as a problem
+            found = None
+        if found is None:
+            handler: Callable[[Event, Any], Response] = import_module(otherwise).lambda_handler
+            return handler(event, context)
+        entry, state = found
+        status, headers, body = answer(entry, state, event)
+        return {"statusCode": status, "headers": headers, "body": body, "isBase64Encoded": False}
+
+    return lambda_handler
+
+
+def cached_detail(event: Event) -> tuple[Entry, str] | None:
+    """The product of GET /products/{product_id}, if it is fresh, or stale and being refreshed by another.
+
+    Raises CacheDown.
+    """
+    product_id = (event.get("pathParameters") or {}).get("product_id", "")
+    if not _PRODUCT_ID.fullmatch(product_id):
+        return None
+    entry = product_cache.get(product_id)
+    if entry is None or entry.status != 200:
+        return None
+    if entry.is_fresh:
+        return entry, "hit"
+    return (entry, "stale") if product_cache.is_leased(f"product:{product_id}") else None
+
+
+def cached_page(event: Event) -> tuple[Entry, str] | None:
+    """The page of GET /products, if it is fresh, or stale and being refreshed by another.
+
+    Only pages that passed validation were ever kept, so parameters that would not are simply not found.
+    Raises CacheDown.
+    """
+    parameters = event.get("queryStringParameters") or {}
+    name = product_cache.page_name(
+        limit=parameters.get("limit", "20"),
+        cursor=parameters.get("cursor"),
+        category=parameters.get("category"),
+        sort=parameters.get("sort"),
+    )
+    state = product_cache.list_state()
+    if state is None or not (state.is_fresh or product_cache.is_leased("products")):
+        return None
+    page = product_cache.get_page(state, name)
+    if page is None:
+        return None
+    return page, "hit" if state.is_fresh else "stale"
+
+
+def answer(entry: Entry, state: str, event: Event) -> tuple[int, dict[str, str], str]:
+    """Status, headers and body for the entry: a 304 without one where the client has it (RFC 9110 §13.1.2).
+
+    `Age` and `max-age` are whole seconds; a client may use a stale body for a minute while it asks again,
+    and for a day while this service is down (RFC 5861).
+    """
+    age = entry.age
+    metrics.put({"ProductAnswers": (1, "Count"), "ProductAge": (round(age, 1), "Seconds")}, state=state)
+    headers = {
+        "Content-Type": "application/json",
+        "Cache-Control": f"public, max-age={entry.seconds_fresh}, {_WHEN_STALE}",
+        "Age": str(int(age)),
+        "ETag": entry.etag,
+        "X-Cache": state,
+    }
+    if entry.next_cursor:
+        headers["Link"] = next_link(event, entry.next_cursor)
+    if matches(event.get("headers") or {}, entry.etag):
+        del headers["Content-Type"]
+        return 304, headers, ""
+    return 200, headers, entry.body

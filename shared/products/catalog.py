@@ -1,0 +1,356 @@
+"""The external catalog (Fake Store API contract), read over HTTP and trusted with nothing.
+
+Whatever it answers becomes a checked product, the news that there is none, or CatalogUnavailable. A circuit
+breaker per execution environment leaves a catalog alone that keeps failing.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from decimal import Decimal
+from functools import cache
+from queue import Empty, SimpleQueue
+from tempfile import SpooledTemporaryFile
+from typing import IO, TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, cast
+
+import urllib3
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+    field_validator,
+)
+
+from shared.errors import CatalogUnavailable
+from shared.formats import json_items
+from shared.formats.ids import PRODUCT_ID
+from shared.formats.json_text import plain_decimal
+from shared.platform import logs, metrics, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+TIMEOUT = 2.0  # seconds from the request to the last byte of the answer
+PRODUCT_BYTES = 1024 * 1024  # the longest answer for one product that is read
+LIST_BYTES = 16 * 1024 * 1024  # the longest answer for the list that is read
+FAILURES_TO_OPEN = 5  # in a row
+OPEN_SECONDS = 10.0
+
+Result = TypeVar("Result")
+
+
+def _text_id(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise ValueError("is not a number")  # noqa: TRY004 — pydantic reports ValueErrors
+    return Decimal(value)
+
+
+def _text_or_nothing(value: object) -> object:
+    return "" if value is None else value
+
+
+def _plain(number: Decimal) -> Decimal:
+    exponent = number.as_tuple().exponent
+    # As many decimals as a catalog's own floats make of a price (0.30000000000000004), and some more.
+    # Without an upper limit, writing 1E+400000000 out would take a gigabyte before it is found too high.
+    if not isinstance(exponent, int) or not -20 <= exponent <= 12:
+        raise ValueError("has more than 20 decimals, or an exponent that no price has")
+    return plain_decimal(number)
+
+
+def _or_none(value: object, validate: ValidatorFunctionWrapHandler) -> object:
+    """Half a rating, or nonsense in its place, is none: no reason to refuse the product."""
+    try:
+        return validate(value)
+    except ValidationError:
+        return None
+
+
+Number = Annotated[Decimal, BeforeValidator(_number), AfterValidator(_plain)]
+OptionalText = Annotated[str, BeforeValidator(_text_or_nothing)]
+
+
+class CatalogRating(BaseModel):
+    """What the catalog's buyers made of a product."""
+
+    rate: Annotated[
+        Number,
+        Field(ge=0, lt=1_000),
+        WithJsonSchema({"type": "number", "minimum": 0, "exclusiveMaximum": 1_000}),
+    ]
+    count: Annotated[int, Field(ge=0, lt=2**31, strict=True)]
+
+
+class CatalogProduct(BaseModel):
+    """A product as the catalog tells of it, checked."""
+
+    product_id: Annotated[
+        str,
+        BeforeValidator(_text_id),
+        StringConstraints(pattern=PRODUCT_ID),
+        Field(validation_alias="id"),
+        WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string", "pattern": PRODUCT_ID}]}),
+    ]
+    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1_000)]
+    price: Annotated[
+        Number,
+        Field(ge=0, lt=10**12),
+        WithJsonSchema({"type": "number", "minimum": 0, "exclusiveMaximum": 10**12}),
+    ]
+    description: Annotated[OptionalText, StringConstraints(strip_whitespace=True, max_length=50_000)] = ""
+    category: Annotated[OptionalText, StringConstraints(strip_whitespace=True, max_length=200)] = ""
+    image: Annotated[OptionalText, StringConstraints(strip_whitespace=True, max_length=4_000)] = ""
+    rating: Annotated[CatalogRating | None, WrapValidator(_or_none)] = None
+
+    @field_validator("title", "description", "category", "image")
+    @classmethod
+    def _storable(cls, text: str) -> str:
+        if "\0" in text:
+            raise ValueError("contains the NUL character")
+        return text
+
+
+class CatalogList:
+    """The whole catalog in its own order, as it was when the request began.
+
+    `version` is that moment in milliseconds since the epoch. `ids` are those of the products that passed the
+    check, in order; `refused` those of products that were there and did not. The products themselves stay in
+    the file they were received in, until `close`, and are read from there again, `chunks` at a time.
+    """
+
+    def __init__(self, version: int, file: IO[bytes]) -> None:
+        self.version = version
+        self._file = file
+        refused: dict[str, str] = {}
+        ids: dict[str, None] = {}
+        good = bad = 0
+        for item, product in self._read():
+            if isinstance(product, CatalogProduct):
+                good += 1
+                ids[product.product_id] = None
+                continue
+            bad += 1
+            if bad > good + 1_000:  # millions of them would take minutes to refuse one by one
+                _refuse("most products of its list fail the check")
+            refused[str(item.get("id", "?"))[:64] if isinstance(item, dict) else "?"] = product
+        self.ids = list(ids)
+        self.refused = frozenset(refused) - ids.keys()
+        if refused:
+            logs.logger().warning("catalog products refused", products=dict(list(refused.items())[:20]))
+        if bad > good:
+            _refuse("most products of its list fail the check")
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._file.close()
+
+    def chunks(self, size: int) -> Iterator[list[CatalogProduct]]:
+        """The products in order, so many at a time; of two with one id the first."""
+        seen: set[str] = set()
+        chunk: list[CatalogProduct] = []
+        for _, product in self._read():
+            if isinstance(product, CatalogProduct) and product.product_id not in seen:
+                seen.add(product.product_id)
+                chunk.append(product)
+                if len(chunk) == size:
+                    yield chunk
+                    chunk = []
+        if chunk:
+            yield chunk
+
+    def _read(self) -> Iterator[tuple[Any, CatalogProduct | str]]:
+        """Each item, and the product that it is or why it is none."""
+        self._file.seek(0)
+        try:
+            for item in json_items.iterate(self._file):
+                try:
+                    yield item, CatalogProduct.model_validate(item)
+                except ValidationError as error:
+                    yield item, _reasons(error)
+        except json_items.NotJson as error:
+            _refuse(f"its list is no JSON array: {error}")
+
+
+def fetch_product(product_id: str) -> CatalogProduct | None:
+    """The product as the catalog has it now, or None where it has none.
+
+    Waits `TIMEOUT` seconds at most. Raises CatalogUnavailable.
+    """
+    file = io.BytesIO()
+    _fetch(f"/products/{product_id}", file, at_most=PRODUCT_BYTES, unknown_statuses=(404, 410))
+    answer = file.getvalue()
+    if not answer.strip():  # an unknown id is an empty body, …
+        return None
+    try:
+        value = json_items.loads(answer)
+    except json_items.NotJson as error:
+        _refuse(f"its answer is no JSON: {error}")
+    if value is None:  # … or null
+        return None
+    try:
+        product = CatalogProduct.model_validate(value)
+    except ValidationError as error:
+        _refuse(f"its product {product_id} fails the check: {_reasons(error)}")
+    if product.product_id != product_id:
+        _refuse(f"asked for product {product_id}, it answered with {product.product_id}")
+    return product
+
+
+def fetch_all(*, timeout: float = TIMEOUT, at_most: int = LIST_BYTES) -> CatalogList:
+    """The catalog's list, received whole within `timeout` seconds and `at_most` bytes.
+
+    A few bad products are left out and logged; a list that is mostly bad is no list.
+    Raises CatalogUnavailable.
+    """
+    version = now_version()
+    # A large list lies on disk meanwhile, a small one never gets there.
+    file = SpooledTemporaryFile(max_size=1024 * 1024)  # noqa: SIM115 — closed with the list that has it
+    try:
+        _fetch("/products", file, timeout=timeout, at_most=at_most)
+        return CatalogList(version, cast("IO[bytes]", file))
+    except BaseException:
+        file.close()
+        raise
+
+
+def now_version() -> int:
+    """This moment as a product version: milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+# ── One request ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Breaker:
+    """Open for `OPEN_SECONDS` after `FAILURES_TO_OPEN` failures in a row; then one request tries again."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.open_until = 0.0
+
+    def check(self) -> None:
+        left = self.open_until - time.monotonic()
+        if left > 0:
+            raise CatalogUnavailable("The catalog is not answering.", retry_after=int(left) + 1)
+
+    def failed(self) -> None:
+        self.failures += 1
+        if self.failures >= FAILURES_TO_OPEN:
+            self.open_until = time.monotonic() + OPEN_SECONDS
+
+    def succeeded(self) -> None:
+        self.failures = 0
+
+
+_breaker = _Breaker()
+
+
+def reset() -> None:
+    """Forget connections and failures."""
+    _pool.cache_clear()
+    _breaker.__init__()  # type: ignore[misc]
+
+
+@cache
+def _pool() -> urllib3.PoolManager:
+    return urllib3.PoolManager(
+        retries=False,  # nor redirects: an address that nobody configured is not asked
+        headers={
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": "favorites-service",
+        },
+    )
+
+
+def _fetch(
+    path: str,
+    into: IO[bytes] | SpooledTemporaryFile[bytes],
+    *,
+    at_most: int,
+    timeout: float = TIMEOUT,
+    unknown_statuses: tuple[int, ...] = (),
+) -> None:
+    """Write the body of a 200 into the file; nothing for a status that means there is nothing."""
+    _breaker.check()
+    started = time.monotonic()
+    try:
+        status = _within(timeout, lambda: _request(path, into, timeout, at_most))
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        _breaker.failed()
+        _refuse(f"it did not answer: {type(error).__name__} {error}".strip())
+    if status != 200 and status not in unknown_statuses:
+        _breaker.failed()
+        _refuse(f"it answered with status {status}")
+    _breaker.succeeded()
+    metrics.put({"CatalogTime": (round((time.monotonic() - started) * 1000, 1), "Milliseconds")})
+
+
+def _request(path: str, into: IO[bytes] | SpooledTemporaryFile[bytes], timeout: float, at_most: int) -> int:
+    """The answer's status, after the body of a 200 was written."""
+    deadline = time.monotonic() + timeout
+    response = _pool().request(
+        "GET", settings.catalog_url() + path, timeout=timeout, preload_content=False, redirect=False
+    )
+    received = 0
+    try:
+        if response.status != 200:
+            return response.status
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            raise OSError("an encoding that was not asked for")
+        # Not by read(): it would wait for bytes that trickle in one by one, long after anybody listens.
+        while chunk := response.read1(65_536):
+            received += len(chunk)
+            if received > at_most or time.monotonic() > deadline:
+                raise OSError("an answer that does not end")
+            into.write(chunk)
+        return 200
+    finally:
+        response.close()  # a connection whose answer was read to its end is in the pool again by now
+
+
+def _within(seconds: float, work: Callable[[], Result]) -> Result:
+    """What `work` returns or raises, or TimeoutError after so many seconds.
+
+    In a thread, because no socket timeout bounds the whole: one starts anew with every byte received, and a
+    name look-up knows none.
+    """
+    outcome: SimpleQueue[tuple[Result | None, Exception | None]] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            outcome.put((work(), None))
+        except Exception as error:  # noqa: BLE001 — handed to the caller, whatever it is
+            outcome.put((None, error))
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        result, error = outcome.get(timeout=seconds)
+    except Empty:
+        raise TimeoutError from None
+    if error is not None:
+        raise error
+    return cast("Result", result)
+
+
+def _refuse(reason: str) -> NoReturn:
+    """Whether it did not answer or answered nonsense: there is nothing to go by."""
+    logs.logger().warning("catalog unavailable", reason=reason[:300])
+    metrics.count("CatalogFailures")
+    raise CatalogUnavailable("The catalog is not answering.", retry_after=5)
+
+
+def _reasons(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())[:500]

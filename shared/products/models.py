@@ -1,0 +1,43 @@
+"""What goes out over HTTP about products."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import Field, StringConstraints, WithJsonSchema
+
+from shared.formats.ids import PRODUCT_ID
+from shared.models import Model
+
+ProductId = Annotated[
+    str,
+    StringConstraints(pattern=PRODUCT_ID),
+    Field(description="The catalogue's id, as a string.", examples=["7"]),
+]
+
+
+class Review(Model):
+    """What buyers made of a product."""
+
+    rate: Annotated[Decimal, WithJsonSchema({"type": "number", "examples": [4.6]})]
+    count: Annotated[int, Field(examples=[120])]
+
+
+Price = Annotated[
+    Decimal,
+    Field(description="The catalogue's exact decimals."),
+    WithJsonSchema({"type": "number", "examples": [22.3]}),
+]
+
+
+class Product(Model):
+    """A product of the catalogue."""
+
+    product_id: ProductId
+    title: str
+    price: Price
+    description: str
+    category: str
+    image: str
+    review: Review | None

@@ -1,0 +1,97 @@
+"""Pull: read the whole catalog, so that what nobody pushed is known and no cached product grows stale."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from functools import partial
+from typing import Any
+
+from shared.errors import CatalogUnavailable
+from shared.platform import metrics, valkey
+from shared.platform.valkey import CacheDown
+from shared.products import catalog, demand, product_cache, product_copy
+from shared.products.product_cache import Taken
+
+TIMEOUT = 30.0  # seconds for the catalog's whole list
+LIST_BYTES = 256 * 1024 * 1024
+LEASE = 120.0  # seconds; the function's own timeout
+
+
+def run() -> dict[str, Any]:
+    """Make the copy and the cache what the catalog is now; what there was to do.
+
+    `products` were read, `changed` of them written; `skipped` where another run is under way.
+    Raises CatalogUnavailable, and then all is as it was, and DatabaseUnavailable.
+    """
+    try:
+        lease = product_cache.acquire_lease("products", LEASE)
+    except CacheDown:
+        lease = None  # the copy is still worth keeping; rows are written in an order that two can share
+    if isinstance(lease, Taken):
+        return {"skipped": True}
+    try:
+        return _run()
+    except CatalogUnavailable:
+        metrics.count("CatalogPollsFailed")
+        raise
+    finally:
+        if lease is not None:
+            with suppress(CacheDown):
+                lease.release()
+
+
+def _run() -> dict[str, Any]:
+    started = time.monotonic()
+    read = changed = 0
+    insist = _Insistence()
+    with closing(catalog.fetch_all(timeout=TIMEOUT, at_most=LIST_BYTES)) as listed:
+        fetched_at = listed.version / 1000
+        for chunk in demand.sync(listed):
+            read += len(chunk)
+            changed += sum(copied.changed for copied in chunk)
+            # What the copy has is the newest that anybody told, the list included.
+            entries = {copied.product_id: demand.entry_of(copied, fetched_at) for copied in chunk}
+            insist.on(partial(product_cache.put_all, entries))
+    insist.on(partial(product_cache.advance_generation, product_copy.generation()))
+    insist.on(partial(product_cache.confirm_list, fetched_at))
+    if insist.is_of_use:
+        _fill_first_pages()
+    metrics.count("Refreshes", read, cause="pull")
+    return {"products": read, "changed": changed, "seconds": round(time.monotonic() - started, 2)}
+
+
+class _Insistence:
+    """Writes to a cache that hesitates until it is done, as often as a run has time for.
+
+    What requests do, going on without the cache at the first sign of trouble, would leave entries to grow
+    stale here until the next run.
+    """
+
+    def __init__(self, tries: int = 10) -> None:
+        self._tries = tries
+
+    @property
+    def is_of_use(self) -> bool:
+        """Whether the cache may still come back in this run."""
+        return self._tries > 0
+
+    def on(self, write: Callable[[], None]) -> None:
+        """Write, and again after each failure; nothing once the run's tries are used up."""
+        while self.is_of_use:
+            try:
+                write()
+            except CacheDown:
+                self._tries -= 1
+                time.sleep(valkey.HOLD_OFF)
+            else:
+                return
+
+
+def _fill_first_pages() -> None:
+    """The pages that a shop's front page asks for: each order's first, each category's first."""
+    for sort in (None, *(order for order in product_copy.ORDERS if order != "catalog")):
+        demand.page(limit=20, cursor=None, category=None, sort=sort)
+    for category in product_copy.categories():
+        demand.page(limit=20, cursor=None, category=category, sort=None)

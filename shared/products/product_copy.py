@@ -1,0 +1,430 @@
+"""This service's durable copy of the catalog: the table `products`.
+
+Newer wins, wherever it came from: every write carries a version (milliseconds since the epoch) and does
+nothing to a row whose version is not lower. A product that is gone stays as a tombstone (`removed_at`), for
+the favorites that point at it and so that an older change cannot bring it back. What a change means for
+those who hold the product as a favorite goes into the outbox in the same statement.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, LiteralString
+
+from psycopg.rows import tuple_row
+
+from shared.formats import cursors
+from shared.platform import database, settings
+from shared.products.models import Product, Review
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from shared.products.catalog import CatalogList, CatalogProduct
+
+CHUNK = 1_000  # products a statement
+
+_UNLISTED = 2_147_483_647  # the position of products that no list has shown
+_GAP = 1_024  # between the positions of a list's neighbours, so that one can come between them
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedProduct:
+    """A row of the copy."""
+
+    product_id: str
+    title: str
+    price: Decimal
+    description: str
+    category: str
+    image: str
+    review_rate: Decimal | None
+    review_count: int | None
+    version: int
+    position: int
+    fetched_at: datetime
+    removed_at: datetime | None
+    changed: bool = False  # by the statement that returned it, in what customers see
+
+    def as_product(self) -> Product:
+        """The product as the API shows it."""
+        return Product(
+            product_id=self.product_id,
+            title=self.title,
+            price=self.price,
+            description=self.description,
+            category=self.category,
+            image=self.image,
+            review=None
+            if self.review_rate is None or self.review_count is None
+            else Review(rate=self.review_rate, count=self.review_count),
+        )
+
+
+def shown(product: CatalogProduct) -> Product:
+    """A product that was not copied, as the API shows it."""
+    return Product(
+        **product.model_dump(exclude={"rating"}),
+        review=Review(rate=product.rating.rate, count=product.rating.count) if product.rating else None,
+    )
+
+
+def find(product_id: str) -> CopiedProduct | None:
+    """The product's row, tombstones included; None where there never was one. Raises DatabaseUnavailable."""
+    return database.fetch_one(
+        CopiedProduct,
+        """
+        SELECT product_id, title, price, description, category, image, review_rate, review_count,
+               version, position, fetched_at, removed_at
+          FROM products
+         WHERE product_id = %(product_id)s
+        """,
+        {"product_id": product_id},
+        repeatable=True,
+    )
+
+
+def is_empty() -> bool:
+    """Whether no product was ever copied. Raises DatabaseUnavailable."""
+    return database.run(
+        lambda current: current.execute("SELECT FROM products LIMIT 1").fetchone() is None, repeatable=True
+    )
+
+
+# ── Writing ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def save(product: CatalogProduct, version: int) -> CopiedProduct:
+    """Keep the product as it was at `version`; what the copy holds now, which may be newer.
+
+    The version moves even where the content is the same, or a change that is older and arrives later would
+    win over this one. Raises DatabaseUnavailable.
+    """
+    saved = _write([product], [version], positions=[None], confirm=True)
+    if not saved:  # written by another at this very moment, and newer
+        saved = [row for row in [find(product.product_id)] if row is not None]
+    return saved[0]
+
+
+def mark_removed(product_id: str, version: int, *, remember: bool = False) -> CopiedProduct | None:
+    """Make the product a tombstone as of `version`; what the copy holds now, None where it never knew it.
+
+    With `remember`, a product that was never known gets a tombstone too: a change that is older may still
+    arrive. Raises DatabaseUnavailable.
+    """
+    rows = _remove([product_id], version, remember=remember)
+    return rows[0] if rows else find(product_id)
+
+
+# Favorites whose product went, came back or costs another price now: one event each. `held` are the rows as
+# they were, locked; `written` are the same rows as they are.
+_EMIT: LiteralString = """
+INSERT INTO outbox (stream, detail_type, detail)
+SELECT 'product:' || written.product_id,
+       'FavoriteProduct' || CASE
+           WHEN written.removed_at IS NOT NULL THEN 'Removed'
+           WHEN held.removed_at IS NOT NULL THEN 'Restored'
+           WHEN written.price < held.price THEN 'PriceDropped'
+           ELSE 'PriceRaised'
+       END,
+       json_build_object(
+           'product', json_build_object('product_id', written.product_id, 'title', written.title,
+                                        'category', written.category, 'image', written.image),
+           'old_price', held.price,
+           'new_price', CASE WHEN written.removed_at IS NULL THEN written.price END,
+           'version', written.version,
+           'clients', holders.clients)
+  FROM written
+  JOIN held USING (product_id)
+ CROSS JOIN LATERAL (
+       SELECT count(*) AS clients FROM favorites WHERE favorites.product_id = written.product_id
+       ) AS holders
+ WHERE holders.clients > 0
+   AND ((written.removed_at IS NULL) <> (held.removed_at IS NULL)
+        OR (written.removed_at IS NULL AND written.price <> held.price))
+"""
+
+
+# Last, so that the row that all changes share is locked for as short as possible.
+_ADVANCE: LiteralString = """
+UPDATE product_list SET generation = generation + 1 WHERE EXISTS (SELECT FROM outcome WHERE changed)
+"""
+
+
+def generation() -> int:
+    """The number of the content that lists show; it rises with every change of it.
+
+    Raises DatabaseUnavailable.
+    """
+    row = database.run(
+        lambda current: current.execute("SELECT generation FROM product_list").fetchone(), repeatable=True
+    )
+    return int(row["generation"]) if row else 0
+
+
+def _write(
+    products: Sequence[CatalogProduct],
+    versions: Sequence[int],
+    *,
+    positions: Sequence[int | None],
+    confirm: bool,
+) -> list[CopiedProduct]:
+    """Keep the products (no two with one id) where they are newer; what the copy holds of them afterwards.
+
+    Rows that are the same are not even locked, unless `confirm` asks to move their version.
+    """
+    columns = [_columns(product) for product in products]
+    return database.fetch_all(
+        CopiedProduct,
+        f"""
+        WITH seen AS (
+            SELECT *
+              FROM unnest(%(product_id)s::text[], %(title)s::text[], %(price)s::numeric[],
+                          %(description)s::text[], %(category)s::text[], %(image)s::text[],
+                          %(review_rate)s::numeric[], %(review_count)s::integer[], %(position)s::integer[],
+                          %(version)s::bigint[])
+                AS seen (product_id, title, price, description, category, image,
+                         review_rate, review_count, position, version)
+        ), candidates AS (
+            SELECT seen.*
+              FROM seen
+              LEFT JOIN products AS known USING (product_id)
+             WHERE known.product_id IS NULL
+                OR (known.version < seen.version
+                    AND (%(confirm)s
+                         OR (known.title, known.price, known.description, known.category, known.image,
+                             known.review_rate, known.review_count, known.position, known.removed_at)
+                            IS DISTINCT FROM
+                            (seen.title, seen.price, seen.description, seen.category, seen.image,
+                             seen.review_rate, seen.review_count, coalesce(seen.position, known.position),
+                             NULL)))
+        ), held AS (
+            SELECT products.*
+              FROM products
+              JOIN candidates USING (product_id)
+             ORDER BY products.product_id
+               FOR NO KEY UPDATE OF products
+        ), written AS (
+            INSERT INTO products AS kept
+                   (product_id, title, price, description, category, image, review_rate, review_count,
+                    position, version, fetched_at)
+            SELECT product_id, candidates.title, candidates.price, candidates.description,
+                   candidates.category, candidates.image, candidates.review_rate, candidates.review_count,
+                   coalesce(candidates.position, held.position, {_UNLISTED}), candidates.version,
+                   %(fetched_at)s
+              FROM candidates
+              LEFT JOIN held USING (product_id)
+             ORDER BY product_id
+                ON CONFLICT (product_id) DO UPDATE
+               SET title = excluded.title, price = excluded.price, description = excluded.description,
+                   category = excluded.category, image = excluded.image,
+                   review_rate = excluded.review_rate, review_count = excluded.review_count,
+                   position = excluded.position, version = excluded.version,
+                   fetched_at = excluded.fetched_at, removed_at = NULL
+             WHERE kept.version < excluded.version
+            RETURNING kept.*
+        ), emitted AS ({_EMIT}), outcome AS (
+            SELECT written.*,
+                   (held.title, held.price, held.description, held.category, held.image,
+                    held.review_rate, held.review_count, held.position, held.removed_at)
+                   IS DISTINCT FROM
+                   (written.title, written.price, written.description, written.category, written.image,
+                    written.review_rate, written.review_count, written.position, NULL) AS changed
+              FROM written
+              LEFT JOIN held USING (product_id)
+        ), advanced AS ({_ADVANCE})
+        SELECT * FROM outcome
+         UNION ALL
+        SELECT known.*, false
+          FROM seen
+          JOIN products AS known USING (product_id)
+         WHERE NOT EXISTS (SELECT FROM written WHERE written.product_id = known.product_id)
+        """,  # noqa: S608 — the parts are constants of this module
+        {name: [column[name] for column in columns] for name in columns[0]}
+        | {
+            "position": list(positions),
+            "version": list(versions),
+            "fetched_at": datetime.now(UTC),
+            "confirm": confirm,
+        },
+        repeatable=True,
+    )
+
+
+def _remove(product_ids: Sequence[str], version: int, *, remember: bool) -> list[CopiedProduct]:
+    """Make the products tombstones where that is newer; the rows that were written."""
+    return database.fetch_all(
+        CopiedProduct,
+        f"""
+        WITH gone AS (
+            SELECT product_id FROM unnest(%(product_ids)s::text[]) AS gone (product_id)
+        ), held AS (
+            SELECT products.*
+              FROM products
+              JOIN gone USING (product_id)
+             WHERE products.version < %(version)s
+             ORDER BY products.product_id
+               FOR NO KEY UPDATE OF products
+        ), written AS (
+            INSERT INTO products AS kept
+                   (product_id, title, price, description, category, image, version, fetched_at, removed_at)
+            SELECT product_id, '', 0, '', '', '', %(version)s, now(), now()
+              FROM gone
+              LEFT JOIN held USING (product_id)
+             WHERE %(remember)s OR held.product_id IS NOT NULL
+             ORDER BY product_id
+                ON CONFLICT (product_id) DO UPDATE
+               SET version = excluded.version, fetched_at = excluded.fetched_at,
+                   removed_at = coalesce(kept.removed_at, excluded.removed_at)
+             WHERE kept.version < excluded.version
+            RETURNING kept.*
+        ), emitted AS ({_EMIT}), outcome AS (
+            SELECT written.*, held.product_id IS NOT NULL AND held.removed_at IS NULL AS changed
+              FROM written
+              LEFT JOIN held USING (product_id)
+        ), advanced AS ({_ADVANCE})
+        SELECT * FROM outcome
+        """,  # noqa: S608 — the parts are constants of this module
+        {"product_ids": list(product_ids), "version": version, "remember": remember},
+        repeatable=True,
+    )
+
+
+def _columns(product: CatalogProduct) -> dict[str, object]:
+    return {
+        "product_id": product.product_id,
+        "title": product.title,
+        "price": product.price,
+        "description": product.description,
+        "category": product.category,
+        "image": product.image,
+        "review_rate": product.rating.rate if product.rating else None,
+        "review_count": product.rating.count if product.rating else None,
+    }
+
+
+# ── The whole catalog ───────────────────────────────────────────────────────────────────────────────────
+
+
+class ShrunkCatalog(Exception):
+    """The catalog's list is empty, or less than half of what was known: it is not believed."""
+
+
+def sync(listed: CatalogList) -> Iterator[list[CopiedProduct]]:
+    """Make the copy what the list says, a chunk at a time; what it holds of each chunk afterwards.
+
+    A chunk is one statement and writes only what differs. Products that the list no longer has become
+    tombstones at the end, and come as the last chunks.
+    Raises ShrunkCatalog, before anything is written, and DatabaseUnavailable.
+    """
+    known = _positions()
+    if len(known) > 2 * (len(listed.ids) + len(listed.refused)) and not settings.allow_mass_removal():
+        raise ShrunkCatalog(f"{len(listed.ids)} products, where {len(known)} were known")
+    positions = _in_order(listed.ids, known)
+    for chunk in listed.chunks(CHUNK):
+        yield _write(
+            chunk,
+            [listed.version] * len(chunk),
+            positions=[positions[product.product_id] for product in chunk],
+            confirm=False,
+        )
+    vanished = sorted(known.keys() - positions.keys() - listed.refused)
+    for start in range(0, len(vanished), CHUNK):
+        yield _remove(vanished[start : start + CHUNK], listed.version, remember=False)
+
+
+def _positions() -> dict[str, int]:
+    """Where the list shows each available product."""
+
+    def work(current: database.Connection) -> dict[str, int]:
+        with current.cursor(row_factory=tuple_row) as cursor:
+            cursor.execute("SELECT product_id, position FROM products WHERE removed_at IS NULL")
+            return dict(cursor)
+
+    return database.run(work, repeatable=True)
+
+
+def _in_order(ids: Sequence[str], known: Mapping[str, int]) -> dict[str, int]:
+    """Rising positions for the ids: those that they have as far as these rise, so that few rows change."""
+    highest = max((position for position in known.values() if position != _UNLISTED), default=0)
+    positions: dict[str, int] = {}
+    last = 0
+    for product_id in ids:
+        position = known.get(product_id, _UNLISTED)
+        if position == _UNLISTED:  # between two that are listed, or behind all of them
+            position = last + 1 if last < highest else last + _GAP
+        last = positions[product_id] = position if position > last else last + 1
+    return positions
+
+
+# ── Pages ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+# What each order sorts by, the type its values have in a cursor, and the comparison that leads on.
+ORDERS: dict[str, tuple[LiteralString, LiteralString, LiteralString, LiteralString]] = {
+    "catalog": ("position", "integer", ">", "ASC"),
+    "price": ("price", "numeric", ">", "ASC"),
+    "-price": ("price", "numeric", "<", "DESC"),
+    "title": ("title", "text", ">", "ASC"),
+    "-title": ("title", "text", "<", "DESC"),
+}
+
+
+def page(
+    order: str, *, category: str | None, after: tuple[str, str] | None, limit: int
+) -> list[CopiedProduct]:
+    """Up to `limit` available products in that order, from behind `after` (sort value, product id).
+
+    Raises DatabaseUnavailable.
+    """
+    column, kind, comparison, direction = ORDERS[order]
+    value, product_id = after or (None, None)
+    return database.fetch_all(
+        CopiedProduct,
+        f"""
+        SELECT product_id, title, price, description, category, image, review_rate, review_count,
+               version, position, fetched_at, removed_at
+          FROM products
+         WHERE removed_at IS NULL
+           AND (%(category)s::text IS NULL OR category = %(category)s)
+           AND (%(product_id)s::text IS NULL
+                OR ({column}, product_id) {comparison} (%(value)s::{kind}, %(product_id)s))
+         ORDER BY {column} {direction}, product_id {direction}
+         LIMIT %(limit)s
+        """,  # noqa: S608 — the parts come from ORDERS, whose strings stand above
+        {"category": category, "value": value, "product_id": product_id, "limit": limit},
+        repeatable=True,
+    )
+
+
+def categories() -> list[str]:
+    """The categories of the available products. Raises DatabaseUnavailable."""
+
+    def work(current: database.Connection) -> list[str]:
+        with current.cursor(row_factory=tuple_row) as cursor:
+            cursor.execute("SELECT DISTINCT category FROM products WHERE removed_at IS NULL ORDER BY 1")
+            return [category for (category,) in cursor]
+
+    return database.run(work, repeatable=True)
+
+
+def sort_text(order: str) -> Callable[[str], str]:
+    """What checks a text that a cursor has for that order; it raises ValueError for what sorts nothing."""
+    kind = ORDERS[order][1]
+    highest = {"integer": _UNLISTED, "numeric": 10**12}.get(kind)
+
+    def check(text: str) -> str:
+        if highest is not None and not 0 <= Decimal(text) <= highest:
+            raise ValueError("is out of range")
+        if kind == "integer":
+            int(text)
+        return cursors.text(text)
+
+    return check
+
+
+def sort_value(order: str, product: CopiedProduct) -> str:
+    """What the product is sorted by in that order, as a cursor keeps it."""
+    column = ORDERS[order][0]
+    return str(getattr(product, column))
