@@ -61,11 +61,11 @@ format: $(PACKAGES) ## Put the code into shape
 
 .PHONY: openapi
 openapi: $(PACKAGES) ## Write the OpenAPI document anew after a route has changed
-	@$(BIN)/python -m local.openapi
+	@$(BIN)/python -m local.documents.openapi
 
 .PHONY: schemas
 schemas: $(PACKAGES) ## Write the events' JSON Schemas anew after an event has changed
-	@$(BIN)/python -m local.schemas
+	@$(BIN)/python -m local.documents.schemas
 
 .PHONY: test
 test: lint audit ## Check everything and run all tests

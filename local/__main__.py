@@ -11,7 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from local import running
-from local.services import ServiceFailed
+from local.servers.services import ServiceFailed
 
 if TYPE_CHECKING:
     from local.sam_local import SamLocal

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from local.services import ServiceFailed
+from local.servers.services import ServiceFailed
 
 _FILE = "running.json"
 _PLACEHOLDER = "<access token>"

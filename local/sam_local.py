@@ -17,16 +17,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from local import docker
-from local.backing import Backing
-from local.catalog import Catalog
-from local.child_process import start_child
-from local.execution_environment import Log
-from local.postgres import Postgres
-from local.service_watch import ServiceWatch
-from local.services import Assembly, ServiceFailed, free_port, wait_until
+from local.aws.execution_environment import Log
+from local.processes.child_process import start_child
+from local.servers.backing import Backing
+from local.servers.catalog import Catalog
+from local.servers.postgres import Postgres
+from local.servers.service_watch import ServiceWatch
+from local.servers.services import Assembly, ServiceFailed, free_port, wait_until
+from local.servers.valkey import Valkey
 from local.settings import ROOT, TEMPLATE, check, parameters_of
 from local.stack import bind, claim
-from local.valkey import Valkey
 
 # What a function is told through a file that only its user may read, never on a command line.
 _BY_FILE = ("DATABASE_URL", "REDIS_URL", "CATALOG_URL", "ACCESS_TOKEN_KEYS", "ADMIN_EMAIL", "ADMIN_PASSWORD")

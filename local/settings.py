@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from local.services import ServiceFailed
-from local.template import declared_parameters
+from local.aws.template import declared_parameters
+from local.servers.services import ServiceFailed
 from shared.accounts.passwords import checked_password
 from shared.formats.emails import checked_email
 

@@ -9,20 +9,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
-from local.api_gateway import ApiGateway
-from local.aws_endpoint import AwsEndpoint
-from local.backing import Backing
-from local.catalog import Catalog
-from local.event_bus import EventBus
-from local.execution_environment import FunctionFailed, Log
-from local.functions import Functions
-from local.postgres import Postgres
+from local.aws.api_gateway import ApiGateway
+from local.aws.aws_endpoint import AwsEndpoint
+from local.aws.event_bus import EventBus
+from local.aws.execution_environment import FunctionFailed, Log
+from local.aws.functions import Functions
+from local.aws.schedules import Schedules
+from local.aws.template import Template
 from local.running import Running, forget
-from local.schedules import Schedules
-from local.services import Assembly, ServiceFailed
+from local.servers.backing import Backing
+from local.servers.catalog import Catalog
+from local.servers.postgres import Postgres
+from local.servers.services import Assembly, ServiceFailed
+from local.servers.valkey import Valkey
 from local.settings import ROOT, TEMPLATE, check, parameters_of, settings_from, variables_of
-from local.template import Template
-from local.valkey import Valkey
 
 __all__ = ["ROOT", "Stack", "bind", "claim", "drop", "settings_from"]
 

@@ -115,7 +115,7 @@ def entry_point(app: Resolver, *, uses: Sequence[str] = ()) -> Callable[[Event, 
 
 
 def refusals(*kinds: type[errors.DomainError], also: Sequence[int] = ()) -> dict[str, Any]:
-    """What a route's description in the OpenAPI document needs beside its types (see local/openapi.py).
+    """What a route's description in the OpenAPI document needs beside its types (local.documents.openapi).
 
     `kinds` are the errors of its own that it answers with, `also` the further statuses of its success body.
     """

@@ -8,9 +8,9 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from functions.run_migrations import migrations
-from local.catalog import Catalog
-from local.postgres import Postgres
-from local.valkey import Valkey
+from local.servers.catalog import Catalog
+from local.servers.postgres import Postgres
+from local.servers.valkey import Valkey
 from tests.hostile_catalog import HostileCatalog
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import simplejson
 
-from local.catalog import Catalog, CatalogHandler
+from local.servers.catalog import Catalog, CatalogHandler
 
 MEGABYTE = 1_000_000
 

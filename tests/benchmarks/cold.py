@@ -30,9 +30,9 @@ import redis
 from psycopg.rows import dict_row
 
 from functions.run_migrations import migrations
-from local.backing import Backing
-from local.execution_environment import ExecutionEnvironment, FunctionSettings
-from local.lifeline import Lifeline
+from local.aws.execution_environment import ExecutionEnvironment, FunctionSettings
+from local.processes.lifeline import Lifeline
+from local.servers.backing import Backing
 from shared.accounts import access_tokens, passwords
 from shared.platform import database
 from shared.products import demand

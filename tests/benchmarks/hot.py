@@ -21,7 +21,7 @@ from pathlib import Path
 
 import httpx
 
-from local.catalog import sample_products
+from local.servers.catalog import sample_products
 from local.stack import Stack
 
 TTL, POLL = 300, 240  # seconds

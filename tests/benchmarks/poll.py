@@ -26,10 +26,10 @@ import redis
 from psycopg.rows import dict_row
 
 from functions.run_migrations import migrations
-from local.backing import Backing
-from local.execution_environment import ExecutionEnvironment, FunctionSettings
-from local.http_server import HttpServer
-from local.lifeline import Lifeline
+from local.aws.execution_environment import ExecutionEnvironment, FunctionSettings
+from local.processes.lifeline import Lifeline
+from local.servers.backing import Backing
+from local.servers.http_server import HttpServer
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS, MEMORY = 60, 256  # at most; the memory in MB

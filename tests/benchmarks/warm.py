@@ -22,10 +22,10 @@ import redis
 from psycopg.rows import dict_row
 
 from functions.run_migrations import migrations
-from local.backing import Backing
-from local.catalog import Catalog
-from local.execution_environment import ExecutionEnvironment, FunctionSettings
-from local.lifeline import Lifeline
+from local.aws.execution_environment import ExecutionEnvironment, FunctionSettings
+from local.processes.lifeline import Lifeline
+from local.servers.backing import Backing
+from local.servers.catalog import Catalog
 from shared.favorites import marks
 
 ROOT = Path(__file__).resolve().parents[2]

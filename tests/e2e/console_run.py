@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from local.services import wait_until
+from local.servers.services import wait_until
 from local.stack import ROOT
 
 

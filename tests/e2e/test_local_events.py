@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from local.__main__ import main
-from local.services import wait_until
+from local.servers.services import wait_until
 from local.settings import ROOT
 from local.stack import Stack
 

@@ -10,8 +10,8 @@ import pytest
 import redis
 from psycopg.rows import dict_row
 
-from local.postgres import Postgres
-from local.valkey import Valkey
+from local.servers.postgres import Postgres
+from local.servers.valkey import Valkey
 from shared.platform import database, settings
 from shared.platform import valkey as cache
 from shared.products import catalog, demand, product_cache

@@ -11,7 +11,7 @@ from decimal import Decimal
 import pytest
 import simplejson
 
-from local.valkey import Valkey
+from local.servers.valkey import Valkey
 from shared.errors import CatalogUnavailable, UnknownProduct
 from shared.products import catalog, demand, product_cache, product_copy
 from tests.hostile_catalog import Answer, HostileCatalog, blemished, nonsense, product

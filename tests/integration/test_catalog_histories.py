@@ -22,8 +22,8 @@ import simplejson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from local.services import wait_until
-from local.valkey import Valkey
+from local.servers.services import wait_until
+from local.servers.valkey import Valkey
 from shared.errors import UnknownProduct
 from shared.favorites import marks
 from shared.formats.headers import etag_of

@@ -17,9 +17,9 @@ import redis
 import simplejson
 
 from functions.warm_product_cache.handler import lambda_handler
-from local.postgres import Postgres
-from local.services import wait_until
-from local.valkey import Valkey
+from local.servers.postgres import Postgres
+from local.servers.services import wait_until
+from local.servers.valkey import Valkey
 from shared.errors import CatalogUnavailable, DatabaseUnavailable, UnknownProduct
 from shared.platform import database
 from shared.platform import valkey as cache

@@ -10,7 +10,7 @@ import pytest
 
 from functions.run_migrations import handler, migrations
 from functions.run_migrations.migrations import Migration
-from local.http_server import HttpServer
+from local.servers.http_server import HttpServer
 
 NEWEST = f"{len(migrations.load()):04}"
 

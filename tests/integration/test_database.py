@@ -9,7 +9,7 @@ from functools import partial
 import psycopg
 import pytest
 
-from local.postgres import Postgres
+from local.servers.postgres import Postgres
 from shared.errors import DatabaseUnavailable
 from shared.platform import database
 from shared.platform.database import Connection

@@ -11,7 +11,7 @@ import simplejson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from local.valkey import Valkey
+from local.servers.valkey import Valkey
 from shared.accounts.access_tokens import Caller
 from shared.errors import AlreadyFavorite, CatalogUnavailable, InvalidCursor, NotFavorite, UnknownProduct
 from shared.favorites import marks

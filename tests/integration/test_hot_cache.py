@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import pytest
 
-from local.services import wait_until
-from local.valkey import Valkey
+from local.servers.services import wait_until
+from local.servers.valkey import Valkey
 from shared.errors import DomainError
 from shared.products import demand, poll, product_cache
 from tests.hostile_catalog import Answer, HostileCatalog, product

@@ -6,8 +6,8 @@ import psycopg
 from psycopg.rows import dict_row
 
 from functions.run_migrations import migrations
-from local.admin import Secrets, working_password
-from local.postgres import Postgres
+from local.servers.admin import Secrets, working_password
+from local.servers.postgres import Postgres
 
 EMAIL = "admin@example.com"
 

@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from local.api_gateway import ApiGateway
-from local.execution_environment import FunctionFailed
-from local.functions import Functions
-from local.services import ServiceFailed, wait_until
-from local.template import Queue, Schedule, Template, declared_parameters
+from local.aws.api_gateway import ApiGateway
+from local.aws.execution_environment import FunctionFailed
+from local.aws.functions import Functions
+from local.aws.template import Queue, Schedule, Template, declared_parameters
+from local.servers.services import ServiceFailed, wait_until
 
 TEMPLATE = """
 AWSTemplateFormatVersion: "2010-09-09"

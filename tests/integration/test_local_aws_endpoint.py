@@ -12,11 +12,11 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
-from local.aws_endpoint import AwsEndpoint
-from local.event_bus import EventBus
-from local.functions import Functions
-from local.services import wait_until
-from local.template import Template
+from local.aws.aws_endpoint import AwsEndpoint
+from local.aws.event_bus import EventBus
+from local.aws.functions import Functions
+from local.aws.template import Template
+from local.servers.services import wait_until
 
 TEMPLATE = """
 AWSTemplateFormatVersion: "2010-09-09"

@@ -12,8 +12,8 @@ import httpx
 import pytest
 import simplejson
 
-from local.catalog import Catalog, sample_products
-from local.services import ServiceFailed, wait_until
+from local.servers.catalog import Catalog, sample_products
+from local.servers.services import ServiceFailed, wait_until
 from tests.hostile_catalog import (
     MEGABYTE,
     Answer,

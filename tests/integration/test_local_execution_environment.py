@@ -13,14 +13,14 @@ from typing import Any
 import psutil
 import pytest
 
-from local.execution_environment import (
+from local.aws.execution_environment import (
     EnvironmentLost,
     ExecutionEnvironment,
     FunctionFailed,
     FunctionSettings,
 )
-from local.lifeline import Lifeline
-from local.services import wait_until
+from local.processes.lifeline import Lifeline
+from local.servers.services import wait_until
 from local.stack import ROOT
 
 HANDLER = """

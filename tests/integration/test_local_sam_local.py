@@ -10,7 +10,7 @@ import pytest
 from local import docker
 from local.docker import NoDocker
 from local.sam_local import SamLocal
-from local.services import ServiceFailed
+from local.servers.services import ServiceFailed
 
 FakeDocker = Callable[[str], None]
 

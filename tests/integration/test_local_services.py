@@ -15,9 +15,9 @@ import psycopg
 import pytest
 import redis
 
-from local.postgres import Postgres
-from local.services import ServiceFailed, free_port, wait_until
-from local.valkey import Valkey
+from local.servers.postgres import Postgres
+from local.servers.services import ServiceFailed, free_port, wait_until
+from local.servers.valkey import Valkey
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def postmaster(data: Path) -> "psutil.Process":
 def run_that_starts_postgres(data: Path) -> subprocess.Popen[str]:
     """Return another Python process that has started the server, and lives."""
     program = (
-        "import sys, pathlib, local.postgres as p\n"
+        "import sys, pathlib, local.servers.postgres as p\n"
         "server = p.Postgres(pathlib.Path(sys.argv[1]), durable=False)\n"
         "print(server.start(), flush=True)\n"
         "sys.stdin.read()"
@@ -269,7 +269,7 @@ class TestValkey:
 
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
     def test_ends_with_a_run_that_is_killed(self) -> None:
-        program = "import os, local.valkey as v; v.Valkey(port={}).start(); os.kill(os.getpid(), 9)"
+        program = "import os, local.servers.valkey as v; v.Valkey(port={}).start(); os.kill(os.getpid(), 9)"
         port = free_port()
         run = subprocess.run(  # noqa: S603 - a list, no shell
             [sys.executable, "-c", program.format(port)], cwd=Path(__file__).parents[2], check=False

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from local.services import ServiceFailed
+from local.servers.services import ServiceFailed
 from local.stack import Stack, claim, drop, settings_from
 
 

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import redis
 
-from local.valkey import Valkey
+from local.servers.valkey import Valkey
 from shared.accounts import login_attempts, passwords, sessions
 from shared.accounts.models import Tokens
 from shared.errors import DatabaseUnavailable, InvalidCredentials, TooManyAttempts

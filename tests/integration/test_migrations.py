@@ -12,7 +12,7 @@ from psycopg.rows import dict_row
 
 from functions.run_migrations import handler, migrations
 from functions.run_migrations.migrations import Migration, MigrationError
-from local.postgres import Postgres
+from local.servers.postgres import Postgres
 from shared.accounts import passwords
 from shared.platform import database
 from shared.platform.database import Connection

@@ -10,7 +10,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from local.valkey import Valkey
+from local.servers.valkey import Valkey
 from shared.formats.headers import etag_of
 from shared.products import product_cache
 from shared.products.product_cache import Entry, Lease, ListState, Taken

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 import simplejson
 
-from local.postgres import Postgres
-from local.valkey import Valkey
+from local.servers.postgres import Postgres
+from local.servers.valkey import Valkey
 from shared.errors import CatalogUnavailable, DatabaseUnavailable, UnknownProduct
 from shared.platform import database
 from shared.platform import valkey as cache

@@ -12,7 +12,7 @@ import simplejson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from local.valkey import Valkey
+from local.servers.valkey import Valkey
 from shared.errors import CatalogUnavailable, InvalidCursor, UnknownProduct
 from shared.platform import valkey as cache
 from shared.products import answers, catalog, demand, product_cache, product_copy

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from local.valkey import Valkey
+from local.servers.valkey import Valkey
 from shared.platform import valkey as cache
 from shared.products import demand, product_cache
 from tests.hostile_catalog import Answer, HostileCatalog, product

@@ -18,8 +18,8 @@ from psycopg.rows import dict_row
 from functions.run_migrations import handler, migrations, roles
 from functions.run_migrations.migrations import Migration
 from functions.warm_product_cache.handler import lambda_handler as poll
-from local.postgres import Postgres
-from local.valkey import Valkey
+from local.servers.postgres import Postgres
+from local.servers.valkey import Valkey
 from shared import health
 from shared.accounts import clients, sessions
 from shared.accounts.access_tokens import Caller

@@ -10,8 +10,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from local.http_server import HttpServer
-from local.postgres import Postgres
+from local.servers.http_server import HttpServer
+from local.servers.postgres import Postgres
 from shared.accounts import access_tokens
 from shared.errors import DatabaseUnavailable
 from shared.platform import database, secrets_manager, settings

@@ -14,7 +14,7 @@ from typing import TypeVar
 import redis
 from psycopg.pq import Trace
 
-from local.valkey import Valkey
+from local.servers.valkey import Valkey
 from shared.platform import database
 
 Result = TypeVar("Result")

@@ -2,14 +2,15 @@ from pathlib import Path
 
 import pytest
 
-from local import costs
+from local.documents import costs
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+COSTS, EVENTS = ((DOCS / f"{name}.md").read_text() for name in ("costs", "events"))
 
 
 def test_the_readmes_tables_are_those_of_the_template() -> None:
-    assert costs.tables() in README, "run `python -m local.costs`"
-    assert f"adds {costs.proxy():.2f} a month" in README
+    assert costs.tables() in COSTS, "run `python -m local.documents.costs`"
+    assert f"adds {costs.proxy():.2f} a month" in COSTS
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ def test_dev_costs_less_than_staging_and_staging_less_than_prod() -> None:
 
 
 def test_every_metric_of_the_code_is_counted() -> None:
-    table = README.split("### Metrics")[1].split("## ")[0]
+    table = EVENTS.split("## Metrics")[1].split("## ")[0]
     rows = [line for line in table.splitlines() if line.startswith("| `")]
     values = [max(1, row.split("|")[3].count(", ") + ("," in row.split("|")[3])) for row in rows]
     assert sum(values) == costs.SENT_METRICS

@@ -7,7 +7,7 @@ import pytest
 from local import running
 from local.__main__ import main
 from local.running import Running, forget
-from local.services import ServiceFailed
+from local.servers.services import ServiceFailed
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from local.event_bus import EventBus, EventQueue, matches
-from local.execution_environment import FunctionFailed
-from local.template import Queue, Rule
+from local.aws.event_bus import EventBus, EventQueue, matches
+from local.aws.execution_environment import FunctionFailed
+from local.aws.template import Queue, Rule
 
 Bodies = list[str]
 CATALOG_RULE = Rule({"source": ["catalog"], "detail-type": ["ProductChanged"]}, ("Letters",))

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from local.execution_environment import EnvironmentLost, ExecutionEnvironment, FunctionFailed, Pool
-from local.services import wait_until
+from local.aws.execution_environment import EnvironmentLost, ExecutionEnvironment, FunctionFailed, Pool
+from local.servers.services import wait_until
 
 WAIT_SECONDS = 5
 

@@ -7,11 +7,11 @@ from typing import Any, cast
 
 import pytest
 
-from local.execution_environment import FunctionFailed
-from local.functions import Functions
-from local.schedules import Schedules, summary
-from local.services import wait_until
-from local.template import Schedule
+from local.aws.execution_environment import FunctionFailed
+from local.aws.functions import Functions
+from local.aws.schedules import Schedules, summary
+from local.aws.template import Schedule
+from local.servers.services import wait_until
 
 
 class FakeFunctions:

@@ -2,8 +2,8 @@ import threading
 
 import pytest
 
-from local import service_watch
-from local.service_watch import ServiceWatch
+from local.servers import service_watch
+from local.servers.service_watch import ServiceWatch
 
 
 class Service:

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from local import settings
-from local.services import ServiceFailed
-from local.template import declared_parameters
+from local.aws.template import declared_parameters
+from local.servers.services import ServiceFailed
 
 
 @pytest.mark.parametrize(

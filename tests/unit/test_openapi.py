@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from local import openapi
+from local.documents import openapi
 from shared import models, web
 from shared.accounts import models as accounts
 from shared.accounts.models import Client

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from local import schemas
+from local.documents import schemas
 from shared.events.details import OUTGOING
 from shared.products.messages import INCOMING
 

@@ -499,7 +499,7 @@ def test_the_alarm_of_connections_lies_between_what_is_used_and_what_there_is(
 
 
 def test_the_readme_has_the_arithmetic(resources: dict[str, Resource]) -> None:
-    readme = (ROOT / "README.md").read_text()
+    readme = (ROOT / "docs" / "operating.md").read_text()
     assert f"**{sum(reserved(resources).values())}**" in readme
 
 

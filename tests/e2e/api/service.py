@@ -29,7 +29,7 @@ class Gateway:
     numbers_requests: bool = True  # each gets an id of its own
 
 
-# `make run` sets these right (local/api_gateway.py); the command is as SAM CLI has it.
+# `make run` sets these right (local/aws/api_gateway.py); the command is as SAM CLI has it.
 SAM_LOCAL_START_API = Gateway(
     no_route=(403, {"message": "Missing Authentication Token"}),  # that of a REST API
     passes_bytes=False,  # it answers 502

@@ -14,11 +14,11 @@ import httpx
 import pytest
 import simplejson
 
-from local.catalog import Catalog
-from local.postgres import Postgres
-from local.services import wait_until
+from local.servers.catalog import Catalog
+from local.servers.postgres import Postgres
+from local.servers.services import wait_until
+from local.servers.valkey import Valkey
 from local.stack import Stack
-from local.valkey import Valkey
 from tests.e2e.api.service import PASSWORD, Customer, Service, new_email, problem
 
 pytestmark = pytest.mark.faults

@@ -6,7 +6,7 @@ the contract, `PATCH /products/{id}` changes what is sold: `{"price": 9.90}`, `{
 with `{"removed": false}`. Inside `make run`, each such change is pushed as an event, unless the query says
 `push=false`.
 
-    python -m local.catalog --port 8090
+    python -m local.servers.catalog --port 8090
 """
 
 import argparse
@@ -26,8 +26,8 @@ from typing import Any
 
 import simplejson
 
-from local.http_server import HttpServer
-from local.services import ServiceFailed
+from local.servers.http_server import HttpServer
+from local.servers.services import ServiceFailed
 
 _HANG_SECONDS = 60
 _LARGEST_PATCH_BYTES = 1024
@@ -265,7 +265,9 @@ def _change_in(body: bytes) -> tuple[str, Decimal | int | bool] | None:
 
 def main() -> None:
     """Serve the sample catalog until Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="python -m local.catalog", description="The sample catalog.")
+    parser = argparse.ArgumentParser(
+        prog="python -m local.servers.catalog", description="The sample catalog."
+    )
     parser.add_argument("--port", type=int, default=8090, help="default: 8090")
     parser.add_argument("--listen", default="127.0.0.1", metavar="ADDRESS", help="default: 127.0.0.1")
     arguments = parser.parse_args()

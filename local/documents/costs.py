@@ -1,4 +1,4 @@
-"""What the template costs a month: `python -m local.costs` prints the table that README has.
+"""What the template costs a month: `python -m local.documents.costs` prints the table that README has.
 
 Counted from the resources of template.yaml; the prices are AWS's list prices for us-east-1 in US dollars,
 without the free tier. What traffic adds is an estimate for a million requests, with its assumptions.
@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from local.aws.template import template_data
 from local.settings import TEMPLATE
-from local.template import template_data
 
 STAGES = ("dev", "staging", "prod")
 HOURS = 730  # of a month

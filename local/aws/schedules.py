@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from local.event_bus import ACCOUNT, REGION
-from local.execution_environment import FunctionFailed, Log
-from local.functions import Functions
-from local.template import Schedule
+from local.aws.event_bus import ACCOUNT, REGION
+from local.aws.execution_environment import FunctionFailed, Log
+from local.aws.functions import Functions
+from local.aws.template import Schedule
 
 _STOP_SECONDS = 2.0
 

@@ -25,8 +25,16 @@ import psutil
 import psycopg
 from psycopg import sql
 
-from local.child_process import start_child
-from local.services import ServiceFailed, Startable, free_port, is_free, last_words, reached_at, wait_until
+from local.processes.child_process import start_child
+from local.servers.services import (
+    ServiceFailed,
+    Startable,
+    free_port,
+    is_free,
+    last_words,
+    reached_at,
+    wait_until,
+)
 
 DATABASE = "favorites"
 _SUPERUSER = "postgres"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from local.services import ServiceFailed, free_port, reached_at
+from local.servers.services import ServiceFailed, free_port, reached_at
 
 
 class HttpServer:

@@ -26,8 +26,8 @@ from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
 from samcli.local.lambdafn.config import FunctionConfig
 from samcli.local.lambdafn.env_vars import EnvironmentVariables
 
-from local.execution_environment import FunctionSettings
-from local.services import ServiceFailed
+from local.aws.execution_environment import FunctionSettings
+from local.servers.services import ServiceFailed
 
 # SAM CLI warns about every 204 ("Lambda returned empty body!").
 logging.getLogger("samcli").setLevel(logging.ERROR)

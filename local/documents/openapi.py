@@ -1,4 +1,4 @@
-"""Writes functions/get_docs/openapi.json, the description of the API: `python -m local.openapi`.
+"""Writes functions/get_docs/openapi.json, the description of the API: `python -m local.documents.openapi`.
 
 Paths, parameters and bodies come from the handlers' types through Powertools; added here is what the types do
 not say: who may call, the problems, the headers, and an example of everything.
@@ -20,7 +20,7 @@ from shared import errors
 from shared.models import Problem
 from shared.web import PROBLEMS, Resolver
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "functions" / "get_docs" / "openapi.json"
 
 Json = dict[str, Any]

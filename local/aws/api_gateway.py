@@ -1,8 +1,8 @@
 """API Gateway on this machine: SAM CLI's emulation of it, in front of execution environments without Docker.
 
 `sam local start-api` is a command around four classes: the stacks read a template and resolve it, the
-function and API providers list what it declares (both in `local.template`), and LocalApigwService turns HTTP
-requests into events and results into answers. It is used here as the command uses it, with another
+function and API providers list what it declares (see `local.aws.template`), and LocalApigwService turns
+HTTP requests into events and results into answers. It is used here as the command uses it, with another
 LocalLambdaRunner.
 """
 
@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 # First, as it sets what SAM CLI reads when it is imported.
-from local.template import Template  # isort: skip
+from local.aws.template import Template  # isort: skip
 
 from flask import Flask, Request, Response, jsonify
 from samcli.lib.utils.stream_writer import StreamWriter
@@ -26,8 +26,8 @@ from samcli.local.apigw.route import Route
 from samcli.local.lambdafn.exceptions import FunctionNotFound
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from local.execution_environment import FunctionFailed, Log
-from local.functions import Functions
+from local.aws.execution_environment import FunctionFailed, Log
+from local.aws.functions import Functions
 
 # Lambda's limit for the event of a synchronous invocation; API Gateway refuses what would exceed it.
 _LARGEST_BODY_BYTES = 6 * 1024 * 1024

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from local.code_watcher import CodeWatcher
-from local.execution_environment import ExecutionEnvironment, Log, Pool
-from local.lifeline import Lifeline
-from local.template import DeclaredFunction, Template
+from local.aws.code_watcher import CodeWatcher
+from local.aws.execution_environment import ExecutionEnvironment, Log, Pool
+from local.aws.template import DeclaredFunction, Template
+from local.processes.lifeline import Lifeline
 
 
 class Functions:

@@ -14,10 +14,10 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import unquote
 
-from local.event_bus import EventBus
-from local.execution_environment import FunctionFailed
-from local.functions import Functions
-from local.http_server import HttpServer
+from local.aws.event_bus import EventBus
+from local.aws.execution_environment import FunctionFailed
+from local.aws.functions import Functions
+from local.servers.http_server import HttpServer
 
 _INVOCATIONS = re.compile(r"/2015-03-31/functions/([^/?]+)/invocations(?:\?.*)?")
 _PUT_EVENTS = "AWSEvents.PutEvents"

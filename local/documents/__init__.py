@@ -1,0 +1,1 @@
+"""Writers of documents: the OpenAPI document, the events' schemas, the costs."""

@@ -1,0 +1,1 @@
+"""The servers behind the functions: PostgreSQL, Valkey, the sample catalog, and starting them."""
