@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -87,7 +86,7 @@ def list_all(caller: Caller, *, limit: int, cursor: str | None, email: str | Non
     _require_admin(caller)
     created_at, client_id = None, None
     if cursor is not None:
-        created_at, client_id = cursors.decode(_LIST, cursor, datetime.fromisoformat, UUID)
+        created_at, client_id = cursors.decode(_LIST, cursor, cursors.moment, cursors.uuid)
     found = database.fetch_all(
         Client,
         """

@@ -169,7 +169,7 @@ def list_page(
     parameters: dict[str, Any] = {"client_id": caller.client_id, "limit": limit + 1}
     favorited_at, product_id = None, None
     if cursor is not None:
-        favorited_at, product_id = cursors.decode(list_name, cursor, datetime.fromisoformat, cursors.text)
+        favorited_at, product_id = cursors.decode(list_name, cursor, cursors.moment, cursors.text)
     parameters |= {"favorited_at": favorited_at, "product_id": product_id}
     query = OLDEST_FIRST if sort == "favorited_at" else NEWEST_FIRST
     rows = database.fetch_all(_Row, query, parameters, repeatable=True)

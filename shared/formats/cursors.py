@@ -10,10 +10,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
 from typing import TypeVar
+from uuid import UUID
 
 from shared.errors import InvalidCursor
+from shared.formats import json_text
 
 _CHECKSUM_BYTES = 8
 
@@ -32,23 +37,62 @@ def decode(
 ) -> tuple[First, Second]:
     """The position that the cursor was made of, each text as what `first` and `second` make of it.
 
-    These raise ValueError for a text that is no such value. Raises InvalidCursor.
+    These are the kinds below, which raise ValueError for a text that `encode` was never given. One position
+    has one cursor: another spelling of it is none. Raises InvalidCursor.
     """
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        checksum, payload = raw[:_CHECKSUM_BYTES], raw[_CHECKSUM_BYTES:]
-        if checksum != _checksum(list_name, payload):
+        one, two = json.loads(raw[_CHECKSUM_BYTES:])
+        if cursor != encode(list_name, one, two):
             raise InvalidCursor
-        one, two = json.loads(payload)
         return first(one), second(two)
     except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
         raise InvalidCursor from error
+
+
+# ── The kinds of values, each in the one form in which a cursor has it ────────────────────────────────────
+
+_INTEGER = re.compile(r"0|[1-9][0-9]{0,17}")  # up to 18 digits: each is a bigint of PostgreSQL's
+# The digits that a price may have (shared.products.catalog), with the zeros at its end.
+_DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,11})(?:\.[0-9]{1,20})?")
+
+
+def integer(value: str) -> int:
+    """A number from 0 on. Raises ValueError."""
+    return int(_matched(_INTEGER, value))
+
+
+def decimal(value: str) -> Decimal:
+    """An amount from 0 on, without an exponent. Raises ValueError."""
+    return Decimal(_matched(_DECIMAL, value))
+
+
+def moment(value: str) -> datetime:
+    """A time as json_text.timestamp writes it. Raises ValueError."""
+    parsed = datetime.fromisoformat(text(value))
+    if parsed.tzinfo is None or json_text.timestamp(parsed) != value:
+        raise ValueError("is no time of ours")
+    return parsed
+
+
+def uuid(value: str) -> UUID:
+    """A UUID in lower case. Raises ValueError."""
+    parsed = UUID(text(value))
+    if str(parsed) != value:
+        raise ValueError("is no UUID of ours")
+    return parsed
 
 
 def text(value: str) -> str:
     """A text as it is. Raises ValueError for what PostgreSQL could not compare with."""
     if not isinstance(value, str) or "\0" in value:
         raise ValueError("is no text")
+    return value
+
+
+def _matched(form: re.Pattern[str], value: str) -> str:
+    if not form.fullmatch(text(value)):
+        raise ValueError("is no number of ours")
     return value
 
 

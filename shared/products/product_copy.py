@@ -372,7 +372,7 @@ ORDERS: dict[str, tuple[LiteralString, LiteralString, LiteralString, LiteralStri
 
 
 def page(
-    order: str, *, category: str | None, after: tuple[str, str] | None, limit: int
+    order: str, *, category: str | None, after: tuple[object, str] | None, limit: int
 ) -> list[CopiedProduct]:
     """Up to `limit` available products in that order, from behind `after` (sort value, product id).
 
@@ -409,22 +409,19 @@ def categories() -> list[str]:
     return database.run(work, repeatable=True)
 
 
-def sort_text(order: str) -> Callable[[str], str]:
-    """What checks a text that a cursor has for that order; it raises ValueError for what sorts nothing."""
-    kind = ORDERS[order][1]
-    highest = {"integer": _UNLISTED, "numeric": 10**12}.get(kind)
+def sort_text(order: str) -> Callable[[str], object]:
+    """What reads the value that a cursor has for that order; it raises ValueError for what sorts nothing."""
+    return {"integer": _position, "numeric": cursors.decimal}.get(ORDERS[order][1], cursors.text)
 
-    def check(text: str) -> str:
-        if highest is not None and not 0 <= Decimal(text) <= highest:
-            raise ValueError("is out of range")
-        if kind == "integer":
-            int(text)
-        return cursors.text(text)
 
-    return check
+def _position(text: str) -> int:
+    position = cursors.integer(text)
+    if position > _UNLISTED:
+        raise ValueError("is no position")
+    return position
 
 
 def sort_value(order: str, product: CopiedProduct) -> str:
     """What the product is sorted by in that order, as a cursor keeps it."""
-    column = ORDERS[order][0]
-    return str(getattr(product, column))
+    value = getattr(product, ORDERS[order][0])
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)  # 0.0000001 and not 1E-7

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from local.servers.valkey import Valkey
 from shared.errors import CatalogUnavailable, InvalidCursor, UnknownProduct
+from shared.formats import cursors
 from shared.platform import valkey as cache
 from shared.products import answers, catalog, demand, product_cache, product_copy
 from shared.products.demand import Answer
@@ -448,6 +449,31 @@ def test_a_cursor_belongs_to_its_list_alone() -> None:
         with pytest.raises(InvalidCursor):
             page(2, cursor, category, sort)
     assert ids(page(5, cursor, sort="price"))  # of any length
+
+
+@pytest.mark.parametrize(
+    ("sort", "value"),
+    [
+        (None, "2147483648"),
+        (None, "9" * 18),
+        (None, "1.0"),
+        (None, "\uff11\uff12"),
+        ("price", "1E-20000"),
+        ("price", "1" * 5_000),
+        ("price", "NaN"),
+        ("-title", "\0"),
+    ],
+)
+def test_a_cursor_that_somebody_made_up_is_refused(sort: str | None, value: str) -> None:
+    made_up = cursors.encode(f"products:{sort or 'catalog'}:", value, "7")
+    with pytest.raises(InvalidCursor):
+        page(2, made_up, sort=sort)
+
+
+def test_a_cursor_has_the_smallest_price_without_an_exponent(store: HostileCatalog) -> None:
+    tiny = [product(number, price=Decimal(f"0.{number:020}")) for number in range(1, 5)]
+    store.answer("/products", Says.json(tiny))
+    assert ids(page(2, page(2, sort="price").entry.next_cursor, sort="price")) == ["3", "4"]
 
 
 @pytest.mark.parametrize("category", ["nothing like it", "", "Kitchen", "kitchen ", "%", "'; --"])
