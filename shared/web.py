@@ -63,6 +63,7 @@ class Resolver(APIGatewayHttpResolver):
         # Answers are rendered by shared.formats.json_text, for the exact decimals that Powertools' response
         # validation would turn into strings; mypy checks their types instead.
         del self._response_validation_middleware
+        self.use([_without_unknown_parameters])
         self.exception_handler(Exception)(self._problem)
 
     def _problem(self, error: Exception) -> Response[str]:
@@ -141,6 +142,26 @@ def _authenticate(event: Event) -> Caller:
     if scheme.lower() != "bearer":
         raise errors.MissingCredentials("This needs an access token: Authorization: Bearer …")
     return access_tokens.verify(token.strip())
+
+
+# ── Parameters in ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _without_unknown_parameters(app: Resolver, answer: Callable[[Resolver], Response[Any]]) -> Response[Any]:
+    """Let the route answer, unless the query has a parameter that it does not declare.
+
+    A misspelt parameter is refused as a misspelt field of a body is: ignored, it would give a wrong answer
+    that looks right. Runs after Powertools' validation, so what is wrong with the path is told first.
+    """
+    sent = app.current_event.raw_event.get("queryStringParameters")
+    if sent:
+        known = {field.alias for field in app.context["_route"].dependant.query_params}
+        for name in sent:
+            if name not in known:
+                raise errors.InvalidInput(
+                    "is not a parameter of this route", location=f"query.{name}", kind="extra_forbidden"
+                )
+    return answer(app)
 
 
 # ── Bodies in ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -2,9 +2,10 @@
 
 from functools import cache
 from importlib.resources import files
+from typing import Annotated, Literal
 
 from shared import web
-from shared.web import Response
+from shared.web import Query, Response
 
 app = web.resolver(public=True)
 
@@ -15,6 +16,12 @@ _POLICY = (
 )
 _HEADERS = {"Cache-Control": "public, max-age=300", "X-Content-Type-Options": "nosniff"}
 
+# The page links to its source so.
+Shape = Annotated[
+    Literal["json"] | None,
+    Query(alias="format", description="`json` answers the description itself, as /openapi.json does."),
+]
+
 
 @app.get("/openapi.json", openapi_extensions=web.refusals())
 def get_openapi() -> Response[dict[str, object]]:
@@ -23,9 +30,9 @@ def get_openapi() -> Response[dict[str, object]]:
 
 
 @app.get("/docs", openapi_extensions=web.refusals())
-def get_docs() -> Response[str]:
+def get_docs(shape: Shape = None) -> Response[str]:
     """Browse this description and try it out (Swagger UI)."""
-    if app.current_event.query_string_parameters.get("format") == "json":  # the page's link to its source
+    if shape == "json":
         return web.text(_document(), "application/json", _HEADERS)
     return web.text(_page(), "text/html", _HEADERS | {"Content-Security-Policy": _POLICY})
 

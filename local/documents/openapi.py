@@ -178,8 +178,6 @@ def _complete(operation: Json, path: str, method: str, *, public: bool, source: 
     operation.pop("description", None)
     operation["security"] = [] if public else [{"accessToken": []}]
 
-    parameters = operation.get("parameters", [])
-    has_query = any(parameter["in"] == "query" for parameter in parameters)
     responses = operation["responses"]
     responses.pop("422")
     success = next(status for status in responses if status.startswith("2"))
@@ -200,8 +198,7 @@ def _complete(operation: Json, path: str, method: str, *, public: bool, source: 
         content["application/json"]["example"] = EXAMPLES[name]
         if method == "patch":
             content["application/merge-patch+json"] = copy.deepcopy(content["application/json"])
-    if "requestBody" in operation or has_query:
-        slugs = [*slugs, "invalid-input"]
+    slugs = [*slugs, "invalid-input"]  # of any route: a query parameter that it does not have
     if section in ("clients", "auth", "favorites"):
         slugs = [*slugs, "database-unavailable"]
     for status, problems in _problems([*slugs, "internal-error"]).items():

@@ -22,6 +22,7 @@ Event = dict[str, Any]
 Response = dict[str, Any]
 
 _PRODUCT_ID = re.compile(PRODUCT_ID)
+_PAGE_PARAMETERS = {"limit", "cursor", "category", "sort"}
 _WHEN_STALE = "stale-while-revalidate=60, stale-if-error=86400"
 
 
@@ -58,8 +59,8 @@ def cached_detail(event: Event) -> tuple[Entry, str] | None:
     Raises CacheDown.
     """
     product_id = (event.get("pathParameters") or {}).get("product_id", "")
-    if not _PRODUCT_ID.fullmatch(product_id):
-        return None
+    if not _PRODUCT_ID.fullmatch(product_id) or event.get("queryStringParameters"):
+        return None  # the long way refuses it
     entry = product_cache.get(product_id)
     if entry is None or entry.status != 200:
         return None
@@ -75,6 +76,8 @@ def cached_page(event: Event) -> tuple[Entry, str] | None:
     Raises CacheDown.
     """
     parameters = event.get("queryStringParameters") or {}
+    if not parameters.keys() <= _PAGE_PARAMETERS:
+        return None  # the long way refuses it
     name = product_cache.page_name(
         limit=parameters.get("limit", "20"),
         cursor=parameters.get("cursor"),

@@ -29,6 +29,7 @@ NEEDING_A_CALLER = (
     "remove_favorite",
 )
 TAKING_A_BODY = ("create_client", "update_client", "login", "refresh_token", "logout", "create_favorite")
+TAKING_NEITHER = ("get_docs", "get_health", "get_product", "list_products")
 
 _PLACEHOLDER = "Bearer <access token>"
 

@@ -14,7 +14,7 @@ from shared import errors, web
 from shared.accounts import access_tokens
 from shared.platform import logs
 from tests.unit import fakes
-from tests.unit.calls import NEEDING_A_CALLER, TAKING_A_BODY, call, invoke, sample, token
+from tests.unit.calls import NEEDING_A_CALLER, TAKING_A_BODY, TAKING_NEITHER, call, invoke, sample, token
 from tests.unit.fakes import ANA, RETIRED_KEY, SIGNING_KEY, Backends, client_row, favorite_row
 
 backends = pytest.fixture(fakes.backends)
@@ -191,6 +191,12 @@ NOT_JSON = {
     "a number too long to be one": f'{{"name": {"1" * 5_000}}}',
 }
 NOT_AN_OBJECT = ["null", "[]", "[[]]", '"text"', "7", "true", "[" * 500 + "]" * 500]
+
+
+@pytest.mark.parametrize("function", sorted({*NEEDING_A_CALLER, *TAKING_A_BODY, *TAKING_NEITHER}))
+def test_a_query_parameter_that_the_route_does_not_have_is_422(backends: Backends, function: str) -> None:
+    assert call(function, query={"limt": "5"}).wrong == ["query.limt"]
+    assert backends.postgres.asked == []
 
 
 @pytest.mark.parametrize("function", TAKING_A_BODY)
