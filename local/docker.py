@@ -7,8 +7,7 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
-from local.aws.execution_environment import Log
-from local.servers.services import ServiceFailed
+from local.servers.services import Log, ServiceFailed
 
 ARCHITECTURE = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
 RUNTIME_IMAGE = f"public.ecr.aws/lambda/python:3.13-{ARCHITECTURE}"

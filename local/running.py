@@ -2,13 +2,13 @@
 
 import http.client
 import json
-import os
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from local.servers import private_file
 from local.servers.services import ServiceFailed
 
 _FILE = "running.json"
@@ -26,10 +26,7 @@ class Running:
 
     def write(self, data: Path) -> None:
         """Tell other processes of this user."""
-        path = data / _FILE
-        path.unlink(missing_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(asdict(self), file)
+        private_file.write(data / _FILE, json.dumps(asdict(self)))
 
     @classmethod
     def find(cls, data: Path) -> "Running":

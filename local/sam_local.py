@@ -17,13 +17,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from local import docker
-from local.aws.execution_environment import Log
 from local.processes.child_process import start_child
+from local.servers import private_file
 from local.servers.backing import Backing
 from local.servers.catalog import Catalog
 from local.servers.postgres import Postgres
 from local.servers.service_watch import ServiceWatch
-from local.servers.services import Assembly, ServiceFailed, free_port, wait_until
+from local.servers.services import Assembly, Log, ServiceFailed, free_port, wait_until
 from local.servers.valkey import Valkey
 from local.settings import ROOT, TEMPLATE, check, parameters_of
 from local.stack import bind, claim
@@ -172,10 +172,7 @@ class SamLocal(Assembly):
         return ["--parameter-overrides", *(f"{name}={value}" for name, value in values.items())]
 
     def _write_variables(self, variables: Mapping[str, str]) -> None:
-        self._variables.unlink(missing_ok=True)
-        descriptor = os.open(self._variables, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump({"Parameters": variables}, file, indent=2)
+        private_file.write(self._variables, json.dumps({"Parameters": variables}, indent=2))
 
     def _run_sam(self, failure: str, *arguments: str) -> str:
         """Run a command of SAM CLI to its end; return what it wrote to stdout, the rest is in the log.

@@ -12,7 +12,7 @@ from typing import IO
 from local.aws.api_gateway import ApiGateway
 from local.aws.aws_endpoint import AwsEndpoint
 from local.aws.event_bus import EventBus
-from local.aws.execution_environment import FunctionFailed, Log
+from local.aws.execution_environment import FunctionFailed
 from local.aws.functions import Functions
 from local.aws.schedules import Schedules
 from local.aws.template import Template
@@ -20,7 +20,7 @@ from local.running import Running, forget
 from local.servers.backing import Backing
 from local.servers.catalog import Catalog
 from local.servers.postgres import Postgres
-from local.servers.services import Assembly, ServiceFailed
+from local.servers.services import Assembly, Log, ServiceFailed
 from local.servers.valkey import Valkey
 from local.settings import ROOT, TEMPLATE, check, parameters_of, settings_from, variables_of
 

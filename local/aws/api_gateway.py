@@ -16,7 +16,6 @@ from typing import Any
 
 # First, as it sets what SAM CLI reads when it is imported.
 from local.aws.template import Template  # isort: skip
-
 from flask import Flask, Request, Response, jsonify
 from samcli.lib.utils.stream_writer import StreamWriter
 from samcli.local.apigw.event_constructor import construct_v2_event_http
@@ -26,8 +25,9 @@ from samcli.local.apigw.route import Route
 from samcli.local.lambdafn.exceptions import FunctionNotFound
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from local.aws.execution_environment import FunctionFailed, Log
+from local.aws.execution_environment import FunctionFailed
 from local.aws.functions import Functions
+from local.servers.services import Log
 
 # Lambda's limit for the event of a synchronous invocation; API Gateway refuses what would exceed it.
 _LARGEST_BODY_BYTES = 6 * 1024 * 1024

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from local.aws.execution_environment import FunctionFailed, Log
+from local.aws.execution_environment import FunctionFailed
 from local.aws.template import Queue, Rule
+from local.servers.services import Log
 
 Invoke = Callable[[str, Mapping[str, Any]], Any]
 """Gives a function an event and returns its result; raises FunctionFailed."""

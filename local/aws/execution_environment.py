@@ -22,10 +22,7 @@ from pathlib import Path
 from typing import IO
 
 from local.processes.lifeline import Lifeline
-from local.servers.services import free_port
-
-Log = Callable[[str], None]
-"""Takes one line of a function's log, without its end of line; may be called from any thread."""
+from local.servers.services import Log, free_port
 
 _INVOCATIONS = "/2015-03-31/functions/function/invocations"
 _START_SECONDS = 10

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from local.aws.event_bus import ACCOUNT, REGION
-from local.aws.execution_environment import FunctionFailed, Log
+from local.aws.execution_environment import FunctionFailed
 from local.aws.functions import Functions
 from local.aws.template import Schedule
+from local.servers.services import Log
 
 _STOP_SECONDS = 2.0
 

@@ -1,13 +1,13 @@
 """What is made once per checkout and kept, and which password the admin of a database really has."""
 
 import json
-import os
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
 import psycopg
 
+from local.servers import private_file
 from shared.accounts import passwords
 from shared.formats.emails import email_key
 
@@ -35,11 +35,7 @@ class Secrets:
             self._write(self._key, password)
 
     def _write(self, key: str, password: str) -> None:
-        new = self._path.with_suffix(".new")
-        new.unlink(missing_ok=True)
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump({"access_token_key": key, "admin_password": password}, file)
-        new.replace(self._path)
+        private_file.write(self._path, json.dumps({"access_token_key": key, "admin_password": password}))
 
 
 def working_password(database_url: str, email: str, candidates: Iterable[str | None]) -> str | None:

@@ -7,12 +7,11 @@ from pathlib import Path
 import psycopg
 import redis
 
-from local.aws.execution_environment import Log
 from local.servers.admin import Secrets, working_password
 from local.servers.catalog import Catalog, Push
 from local.servers.postgres import Postgres
 from local.servers.service_watch import ServiceWatch
-from local.servers.services import ServiceFailed, Startable
+from local.servers.services import Log, ServiceFailed, Startable
 from local.servers.valkey import Valkey
 
 _CONNECT_SECONDS = 5

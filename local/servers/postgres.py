@@ -26,6 +26,7 @@ import psycopg
 from psycopg import sql
 
 from local.processes.child_process import start_child
+from local.servers import private_file
 from local.servers.services import (
     ServiceFailed,
     Startable,
@@ -229,7 +230,7 @@ class Postgres(Startable):
             raise self._failure("The PostgreSQL data folder could not be made", log_start)
         # Who may connect is decided by the address listened on and the password alone.
         (unfinished / "pg_hba.conf").write_text("host all all all scram-sha-256\n")
-        _write_private(self._sibling("password"), password)
+        private_file.write(self._sibling("password"), password)
         unfinished.rename(self._data)  # over nothing or an empty folder, else an OSError
 
     def _run(self, account: _Account) -> None:
@@ -357,10 +358,3 @@ def _program(name: str) -> Path:
 def _open_to_all(*paths: Path) -> bool:
     """Tell whether any user may enter the folders above the paths."""
     return all(folder.stat().st_mode & 0o001 for path in paths for folder in path.parents)
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, at no moment more open than that."""
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Mapping
 from typing import Protocol
 
-from local.aws.execution_environment import Log
+from local.servers.services import Log
 
 _EVERY = 1.0  # seconds
 

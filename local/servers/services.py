@@ -11,6 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+Log = Callable[[str], None]
+"""Takes one line for the console, without its end of line; may be called from any thread."""
+
 
 class ServiceFailed(Exception):
     """A local service did not start; the text is one sentence for the person at the console."""

@@ -1,0 +1,128 @@
+"""The rooms of `shared` and `local`: who may import whom, without a circle and never upward."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# From the ground up. A room may import the rooms of the floors below it, and none of its own floor or above.
+# A module of `shared` or `local` that is no room is named like one.
+FLOORS = {
+    "shared": [
+        {"errors", "models"},
+        {"platform"},
+        {"formats"},
+        {"events"},
+        {"accounts", "products"},
+        {"favorites", "health", "web"},
+    ],
+    "local": [
+        {"processes"},
+        {"servers"},
+        {"aws"},
+        {"docker", "running", "settings"},
+        {"documents", "stack"},
+        {"sam_local"},
+        {"__main__"},
+    ],
+}
+
+
+@cache
+def modules(top: str) -> dict[str, Path]:
+    """The files of a top package by the dotted names of their modules."""
+    files = (ROOT / top).glob("**/*.py")
+    return {
+        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
+        for file in files
+    }
+
+
+def imported(file: Path) -> Iterator[str]:
+    """What the file imports wherever in it: `a.b` and `a.b.c` for `from a.b import c`."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def room(module: str) -> str:
+    """The room of a module: `products` for `shared.products.demand`."""
+    return module.split(".")[1]
+
+
+@pytest.mark.parametrize("top", FLOORS)
+def test_every_room_has_its_floor(top: str) -> None:
+    assert {room(module) for module in modules(top) if module != top} == set().union(*FLOORS[top])
+
+
+@pytest.mark.parametrize("top", FLOORS)
+def test_no_room_imports_its_own_floor_or_one_above(top: str) -> None:
+    floor = {name: number for number, names in enumerate(FLOORS[top]) for name in names}
+    wrong = [
+        f"{module} imports {other}"
+        for module, file in modules(top).items()
+        if module != top  # the package itself may reach into its rooms
+        for other in imported(file)
+        if other in modules(top) and other != top
+        if room(other) != room(module) and floor[room(other)] >= floor[room(module)]
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("top", FLOORS)
+def test_no_modules_import_each_other_in_a_circle(top: str) -> None:
+    known = modules(top)
+    open_: list[str] = []
+    done: set[str] = set()
+
+    def visit(module: str) -> None:
+        assert module not in open_, f"a circle: {' -> '.join([*open_[open_.index(module) :], module])}"
+        if module in done:
+            return
+        open_.append(module)
+        for other in imported(known[module]):
+            # A package's own file has nothing but what belongs to all its modules.
+            if other in known and other != module and known[other].name != "__init__.py":
+                visit(other)
+        done.add(open_.pop())
+
+    for module in known:
+        visit(module)
+
+
+@pytest.mark.parametrize("top", ["functions", "shared", "local", "tests"])
+def test_no_file_has_the_name_of_a_module_of_the_standard_library(top: str) -> None:
+    names = {file.stem for file in (ROOT / top).glob("**/*.py")} - {"__init__", "__main__"}
+    assert names & sys.stdlib_module_names == set()
+
+
+@pytest.mark.parametrize("top", ["functions", "shared", "local", "tests"])
+def test_a_room_that_the_standard_library_has_too_is_only_walked_through(top: str) -> None:
+    # `shared.platform` is the design's name; written bare, `platform` is always the standard library's.
+    for file in (ROOT / top).glob("**/*.py"):
+        tree = ast.parse(file.read_text())
+        bare = [
+            alias.asname or alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and node.module in ("shared", "local")
+            for alias in node.names
+        ]
+        assert set(bare) & sys.stdlib_module_names == set(), file
+
+
+@pytest.mark.parametrize("top", ["functions", "shared", "local"])
+def test_a_folder_has_at_most_a_dozen_files(top: str) -> None:
+    crowded = {
+        str(folder.relative_to(ROOT)): len(files)
+        for folder in [ROOT / top, *(ROOT / top).glob("**/")]
+        if len(files := [file for file in folder.glob("*.py") if file.name != "__init__.py"]) > 12
+    }
+    assert crowded == {}
