@@ -20,10 +20,17 @@ _TYPE = "at+jwt"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who makes a request, as their access token says."""
+    """Who makes a request, as their access token says.
+
+    The token counts while `generation` is that of the client's row (`clients.token_generation`); whatever
+    statement reads the row for the request compares the two. `authenticated_at` is when the client last gave
+    the password for this session, in seconds since the epoch.
+    """
 
     client_id: uuid.UUID
     role: str
+    generation: int = 0
+    authenticated_at: int = 0
 
     @property
     def is_admin(self) -> bool:
@@ -31,8 +38,8 @@ class Caller:
         return self.role == "admin"
 
 
-def issue(client_id: uuid.UUID, role: str) -> str:
-    """A signed access token for the client, good for `LIFETIME` seconds."""
+def issue(client_id: uuid.UUID, role: str, *, generation: int = 0, authenticated_at: int = 0) -> str:
+    """A signed access token for the client, good for `LIFETIME` seconds; see Caller."""
     from jwt import api_jwt  # see verify
 
     key_id, key = next(iter(settings.access_token_keys().items()))
@@ -42,6 +49,8 @@ def issue(client_id: uuid.UUID, role: str) -> str:
         "aud": AUDIENCE,
         "sub": str(client_id),
         "role": role,
+        "generation": generation,
+        "auth_time": authenticated_at,
         "iat": now,
         "exp": now + LIFETIME,
         "jti": uuid.uuid4().hex,
@@ -49,9 +58,12 @@ def issue(client_id: uuid.UUID, role: str) -> str:
     return api_jwt.encode(claims, key, algorithm=_ALGORITHM, headers={"kid": key_id, "typ": _TYPE})
 
 
-def of_removed_client() -> InvalidToken:
-    """The refusal of a good token whose client is gone."""
-    return InvalidToken("The client of the access token no longer exists.")
+def no_longer_counts() -> InvalidToken:
+    """The refusal of a good token whose client is gone, or has a newer generation of tokens."""
+    return InvalidToken(
+        "The access token no longer counts: its client was removed, was logged out everywhere, "
+        "or has another password or role since."
+    )
 
 
 def verify(token: str) -> Caller:
@@ -76,8 +88,20 @@ def verify(token: str) -> Caller:
             issuer=ISSUER,
             options={"require": ["iss", "aud", "sub", "role", "iat", "exp", "jti"]},
         )
-        return Caller(uuid.UUID(claims["sub"]), str(claims["role"]))
+        # The two are missing in tokens of the release before, which live 15 minutes longer than it.
+        return Caller(
+            uuid.UUID(claims["sub"]),
+            str(claims["role"]),
+            generation=_whole(claims.get("generation", 0)),
+            authenticated_at=_whole(claims.get("auth_time", 0)),
+        )
     except exceptions.ExpiredSignatureError as error:
         raise InvalidToken("The access token has expired.") from error
     except (exceptions.PyJWTError, ValueError, TypeError, AttributeError) as error:
         raise InvalidToken("The access token is not valid.") from error
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int or not 0 <= value < 2**63:  # what PostgreSQL's bigint holds
+        raise InvalidToken("The access token is not valid.")
+    return value

@@ -62,15 +62,20 @@ def register(new: NewClient) -> Client:
 
 
 def get(caller: Caller, ref: ClientRef) -> Client:
-    """The client. Raises Forbidden, UnknownClient, and InvalidToken where the caller was removed."""
+    """The client.
+
+    Raises Forbidden, UnknownClient, and InvalidToken where the caller's token no longer counts.
+    """
     client_id = _permitted(caller, ref)
     client = database.fetch_one(
         Client,
         """
         SELECT client_id, name, email, role, created_at, updated_at
-          FROM clients WHERE client_id = %(client_id)s
+          FROM clients
+         WHERE client_id = %(client_id)s
+           AND (%(generation)s::bigint IS NULL OR token_generation = %(generation)s)
         """,
-        {"client_id": client_id},
+        {"client_id": client_id, "generation": _generation_of(caller, client_id)},
         repeatable=True,
     )
     if client is None:
@@ -114,7 +119,7 @@ def list_all(caller: Caller, *, limit: int, cursor: str | None, email: str | Non
 
 
 def update(caller: Caller, ref: ClientRef, changes: ClientChanges, *, if_match: str | None) -> Client:
-    """The client as it is after the changes; a new password ends all of the client's sessions.
+    """The client as it is after the changes; a new password ends all of the client's sessions and tokens.
 
     `if_match` is the If-Match header (RFC 9110 §13.1.1), None where there is none.
     Raises Forbidden, UnknownClient, EmailTaken, ChangedMeanwhile, WrongPassword, InvalidInput,
@@ -133,9 +138,12 @@ def update(caller: Caller, ref: ClientRef, changes: ClientChanges, *, if_match: 
         held = current.execute(
             """
             SELECT client_id, name, email, role, created_at, updated_at, password_hash
-              FROM clients WHERE client_id = %(client_id)s FOR UPDATE
+              FROM clients
+             WHERE client_id = %(client_id)s
+               AND (%(generation)s::bigint IS NULL OR token_generation = %(generation)s)
+               FOR UPDATE
             """,
-            {"client_id": client_id},
+            {"client_id": client_id, "generation": _generation_of(caller, client_id)},
         ).fetchone()
         if held is None:
             raise _nobody(caller, client_id)
@@ -165,13 +173,16 @@ def update(caller: Caller, ref: ClientRef, changes: ClientChanges, *, if_match: 
 def remove(caller: Caller, ref: ClientRef) -> None:
     """Remove the client, and with it the favorites and the tokens.
 
-    Raises Forbidden, UnknownClient, and InvalidToken where the caller was removed.
+    Raises Forbidden, UnknownClient, and InvalidToken where the caller's token no longer counts.
     """
     client_id = _permitted(caller, ref)
     removed = database.execute(
         """
         WITH removed AS (
-            DELETE FROM clients WHERE client_id = %(client_id)s RETURNING client_id
+            DELETE FROM clients
+             WHERE client_id = %(client_id)s
+               AND (%(generation)s::bigint IS NULL OR token_generation = %(generation)s)
+            RETURNING client_id
         ), emitted AS (
             INSERT INTO outbox (stream, detail_type, detail)
             SELECT 'client:' || client_id, 'ClientRemoved', json_build_object(
@@ -181,7 +192,7 @@ def remove(caller: Caller, ref: ClientRef) -> None:
         )
         SELECT client_id FROM removed
         """,
-        {"client_id": client_id},
+        {"client_id": client_id, "generation": _generation_of(caller, client_id)},
     )
     if not removed:
         raise _nobody(caller, client_id)
@@ -195,7 +206,9 @@ def _write(
         """
         UPDATE clients
            SET name = %(name)s, email = %(email)s, email_key = %(email_key)s,
-               password_hash = coalesce(%(password_hash)s, password_hash), updated_at = now()
+               password_hash = coalesce(%(password_hash)s, password_hash),
+               token_generation = token_generation + (%(password_hash)s::text IS NOT NULL)::integer,
+               updated_at = now()
          WHERE client_id = %(client_id)s
         RETURNING client_id, name, email, role, created_at, updated_at
         """,
@@ -244,23 +257,32 @@ def _permitted(caller: Caller, ref: ClientRef) -> UUID:
 def _require_admin(caller: Caller) -> None:
     """What counts is the role of now, not of when the token was issued.
 
-    Raises Forbidden, and InvalidToken where the caller was removed.
+    Raises Forbidden, and InvalidToken where the caller's token no longer counts.
     """
     row = database.run(
         lambda current: current.execute(
-            "SELECT role FROM clients WHERE client_id = %(id)s", {"id": caller.client_id}
+            """
+            SELECT role FROM clients
+             WHERE client_id = %(client_id)s AND token_generation = %(generation)s
+            """,
+            {"client_id": caller.client_id, "generation": caller.generation},
         ).fetchone(),
         repeatable=True,
     )
     if row is None:
-        raise access_tokens.of_removed_client()
+        raise access_tokens.no_longer_counts()
     if row["role"] != "admin":
         raise Forbidden("This is for admins.")
 
 
+def _generation_of(caller: Caller, client_id: UUID) -> int | None:
+    """Which generation the row must have: that of the caller's token, where the row is the caller's own."""
+    return caller.generation if client_id == caller.client_id else None
+
+
 def _nobody(caller: Caller, client_id: UUID) -> InvalidToken | UnknownClient:
     return (
-        access_tokens.of_removed_client()
+        access_tokens.no_longer_counts()
         if client_id == caller.client_id
         else UnknownClient("There is no such client.")
     )

@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 from psycopg.rows import DictRow
 
 from shared.accounts import access_tokens, passwords
+from shared.accounts.access_tokens import Caller
 from shared.accounts.models import Tokens
 from shared.errors import DatabaseUnavailable, InvalidCredentials, InvalidRefreshToken
 from shared.formats.emails import email_key
@@ -78,7 +79,7 @@ def refresh(refresh_token: str) -> Tokens:
         if client is None or used is None:
             _revoke_family(current, refresh_token)
             return None
-        return _issue(current, client["client_id"], client["role"], used["family_id"])
+        return _issue(current, Caller(**client), used["family_id"])
 
     tokens = database.transaction(work)
     if tokens is None:
@@ -102,11 +103,12 @@ def revoke_all(current: database.Connection, client_id: UUID) -> None:
     current.execute("DELETE FROM refresh_tokens WHERE client_id = %(id)s", {"id": client_id})
 
 
-def _issue(current: database.Connection, client_id: UUID, role: str, family_id: UUID) -> Tokens:
+def _issue(current: database.Connection, caller: Caller, family_id: UUID) -> Tokens:
     token = secrets.token_urlsafe(32)
     # What has expired revokes nothing any more, so it need not be kept.
     current.execute(
-        "DELETE FROM refresh_tokens WHERE client_id = %(id)s AND expires_at < now()", {"id": client_id}
+        "DELETE FROM refresh_tokens WHERE client_id = %(id)s AND expires_at < now()",
+        {"id": caller.client_id},
     )
     current.execute(
         """
@@ -116,12 +118,12 @@ def _issue(current: database.Connection, client_id: UUID, role: str, family_id: 
         {
             "token_hash": _hash(token),
             "family_id": family_id,
-            "client_id": client_id,
+            "client_id": caller.client_id,
             "lifetime": REFRESH_TOKEN_LIFETIME,
         },
     )
     return Tokens(
-        access_token=access_tokens.issue(client_id, role),
+        access_token=access_tokens.issue(caller.client_id, caller.role, generation=caller.generation),
         expires_in=access_tokens.LIFETIME,
         refresh_token=token,
     )
@@ -133,17 +135,17 @@ def _begin(current: database.Connection, account: _Account, new_hash: str | None
         """
         UPDATE clients SET password_hash = %(new_hash)s
          WHERE client_id = %(client_id)s AND password_hash = %(verified)s
-        RETURNING role
+        RETURNING client_id, role, token_generation AS generation
         """
         if new_hash
         else """
-        SELECT role FROM clients
+        SELECT client_id, role, token_generation AS generation FROM clients
          WHERE client_id = %(client_id)s AND password_hash = %(verified)s
            FOR NO KEY UPDATE
         """,
         {"client_id": account.client_id, "verified": account.password_hash, "new_hash": new_hash},
     ).fetchone()
-    return None if held is None else _issue(current, account.client_id, held["role"], uuid4())
+    return None if held is None else _issue(current, Caller(**held), uuid4())
 
 
 def _lock_client(current: database.Connection, refresh_token: str) -> DictRow | None:
@@ -153,7 +155,7 @@ def _lock_client(current: database.Connection, refresh_token: str) -> DictRow | 
     """
     return current.execute(
         """
-        SELECT clients.client_id, clients.role
+        SELECT clients.client_id, clients.role, token_generation AS generation
           FROM clients
           JOIN refresh_tokens USING (client_id)
          WHERE token_hash = %(token_hash)s

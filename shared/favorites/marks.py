@@ -48,7 +48,7 @@ class _Row:
 def add(caller: Caller, product_id: str) -> tuple[Rendered[Favorite], bool]:
     """The favorite, and whether this call made it one.
 
-    Raises UnknownProduct, CatalogUnavailable, and InvalidToken where the caller was removed.
+    Raises UnknownProduct, CatalogUnavailable, and InvalidToken where the caller's token no longer counts.
     """
     created = _insert(caller, product_id)
     if not created:
@@ -73,7 +73,7 @@ def create(caller: Caller, product_id: str) -> Rendered[Favorite]:
 
 
 def get(caller: Caller, product_id: str) -> Rendered[Favorite]:
-    """The favorite. Raises NotFavorite, and InvalidToken where the caller was removed."""
+    """The favorite. Raises NotFavorite, and InvalidToken where the caller's token no longer counts."""
     row = database.fetch_one(
         _Row,
         f"""
@@ -85,26 +85,28 @@ def get(caller: Caller, product_id: str) -> Rendered[Favorite]:
                  JOIN products USING (product_id)
                 WHERE favorites.client_id = clients.client_id AND product_id = %(product_id)s
                ) AS held ON true
-         WHERE clients.client_id = %(client_id)s
+         WHERE clients.client_id = %(client_id)s AND token_generation = %(generation)s
         """,  # noqa: S608 — the part is a constant of this module
-        {"client_id": caller.client_id, "product_id": product_id},
+        {**_who(caller), "product_id": product_id},
         repeatable=True,
     )
     if row is None:
-        raise access_tokens.of_removed_client()
+        raise access_tokens.no_longer_counts()
     if row.favorite is None:
         raise NotFavorite("The product is not a favorite of yours.")
     return Rendered(row.favorite)
 
 
 def remove(caller: Caller, product_id: str) -> None:
-    """Unmark the product. Raises NotFavorite, and InvalidToken where the caller was removed."""
+    """Unmark the product. Raises NotFavorite, and InvalidToken where the caller's token no longer counts."""
     removed = database.execute(
         """
         WITH removed AS (
             DELETE FROM favorites
-             WHERE client_id = %(client_id)s AND product_id = %(product_id)s
-            RETURNING client_id, product_id
+             USING clients
+             WHERE clients.client_id = %(client_id)s AND token_generation = %(generation)s
+               AND favorites.client_id = clients.client_id AND product_id = %(product_id)s
+            RETURNING favorites.client_id, product_id
         ), emitted AS (
             INSERT INTO outbox (stream, detail_type, detail)
             SELECT 'client:' || client_id, 'FavoriteRemoved', json_build_object(
@@ -114,7 +116,7 @@ def remove(caller: Caller, product_id: str) -> None:
         )
         SELECT product_id FROM removed
         """,
-        {"client_id": caller.client_id, "product_id": product_id},
+        {**_who(caller), "product_id": product_id},
     )
     if not removed:
         get(caller, product_id)  # says why there was none
@@ -134,7 +136,7 @@ SELECT page.*
         ORDER BY favorited_at DESC, product_id
         LIMIT %(limit)s
        ) AS page ON true
- WHERE clients.client_id = %(client_id)s
+ WHERE clients.client_id = %(client_id)s AND token_generation = %(generation)s
  ORDER BY favorited_at DESC, product_id
 """  # noqa: S608 — the part is a constant of this module
 
@@ -152,7 +154,7 @@ SELECT page.*
         ORDER BY favorited_at, product_id DESC
         LIMIT %(limit)s
        ) AS page ON true
- WHERE clients.client_id = %(client_id)s
+ WHERE clients.client_id = %(client_id)s AND token_generation = %(generation)s
  ORDER BY favorited_at, product_id DESC
 """  # noqa: S608 — the part is a constant of this module
 
@@ -163,10 +165,10 @@ def list_page(
     """A page of the caller's favorites by `sort`, and the cursor to the next one.
 
     `sort` is `-favorited_at` (newest first) or `favorited_at`.
-    Raises InvalidCursor, and InvalidToken where the caller was removed.
+    Raises InvalidCursor, and InvalidToken where the caller's token no longer counts.
     """
     list_name = f"favorites:{caller.client_id}:{sort}"
-    parameters: dict[str, Any] = {"client_id": caller.client_id, "limit": limit + 1}
+    parameters: dict[str, Any] = {**_who(caller), "limit": limit + 1}
     favorited_at, product_id = None, None
     if cursor is not None:
         favorited_at, product_id = cursors.decode(list_name, cursor, cursors.moment, cursors.text)
@@ -174,7 +176,7 @@ def list_page(
     query = OLDEST_FIRST if sort == "favorited_at" else NEWEST_FIRST
     rows = database.fetch_all(_Row, query, parameters, repeatable=True)
     if not rows:
-        raise access_tokens.of_removed_client()
+        raise access_tokens.no_longer_counts()
     items = [row.favorite for row in rows[:limit] if row.favorite is not None]
     next_cursor = None
     if len(rows) > limit:
@@ -182,6 +184,11 @@ def list_page(
         assert last.favorited_at is not None and last.product_id is not None  # noqa: S101, PT018 — a full row
         next_cursor = cursors.encode(list_name, json_text.timestamp(last.favorited_at), last.product_id)
     return Rendered(f'{{"items":[{",".join(items)}],"next_cursor":{json.dumps(next_cursor)}}}'), next_cursor
+
+
+def _who(caller: Caller) -> dict[str, Any]:
+    """What of the caller every statement compares with the client's row."""
+    return {"client_id": caller.client_id, "generation": caller.generation}
 
 
 def _insert(caller: Caller, product_id: str) -> bool:
@@ -192,8 +199,10 @@ def _insert(caller: Caller, product_id: str) -> bool:
                 """
                 WITH added AS (
                     INSERT INTO favorites (client_id, product_id, price_when_favorited)
-                    SELECT %(client_id)s, product_id, price
-                      FROM products WHERE product_id = %(product_id)s AND removed_at IS NULL
+                    SELECT client_id, product_id, price
+                      FROM clients, products
+                     WHERE client_id = %(client_id)s AND token_generation = %(generation)s
+                       AND product_id = %(product_id)s AND removed_at IS NULL
                         ON CONFLICT (client_id, product_id) DO NOTHING
                     RETURNING client_id, product_id, price_when_favorited, favorited_at
                 ), emitted AS (
@@ -206,9 +215,9 @@ def _insert(caller: Caller, product_id: str) -> bool:
                 )
                 SELECT product_id FROM added
                 """,
-                {"client_id": caller.client_id, "product_id": product_id},
+                {**_who(caller), "product_id": product_id},
                 repeatable=True,
             )
         )
     except psycopg.errors.ForeignKeyViolation as error:
-        raise access_tokens.of_removed_client() from error
+        raise access_tokens.no_longer_counts() from error

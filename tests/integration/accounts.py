@@ -1,6 +1,7 @@
 """Clients for the tests: registered as anybody would be, and made admins behind the service's back."""
 
 import itertools
+import time
 from uuid import UUID
 
 import psycopg
@@ -34,7 +35,17 @@ def new_admin(look: psycopg.Connection) -> Caller:
     """A new admin as the caller of a request."""
     client = register("Root")
     set_role(look, client.client_id, "admin")
-    return Caller(client.client_id, "admin")
+    return now(look, client.client_id)
+
+
+def now(look: psycopg.Connection, client_id: UUID) -> Caller:
+    """The client as a log-in at this moment would make them the caller of a request."""
+    row = look.execute(
+        "SELECT role, token_generation FROM clients WHERE client_id = %s", [client_id]
+    ).fetchone()
+    assert row
+    role, generation = row
+    return Caller(client_id, role, generation=generation, authenticated_at=int(time.time()))
 
 
 def set_role(look: psycopg.Connection, client_id: UUID, role: str) -> None:

@@ -139,15 +139,23 @@ ADMIN_ACTIONS: dict[str, Callable[[Caller, Client], object]] = {
 
 
 @pytest.mark.parametrize("action", ADMIN_ACTIONS)
-def test_an_admin_whose_role_was_taken_away_is_forbidden_though_the_token_still_says_admin(
+def test_an_admin_whose_role_was_taken_away_has_no_token_any_more(
     look: psycopg.Connection, action: str
 ) -> None:
     ben = accounts.register("Ben")
     admin = accounts.new_admin(look)
     ADMIN_ACTIONS["get"](admin, ben)
     accounts.set_role(look, admin.client_id, "client")
-    with pytest.raises(Forbidden):
+    with pytest.raises(InvalidToken):
         ADMIN_ACTIONS[action](admin, ben)
+    assert clients.get(accounts.caller(ben), "me") == ben
+
+
+@pytest.mark.parametrize("action", ADMIN_ACTIONS)
+def test_the_role_that_counts_is_that_of_the_row(action: str) -> None:
+    ben, eve = accounts.register("Ben"), accounts.register("Eve")
+    with pytest.raises(Forbidden):
+        ADMIN_ACTIONS[action](Caller(eve.client_id, "admin"), ben)
     assert clients.get(accounts.caller(ben), "me") == ben
 
 
@@ -186,6 +194,28 @@ def test_a_removed_clients_token_is_refused_everywhere(action: str, product_is_k
     clients.remove(caller, "me")
     with pytest.raises(InvalidToken):
         OWN_ACTIONS[action](caller)
+
+
+END_OF_TOKENS: dict[str, Callable[[psycopg.Connection, Caller], object]] = {
+    "a new password": lambda _, caller: change(caller, password=NEW_PASSWORD, current_password=PASSWORD),
+    "another role": lambda look, caller: accounts.set_role(look, caller.client_id, "admin"),
+}
+
+
+@pytest.mark.parametrize("action", OWN_ACTIONS)
+@pytest.mark.parametrize("end", END_OF_TOKENS)
+@pytest.mark.usefixtures("store")
+def test_access_tokens_end_at_once_and_the_next_ones_count(
+    look: psycopg.Connection, action: str, end: str
+) -> None:
+    caller = accounts.new_caller()
+    marks.add(caller, "1")
+    END_OF_TOKENS[end](look, caller)
+    with pytest.raises(InvalidToken):
+        OWN_ACTIONS[action](caller)
+    newer = accounts.now(look, caller.client_id)
+    assert clients.get(newer, "me").client_id == caller.client_id
+    assert marks.get(newer, "1")
 
 
 # ── Listing ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -4,7 +4,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -193,7 +193,9 @@ class Scene:
     def admin(self) -> Caller:
         """Ana, who is an admin from now on."""
         self.owner.execute("UPDATE clients SET role = 'admin'")
-        return Caller(self.ana.client_id, "admin")
+        generation = self.owner.execute("SELECT token_generation FROM clients").fetchone()
+        assert generation
+        return Caller(self.ana.client_id, "admin", generation=generation["token_generation"])
 
     def events(self) -> set[str]:
         """The kinds of event that wait in the outbox."""
@@ -228,8 +230,9 @@ def update_client(scene: Scene) -> None:
     )
     assert clients.update(scene.ana, "me", changes, if_match=None).email == "anna@example.com"
     accounts.register("Bob", "bob@example.com")
+    again = replace(scene.ana, generation=scene.ana.generation + 1)  # the new password ended the token
     with pytest.raises(EmailTaken):
-        clients.update(scene.ana, "me", ClientChanges(email="bob@example.com"), if_match=None)
+        clients.update(again, "me", ClientChanges(email="bob@example.com"), if_match=None)
 
 
 def delete_client(scene: Scene) -> None:

@@ -34,7 +34,7 @@ def test_a_known_product_becomes_a_favorite_with_201(backends: Backends) -> None
     assert answer.status == 201
     assert answer.json == FAVORITE_AS_JSON
     assert answer.headers["Cache-Control"] == "private, no-cache"
-    assert backends.postgres.asked_for(_INSERT) == [{"client_id": ANA, "product_id": "7"}]
+    assert backends.postgres.asked_for(_INSERT) == [{"client_id": ANA, "generation": 0, "product_id": "7"}]
     assert backends.catalog.asked == []
 
 

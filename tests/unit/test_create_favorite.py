@@ -20,7 +20,7 @@ def test_a_new_favorite_is_201_with_its_location(backends: Backends) -> None:
     assert answer.json == FAVORITE_AS_JSON
     assert answer.headers["Location"] == "/favorites/7"
     assert answer.headers["Cache-Control"] == "private, no-cache"
-    assert backends.postgres.asked_for(_INSERT) == [{"client_id": ANA, "product_id": "7"}]
+    assert backends.postgres.asked_for(_INSERT) == [{"client_id": ANA, "generation": 0, "product_id": "7"}]
 
 
 def test_one_that_is_a_favorite_already_is_409(backends: Backends) -> None:

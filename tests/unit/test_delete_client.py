@@ -14,7 +14,7 @@ def test_clients_remove_themselves(backends: Backends, name: str) -> None:
     backends.postgres.on(_DELETE, 1)
     answer = call("delete_client", path={"client_id": name})
     assert (answer.status, answer.body) == (204, "")
-    assert backends.postgres.asked_for(_DELETE) == [{"client_id": ANA}]
+    assert backends.postgres.asked_for(_DELETE) == [{"client_id": ANA, "generation": 0}]
 
 
 def test_an_admin_removes_anybody(backends: Backends) -> None:
@@ -22,7 +22,7 @@ def test_an_admin_removes_anybody(backends: Backends) -> None:
     backends.postgres.on("SELECT role FROM clients", [{"role": "admin"}])
     answer = call("delete_client", authorization=token(ADMIN, "admin"), path={"client_id": str(ANA)})
     assert answer.status == 204
-    assert backends.postgres.asked_for(_DELETE) == [{"client_id": ANA}]
+    assert backends.postgres.asked_for(_DELETE) == [{"client_id": ANA, "generation": None}]
 
 
 def test_another_client_is_403_without_a_look_at_the_database(backends: Backends) -> None:

@@ -17,7 +17,7 @@ def test_clients_read_themselves(backends: Backends, name: str) -> None:
     assert answer.status == 200
     assert answer.json == ANA_AS_JSON
     assert answer.headers["Cache-Control"] == "private, no-cache"
-    assert backends.postgres.asked_for(_READ) == [{"client_id": ANA}]
+    assert backends.postgres.asked_for(_READ) == [{"client_id": ANA, "generation": 0}]
 
 
 def test_an_admin_reads_anybody(backends: Backends) -> None:

@@ -16,7 +16,7 @@ def test_a_favorite_is_answered_with_its_product(backends: Backends) -> None:
     assert answer.status == 200
     assert answer.json == FAVORITE_AS_JSON
     assert answer.headers == {"Content-Type": "application/json", "Cache-Control": "private, no-cache"}
-    assert backends.postgres.asked_for(_READ) == [{"client_id": ANA, "product_id": "7"}]
+    assert backends.postgres.asked_for(_READ) == [{"client_id": ANA, "generation": 0, "product_id": "7"}]
 
 
 def test_a_removed_product_stays_a_favorite_that_is_not_available(backends: Backends) -> None:

@@ -56,9 +56,10 @@ def test_the_next_page_begins_where_this_one_ends(backends: Backends) -> None:
     assert [item["product_id"] for item in first.json["items"]] == ["7", "8"]
     call("list_favorites", query={"limit": "2", "cursor": first.json["next_cursor"]})
     start, following = backends.postgres.asked_for(_NEWEST_FIRST)
-    assert start == {"client_id": ANA, "limit": 3, "favorited_at": None, "product_id": None}
+    assert start == {"client_id": ANA, "generation": 0, "limit": 3, "favorited_at": None, "product_id": None}
     assert following == {
         "client_id": ANA,
+        "generation": 0,
         "limit": 3,
         "favorited_at": older,
         "product_id": "8",

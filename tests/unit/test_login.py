@@ -25,7 +25,7 @@ def ana(backends: Backends, password_hash: str) -> Backends:
     """The backends, with Ana in the database."""
     found = {"client_id": ANA, "role": "client", "password_hash": password_hash}
     backends.postgres.on(_LOOK_UP, [found])
-    backends.postgres.on(_CONFIRM, [{"role": "client"}])
+    backends.postgres.on(_CONFIRM, [{"client_id": ANA, "role": "client", "generation": 0}])
     backends.postgres.on("DELETE FROM refresh_tokens", 0)
     backends.postgres.on(_KEEP_TOKEN, 1)
     return backends
@@ -162,7 +162,7 @@ def test_a_password_that_was_changed_meanwhile_gives_no_tokens(ana: Backends) ->
 
 
 def test_the_role_is_that_of_the_moment_the_tokens_are_issued(ana: Backends) -> None:
-    ana.postgres.on(_CONFIRM, [{"role": "admin"}])
+    ana.postgres.on(_CONFIRM, [{"client_id": ANA, "role": "admin", "generation": 0}])
     claims = jwt.decode(call("login").json["access_token"], options={"verify_signature": False})
     assert claims["role"] == "admin"
 

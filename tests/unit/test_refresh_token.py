@@ -20,7 +20,7 @@ FAMILY = UUID("7d1c1f53-0b8e-4c59-9a64-4bb1a2d6e833")
 def logged_in(backends: Backends) -> Backends:
     """The backends, with a session of Ana's whose token is the sample's."""
     backends.postgres.on("DELETE FROM refresh_tokens WHERE client_id", 0)
-    backends.postgres.on(_CLIENT, [{"client_id": ANA, "role": "client"}])
+    backends.postgres.on(_CLIENT, [{"client_id": ANA, "role": "client", "generation": 0}])
     backends.postgres.on(_USE, [{"family_id": FAMILY}])
     backends.postgres.on(_KEEP, 1)
     return backends
@@ -62,7 +62,7 @@ def test_the_new_token_is_of_the_same_family(logged_in: Backends) -> None:
 
 
 def test_the_new_access_token_has_the_role_of_now(logged_in: Backends) -> None:
-    logged_in.postgres.on(_CLIENT, [{"client_id": ANA, "role": "admin"}])
+    logged_in.postgres.on(_CLIENT, [{"client_id": ANA, "role": "admin", "generation": 0}])
     logged_in.postgres.on("SELECT role FROM clients", [{"role": "admin"}])
     logged_in.postgres.on("FROM clients WHERE (", [])
     token = call("refresh_token").json["access_token"]
@@ -78,7 +78,7 @@ def test_a_token_that_is_not_good_is_401(unknown: Backends) -> None:
 
 
 def test_a_token_that_was_used_before_revokes_its_family_for_good(unknown: Backends) -> None:
-    unknown.postgres.on(_CLIENT, [{"client_id": ANA, "role": "client"}])
+    unknown.postgres.on(_CLIENT, [{"client_id": ANA, "role": "client", "generation": 0}])
     unknown.postgres.on(_REVOKE_FAMILY, 4)
     assert call("refresh_token").status == 401
     assert len(unknown.postgres.asked_for(_REVOKE_FAMILY)) == 1

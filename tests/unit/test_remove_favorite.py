@@ -14,7 +14,7 @@ def test_a_favorite_is_one_no_more(backends: Backends) -> None:
     backends.postgres.on(_DELETE, 1)
     answer = call("remove_favorite")
     assert (answer.status, answer.body) == (204, "")
-    assert backends.postgres.asked_for(_DELETE) == [{"client_id": ANA, "product_id": "7"}]
+    assert backends.postgres.asked_for(_DELETE) == [{"client_id": ANA, "generation": 0, "product_id": "7"}]
     assert len(backends.postgres.asked) == 1
 
 

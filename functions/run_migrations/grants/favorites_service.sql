@@ -4,7 +4,7 @@
 
 GRANT SELECT, DELETE,
       INSERT (name, email, email_key, password_hash),
-      UPDATE (name, email, email_key, password_hash, updated_at) ON clients TO favorites_service;
+      UPDATE (name, email, email_key, password_hash, token_generation, updated_at) ON clients TO favorites_service;
 
 GRANT SELECT, INSERT, DELETE, UPDATE (used_at) ON refresh_tokens TO favorites_service;
 

@@ -47,7 +47,7 @@ def test_an_access_token_says_what_the_design_says(customer: Customer) -> None:
     header, claims = part(token, 0), part(token, 1)
     assert (header["alg"], header["typ"]) == ("HS256", "at+jwt")
     assert header["kid"]
-    assert claims.keys() == {"iss", "aud", "sub", "role", "iat", "exp", "jti"}
+    assert claims.keys() == {*("iss", "aud", "sub", "role", "iat", "exp", "jti", "generation", "auth_time")}
     assert (claims["sub"], claims["role"]) == (customer.client["client_id"], "client")
     assert claims["exp"] - claims["iat"] == 900
     assert abs(claims["iat"] - time.time()) < 60
