@@ -133,6 +133,13 @@ class Postgres(Startable):
             self._lock.close()
             self._lock = None
 
+    def kill(self) -> None:
+        """End the server as a crash would; its sessions end when they notice."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
     def restart(self) -> str:
         """Stop and start again, on the same port with the same data."""
         self.stop()
