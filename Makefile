@@ -71,6 +71,21 @@ schemas: $(PACKAGES) ## Write the events' JSON Schemas anew after an event has c
 test: lint audit ## Check everything and run all tests
 	$(BIN)/pytest --cov
 
+.PHONY: check
+check: $(PACKAGES) ## The inner loop, under a minute: style, types and unit tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pytest --numprocesses=2 tests/unit
+
+.PHONY: faults
+faults: $(PACKAGES) ## Let each server fail in every way while the service runs; 8 minutes
+	@$(BIN)/python -m tests.faults
+
+.PHONY: model
+model: $(PACKAGES) ## Hold a minute of customers at random against a model
+	@$(BIN)/python -m tests.model
+
 # An interpreter is run before it is trusted: a `python3.13` on the PATH may be a version manager's shim that
 # fails, or one without the parts that make a virtual environment.
 $(PACKAGES): requirements-dev.txt layers/dependencies/requirements.in

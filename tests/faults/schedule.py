@@ -7,7 +7,6 @@
 5. No acknowledged write is lost, and the events tell of all of them.
 """
 
-import json
 import re
 import statistics
 import time
@@ -16,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from local.servers.catalog import Catalog
@@ -27,6 +25,7 @@ from tests.e2e.console_run import ConsoleRun
 from tests.faults.ledger import disagreements, lost_writes
 from tests.faults.load import READS, Load, Sample, failures
 from tests.faults.proxy import NONE, Fault, FaultProxy, Mode
+from tests.model import events
 
 LATEST = 5.0  # seconds that any answer may take
 RECOVERED = 5.0  # seconds after a fault until all is as before
@@ -136,15 +135,9 @@ class Scene:
         """The database, past its proxy."""
         return self._postgres.url
 
-    @property
     def console(self) -> str:
         """What the console of `make run` shows."""
         return self._run.text()
-
-    def events(self) -> list[dict[str, Any]]:
-        """The events about clients that reached the bus, in their order."""
-        shown = re.findall(r"^event \| favorites (\S+) (\{.*\})$", self.console, re.MULTILINE)
-        return [{"type": kind, "detail": json.loads(detail)} for kind, detail in shown]
 
 
 @dataclass(frozen=True)
@@ -285,7 +278,7 @@ def run(
     broken += [f"an answer that cannot be: {each}" for each in load.contradictions]
     broken += [f"acknowledged, and not so: {each}" for each in lost_writes(load.accounts, scene.database_url)]
     broken += [f"events: {each}" for each in _unsent(scene)]
-    broken += [f"the console: {line}" for line in _alarming(scene.console)]
+    broken += [f"the console: {line}" for line in _alarming(scene.console())]
     writes = {"add", "create", "remove", "register", "refresh", "leave"}
     acknowledged = sum(1 for sample in load.samples if sample.kind in writes and 200 <= sample.status < 300)
     return Report(quiet, outcomes, broken, len(load.accounts), acknowledged)
@@ -307,7 +300,7 @@ def _unsent(scene: Scene) -> list[str]:
     found: list[str] = []
 
     def agree() -> bool:
-        found[:] = disagreements(scene.events(), scene.database_url)
+        found[:] = disagreements(events.all_of(scene.console, scene.database_url), scene.database_url)
         return not found
 
     wait_until(agree, timeout=10, interval=0.5)

@@ -1,0 +1,371 @@
+"""Customers who do whatever comes to mind, several on one account, and the history of their answers."""
+
+import itertools
+import random
+import secrets
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import psycopg
+
+from local.servers.services import wait_until
+from tests.model.linearizability import Meaning, Operation, State, change, look, unexplained
+
+PASSWORD = "correct horse battery"
+PRODUCTS = [str(number) for number in range(1, 21)]
+
+GONE = "gone"  # the state of each favorite of a removed client; else None, or when it was marked
+
+
+@dataclass(frozen=True)
+class _Login:
+    client_id: str
+    token: str = field(repr=False)
+
+
+@dataclass
+class _Slot:
+    """An e-mail that somebody registers with again and again, and their latest log-in."""
+
+    email: str
+    login: _Login | None = None
+
+
+@dataclass
+class History:
+    """What was answered, as operations on the registers it tells of, and what no register explains.
+
+    A register is a favorite (client, product), from the client's registration on, or an e-mail: who has it.
+    """
+
+    favorites: dict[tuple[str, str], list[Operation]] = field(default_factory=lambda: defaultdict(list))
+    emails: dict[str, list[Operation]] = field(default_factory=lambda: defaultdict(list))
+    added: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # client, product, when
+    removed: Counter[tuple[str, str]] = field(default_factory=Counter)
+    unexpected: list[str] = field(default_factory=list)
+    requests: Counter[str] = field(default_factory=Counter)
+    clients: set[str] = field(default_factory=set)
+
+
+class Customers:
+    """`workers` of them on `clients` accounts, at random operations on the service at `url`."""
+
+    def __init__(self, url: str, *, workers: int = 32, clients: int = 8, seed: int | None = None) -> None:
+        run = secrets.token_hex(4)
+        self.history = History()
+        self._http = httpx.Client(
+            base_url=url, timeout=60, limits=httpx.Limits(max_connections=workers), trust_env=False
+        )
+        self._workers = workers
+        self._slots = [_Slot(f"model{number}.{run}@example.com") for number in range(clients)]
+        self._writing = threading.Lock()
+        self._stopping = threading.Event()
+        self._seeds = itertools.count(secrets.randbits(32) if seed is None else seed)
+
+    def work(self, seconds: float, at_least: int = 0) -> None:
+        """Let them work so long, and until so many requests are answered; returns after the last answer."""
+        with self._http, ThreadPoolExecutor(self._workers) as threads:
+            list(threads.map(self._register, self._slots))
+            working = [threads.submit(self._work) for _ in range(self._workers)]
+            self._stopping.wait(seconds)
+            wait_until(lambda: self.history.requests.total() >= at_least, timeout=60, interval=0.1)
+            self._stopping.set()
+            for worker in working:
+                worker.result()
+
+    def _work(self) -> None:
+        chance = random.Random(next(self._seeds))
+        acts: dict[Callable[[_Slot, _Login, str], None], int] = {
+            self._put: 25,
+            self._post: 12,
+            self._delete: 25,
+            self._get: 18,
+            self._list: 16,
+            self._me: 2,
+            self._leave: 1,
+            self._register_again: 1,
+        }
+        while not self._stopping.is_set():
+            slot = chance.choice(self._slots)
+            login = slot.login
+            assert login is not None  # from the first log-in on there is one, if only of a removed client
+            (act,) = chance.choices(list(acts), list(acts.values()))
+            act(slot, login, chance.choice(PRODUCTS))
+
+    # ── What they do ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _put(self, slot: _Slot, login: _Login, product_id: str) -> None:
+        asked = self._ask("PUT", f"/favorites/{product_id}", login)
+        match asked.status:
+            case 201:
+                self._added(asked, login, product_id)
+            case 200:
+                self._favorite(asked, login, product_id, _is(asked.body["favorited_at"]))
+            case _:
+                self._refused(asked, slot, login)
+
+    def _post(self, slot: _Slot, login: _Login, product_id: str) -> None:
+        asked = self._ask("POST", "/favorites", login, {"product_id": product_id})
+        match asked.status:
+            case 201:
+                self._added(asked, login, product_id)
+            case 409:
+                self._favorite(asked, login, product_id, look(_is_marked))
+            case _:
+                self._refused(asked, slot, login)
+
+    def _delete(self, slot: _Slot, login: _Login, product_id: str) -> None:
+        asked = self._ask("DELETE", f"/favorites/{product_id}", login)
+        match asked.status:
+            case 204:
+                with self._writing:
+                    self.history.removed[login.client_id, product_id] += 1
+                self._favorite(asked, login, product_id, change(_is_marked, None))
+            case 404:
+                self._favorite(asked, login, product_id, look(_is_none))
+            case _:
+                self._refused(asked, slot, login)
+
+    def _get(self, slot: _Slot, login: _Login, product_id: str) -> None:
+        asked = self._ask("GET", f"/favorites/{product_id}", login)
+        match asked.status:
+            case 200:
+                self._favorite(asked, login, product_id, _is(asked.body["favorited_at"]))
+            case 404:
+                self._favorite(asked, login, product_id, look(_is_none))
+            case _:
+                self._refused(asked, slot, login)
+
+    def _list(self, slot: _Slot, login: _Login, _: str) -> None:
+        asked = self._ask("GET", "/favorites?limit=100", login)
+        if asked.status != 200:
+            self._refused(asked, slot, login)
+            return
+        listed = {item["product_id"]: item["favorited_at"] for item in asked.body["items"]}
+        if [*listed.values()] != sorted(listed.values(), reverse=True) or asked.body["next_cursor"]:
+            self._unexpected(asked)
+        for product_id in PRODUCTS:
+            meaning = _is(listed[product_id]) if product_id in listed else look(_is_none)
+            self._favorite(asked, login, product_id, meaning)
+
+    def _me(self, slot: _Slot, login: _Login, _: str) -> None:
+        asked = self._ask("GET", "/clients/me", login)
+        if asked.status == 200 and asked.body["email"] == slot.email:
+            self._email(asked, slot, look(lambda holder: holder == login.client_id))
+        else:
+            self._refused(asked, slot, login)
+
+    def _leave(self, slot: _Slot, login: _Login, _: str) -> None:
+        asked = self._ask("DELETE", "/clients/me", login)
+        if asked.status != 204:
+            self._refused(asked, slot, login)
+            return
+        self._email(asked, slot, change(lambda holder: holder == login.client_id, None))
+        for product_id in PRODUCTS:
+            self._favorite(asked, login, product_id, change(lambda state: state != GONE, GONE))
+        self._register(slot)
+
+    def _register_again(self, slot: _Slot, _login: _Login, _: str) -> None:
+        self._register(slot)
+
+    def _register(self, slot: _Slot) -> None:
+        new = {"name": "Ana Souza", "email": slot.email, "password": PASSWORD}
+        asked = self._ask("POST", "/clients", None, new)
+        match asked.status:
+            case 201:
+                client_id = asked.body["client_id"]
+                with self._writing:
+                    self.history.clients.add(client_id)
+                self._email(asked, slot, change(_is_none, client_id))
+                self._log_in(slot, client_id)
+            case 409:
+                self._email(asked, slot, look(lambda holder: holder is not None))
+            case _:
+                self._unexpected(asked)
+
+    def _log_in(self, slot: _Slot, client_id: str) -> None:
+        asked = self._ask("POST", "/auth/login", None, {"email": slot.email, "password": PASSWORD})
+        if asked.status == 200:
+            # Nobody can have removed the client yet: the log-in is the first that can act for it.
+            slot.login = _Login(client_id, asked.body["access_token"])
+        else:
+            self._unexpected(asked)
+
+    # ── What the answers mean ─────────────────────────────────────────────────────────────────────────────
+
+    def _added(self, asked: "_Asked", login: _Login, product_id: str) -> None:
+        when = asked.body["favorited_at"]
+        with self._writing:
+            self.history.added[login.client_id, product_id, when] += 1
+        self._favorite(asked, login, product_id, change(_is_none, when))
+
+    def _refused(self, asked: "_Asked", slot: _Slot, login: _Login) -> None:
+        """A 401 says that the client is gone; there is no other reason to refuse."""
+        if asked.status != 401:
+            self._unexpected(asked)
+            return
+        self._email(asked, slot, look(lambda holder: holder != login.client_id))
+        for product_id in PRODUCTS:
+            self._favorite(asked, login, product_id, look(lambda state: state == GONE))
+
+    def _favorite(self, asked: "_Asked", login: _Login, product_id: str, meaning: Meaning) -> None:
+        with self._writing:
+            self.history.favorites[login.client_id, product_id].append(asked.operation(meaning))
+
+    def _email(self, asked: "_Asked", slot: _Slot, meaning: Meaning) -> None:
+        with self._writing:
+            self.history.emails[slot.email].append(asked.operation(meaning))
+
+    def _unexpected(self, asked: "_Asked") -> None:
+        with self._writing:
+            self.history.unexpected.append(f"{asked.what}: {asked.text[:300]}")
+
+    def _ask(
+        self, method: str, path: str, login: _Login | None, body: Mapping[str, str] | None = None
+    ) -> "_Asked":
+        headers = {"Authorization": f"Bearer {login.token}"} if login else {}
+        called = time.monotonic()
+        answer = self._http.request(method, path, json=body, headers=headers)
+        returned = time.monotonic()
+        what = f"{method} {path} → {answer.status_code}"
+        with self._writing:
+            kind = path.partition("?")[0].rstrip("0123456789")
+            self.history.requests[f"{method} {kind} {answer.status_code}"] += 1
+        return _Asked(what, called, returned, answer.status_code, answer.text, _json(answer))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A request and its answer."""
+
+    what: str
+    called: float
+    returned: float
+    status: int
+    text: str
+    body: Any
+
+    def operation(self, meaning: Meaning) -> Operation:
+        return Operation(self.what, self.called, self.returned, meaning)
+
+
+def faults_of(history: History, events: Iterable[Mapping[str, Any]], database_url: str) -> list[str]:
+    """What no model of the service explains: in the answers, the rows that are left, and the events.
+
+    `events` are those of all streams, oldest first: `type` and `detail`.
+    """
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        marked = {
+            (str(client_id), product_id): when
+            for client_id, product_id, when in connection.execute(
+                "SELECT client_id, product_id, rfc3339(favorited_at) FROM favorites"
+            )
+        }
+        living = {str(client_id) for (client_id,) in connection.execute("SELECT client_id FROM clients")}
+    return [
+        *history.unexpected,
+        *_unexplained(history, marked, living),
+        *_faults_of_events(history, events, marked, living),
+    ]
+
+
+def _unexplained(history: History, marked: Mapping[tuple[str, str], str], living: set[str]) -> list[str]:
+    """The registers whose answers no order explains; the rows are one more answer, the last."""
+    end = time.monotonic()
+    faults = []
+    for (client_id, product_id), operations in history.favorites.items():
+        state: State = marked.get((client_id, product_id)) if client_id in living else GONE
+        last = Operation(f"the row is {state}", end, end, _is(state))
+        if found := unexplained([*operations, last], initial=None):
+            faults.append(f"favorite {product_id} of {client_id}: {_around(found, [*operations, last])}")
+    for email, operations in history.emails.items():
+        if found := unexplained(operations, initial=None):
+            faults.append(f"{email}: {_around(found, operations)}")
+    return faults
+
+
+def _around(found: Operation, operations: list[Operation]) -> str:
+    """The operation that nothing explains, after those that were answered shortly before."""
+    nearby = sorted(operations, key=lambda operation: operation.returned)
+    place = nearby.index(found)
+    told = [
+        f"[{each.called - found.called:+.4f} to {each.returned - found.called:+.4f} s] {each.what}"
+        for each in nearby[max(0, place - 8) : place + 1]
+    ]
+    return "nothing explains the last of\n    " + "\n    ".join(told)
+
+
+def _faults_of_events(
+    history: History,
+    events: Iterable[Mapping[str, Any]],
+    marked: Mapping[tuple[str, str], str],
+    living: set[str],
+) -> list[str]:
+    faults: list[str] = []
+    added: Counter[tuple[str, str, str]] = Counter()
+    removed: Counter[tuple[str, str]] = Counter()
+    told: dict[tuple[str, str], str] = {}
+    known: dict[str, bool] = {}
+    seen: set[str] = set()
+    for event in events:
+        kind, detail = event["type"], event["detail"]
+        client_id = detail.get("client_id")
+        if client_id not in history.clients or detail["event_id"] in seen:
+            continue
+        seen.add(detail["event_id"])
+        favorite = (client_id, detail.get("product_id", ""))
+        if not known.get(client_id, kind == "ClientRegistered"):
+            faults.append(f"{kind} of {client_id} before it was registered or after it was removed")
+        if kind == "ClientRegistered":
+            known[client_id] = True
+        elif kind == "ClientRemoved":
+            known[client_id] = False
+            told = {held: when for held, when in told.items() if held[0] != client_id}
+        elif kind == "FavoriteAdded":
+            if favorite in told:
+                faults.append(f"FavoriteAdded twice: {favorite}")
+            told[favorite] = detail["favorited_at"]
+            added[(*favorite, detail["favorited_at"])] += 1
+        elif kind == "FavoriteRemoved":
+            if told.pop(favorite, None) is None:
+                faults.append(f"FavoriteRemoved of what was none: {favorite}")
+            removed[favorite] += 1
+    ours = {held: when for held, when in marked.items() if held[0] in history.clients}
+    if told != ours:
+        faults.append(
+            f"the events tell of {told.items() - ours.items()}, the rows of {ours.items() - told.items()}"
+        )
+    if added != history.added:
+        faults.append(
+            f"added by events only: {added - history.added}; by answers only: {history.added - added}"
+        )
+    if removed != history.removed:
+        by_answers = history.removed
+        faults.append(
+            f"removed by events only: {removed - by_answers}; by answers only: {by_answers - removed}"
+        )
+    if {client for client, is_there in known.items() if is_there} != history.clients & living:
+        faults.append("the events tell of other clients than there are")
+    return faults
+
+
+def _is_none(state: State) -> bool:
+    return state is None
+
+
+def _is_marked(state: State) -> bool:
+    return state is not None and state != GONE
+
+
+def _is(seen: State) -> Meaning:
+    return look(lambda state: state == seen)
+
+
+def _json(answer: httpx.Response) -> Any:
+    return answer.json() if answer.content else None
