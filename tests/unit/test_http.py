@@ -134,7 +134,7 @@ def test_the_sample_events_placeholder_is_no_token(backends: Backends, function:
     assert backends.postgres.asked == []
 
 
-@pytest.mark.parametrize("function", set(TAKING_A_BODY) & set(NEEDING_A_CALLER))
+@pytest.mark.parametrize("function", sorted(set(TAKING_A_BODY) & set(NEEDING_A_CALLER)))
 @pytest.mark.usefixtures("backends")
 def test_who_is_calling_is_asked_before_what_they_send(function: str) -> None:
     assert call(function, authorization=None, body="not JSON").problem == "missing-credentials"
@@ -273,7 +273,7 @@ def test_a_body_of_another_media_type_is_415(backends: Backends, function: str, 
     assert backends.postgres.asked == []
 
 
-@pytest.mark.parametrize("function", set(TAKING_A_BODY) - {"update_client"})
+@pytest.mark.parametrize("function", sorted(set(TAKING_A_BODY) - {"update_client"}))
 def test_a_merge_patch_is_for_patch_only(backends: Backends, function: str) -> None:
     assert call(function, headers={"content-type": "application/merge-patch+json"}).status == 415
     assert backends.postgres.asked == []
@@ -369,7 +369,7 @@ def test_a_missing_setting_is_500_and_tells_nothing(
     assert backends.postgres.asked == []
 
 
-@pytest.mark.parametrize("function", set(NEEDING_A_CALLER) - {"update_client"})
+@pytest.mark.parametrize("function", sorted(set(NEEDING_A_CALLER) - {"update_client"}))
 def test_when_the_database_is_gone_it_is_503_with_retry_after(backends: Backends, function: str) -> None:
     backends.postgres.is_down = True
     answer = call(function, authorization=token(role="admin"))
