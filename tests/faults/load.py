@@ -303,7 +303,7 @@ def failures(samples: list[Sample]) -> Counter[str]:
 
 def _name_of(answer: httpx.Response) -> str:
     """What a refusal is, in short: `503 database-unavailable`."""
-    kind = ""
+    kind = "health down" if answer.request.url.path == "/health" else ""
     if answer.headers.get("content-type", "").startswith("application/problem+json"):
         kind = str(answer.json()["type"]).removeprefix("/problems/")
         if answer.status_code == 503 and "retry-after" not in answer.headers:
