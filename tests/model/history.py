@@ -268,6 +268,7 @@ def faults_of(history: History, events: Iterable[Mapping[str, Any]], database_ur
             )
         }
         living = {str(client_id) for (client_id,) in connection.execute("SELECT client_id FROM clients")}
+    # The place for: the count of each client agrees with its rows.
     return [
         *history.unexpected,
         *_unexplained(history, marked, living),
