@@ -1,9 +1,15 @@
 """Run the service on this machine, and speak to it from a second console."""
 
+import signal
+
+if __name__ == "__main__":
+    # Until _serve() takes care of it, a Ctrl-C just ends this: nothing is started, and the imports below take
+    # half a second, in which it would print a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from local import running
+from local.console import log_to, show
 from local.servers.services import ServiceFailed
 
 if TYPE_CHECKING:
@@ -33,10 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _reset()
             case "event":
                 answer = running.deliver(_data(), asked.file, asked.function, asked.token)
-                _print(json.dumps(answer, indent=2, ensure_ascii=False))
+                show(json.dumps(answer, indent=2, ensure_ascii=False))
             case "catalog":
                 change = _change(asked)
-                _print(running.change_product(_data(), asked.product_id, change, push=asked.push))
+                show(running.change_product(_data(), asked.product_id, change, push=asked.push))
     except ServiceFailed as error:
         print(error, file=sys.stderr)
         return 1
@@ -92,7 +99,7 @@ def _run(port: str) -> None:
         settings=settings.settings_from(os.environ),
         concurrency=settings.whole_number(os.environ, "LOCAL_CONCURRENCY", 4),
         schedule_seconds=settings.whole_number(os.environ, "LOCAL_SCHEDULE_SECONDS", 30),
-        log=_log_to(_data() / "metrics.jsonl"),
+        log=log_to(_data() / "metrics.jsonl", os.environ),
     )
     _serve(
         stack,
@@ -108,7 +115,7 @@ def _sam_local(port: str) -> None:
         data=_data(),
         port=settings.port(port),
         settings=settings.settings_from(os.environ),
-        log=_log_to(_data() / "metrics.jsonl"),
+        log=log_to(_data() / "metrics.jsonl", os.environ),
     )
     _serve(
         stack,
@@ -122,17 +129,17 @@ def _sam_local(port: str) -> None:
 
 def _serve(stack: "Stack | SamLocal", more: Callable[[], list[str]]) -> None:
     """Run it until a signal comes; `more` is told once it runs."""
-    for number in _STOP_SIGNALS:
-        # A shell makes its background jobs ignore Ctrl-C, which is no wish of the user's; nohup is one.
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, _interrupt)
     try:
+        for number in _STOP_SIGNALS:
+            # A shell makes its background jobs ignore Ctrl-C, which is no wish of the user's; nohup is one.
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, _interrupt)
         stack.start()
-        _print(_welcome(stack, more()))
+        show(_welcome(stack, more()))
         while True:
             signal.pause()
     except KeyboardInterrupt:
-        _print("Stopping…")
+        show("Stopping…")
     finally:
         stack.stop()
 
@@ -142,26 +149,6 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG00
     for other in _STOP_SIGNALS:
         signal.signal(other, signal.SIG_IGN)
     raise KeyboardInterrupt
-
-
-def _log_to(metrics: Path) -> Callable[[str], None]:
-    """Return a log that prints its lines, but keeps in a file the metrics: nobody reads them as they come."""
-
-    def log(line: str) -> None:
-        _, _, text = line.partition(" | ")
-        if text.startswith('{"_aws": '):
-            with metrics.open("a", encoding="utf-8") as file:
-                file.write(f"{text}\n")
-        else:
-            _print(line)
-
-    return log
-
-
-def _print(line: str) -> None:
-    # In one piece, as several threads log; print() writes the end of the line apart.
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 def _welcome(stack: "Stack | SamLocal", more: list[str]) -> str:

@@ -26,7 +26,7 @@ from local.servers.service_watch import ServiceWatch
 from local.servers.services import Assembly, Log, ServiceFailed, free_port, wait_until
 from local.servers.valkey import Valkey
 from local.settings import ROOT, TEMPLATE, check, parameters_of
-from local.stack import bind, claim
+from local.stack import bind, claim, refuse_a_second_run
 
 # What a function is told through a file that only its user may read, never on a command line.
 _BY_FILE = ("DATABASE_URL", "REDIS_URL", "CATALOG_URL", "ACCESS_TOKEN_KEYS", "ADMIN_EMAIL", "ADMIN_PASSWORD")
@@ -83,15 +83,15 @@ class SamLocal(Assembly):
         check(self._settings)
         for name in ("DATABASE_URL", "REDIS_URL", "CATALOG_URL"):
             _check_reachable(name, self._settings.get(name, ""))
+        refuse_a_second_run(self._data)
         with bind(self._port) as probe:  # SAM CLI has to bind it itself
             port = probe.getsockname()[1] if self._port else free_port()
         docker.check()
         self._running.enter_context(claim(self._data))
         self._said.unlink(missing_ok=True)
         docker.have_runtime_image(self._log)
-        self._log("Building…")
+        self._log("Building what a deploy would upload; the first time takes a minute…")
         self._make()
-        self._log("Starting…")
         docker.remove_containers_of(self._build)  # which a killed run left
         self._running.callback(docker.remove_containers_of, self._build)
         backing = self._start_backing(docker.gateway())
@@ -119,6 +119,7 @@ class SamLocal(Assembly):
         return backing
 
     def _migrate(self) -> None:
+        self._log("Running the migrations…")
         answer = self._invoke("RunMigrationsFunction")
         if "errorType" in answer:
             raise ServiceFailed(
@@ -127,6 +128,7 @@ class SamLocal(Assembly):
 
     def _fill_cache(self) -> None:
         """Do once what the schedule does in the cloud: it does not run here."""
+        self._log("Filling the cache…")
         answer = self._invoke("WarmProductCacheFunction")
         if "errorType" in answer:
             self._log(f"The cache was not filled: {answer['errorType']}: {answer.get('errorMessage')}")

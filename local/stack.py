@@ -24,7 +24,7 @@ from local.servers.services import Assembly, Log, ServiceFailed
 from local.servers.valkey import Valkey
 from local.settings import ROOT, TEMPLATE, check, parameters_of, settings_from, variables_of
 
-__all__ = ["ROOT", "Stack", "bind", "claim", "drop", "settings_from"]
+__all__ = ["ROOT", "Stack", "bind", "claim", "drop", "refuse_a_second_run", "settings_from"]
 
 _FIRST_RUNS_SECONDS = 10
 
@@ -81,9 +81,9 @@ class Stack(Assembly):
                 "Linux is needed: AWS's Runtime Interface Emulator is a Linux program; use WSL or a VM."
             )
         check(self._settings)
+        refuse_a_second_run(self._data)
         listener = self._running.enter_context(bind(self._port))
         self._running.enter_context(claim(self._data))
-        self._log("Starting…")
         backing = self._start_services()
         template = Template(TEMPLATE, parameters_of(self._settings), variables_of(self._settings))
         functions, bus = self._start_functions(template)
@@ -125,6 +125,7 @@ class Stack(Assembly):
             variables={"AWS_ENDPOINT_URL_EVENTBRIDGE": self.aws_url},
         )
         self._running.callback(functions.stop)
+        self._log("Running the migrations…")
         try:
             functions.invoke("RunMigrationsFunction", {})
         except FunctionFailed as error:
@@ -140,6 +141,7 @@ class Stack(Assembly):
         if self.catalog is not None:
             # A cold start takes longer than an event should: this one, which changes nothing, has it.
             self.catalog.push(1)
+        self._log("Filling the cache…")
         schedules.start(wait=_FIRST_RUNS_SECONDS)
         bus.wait_until_delivered(_FIRST_RUNS_SECONDS)
 
@@ -167,8 +169,18 @@ def bind(port: int) -> socket.socket:
         listener.close()
         in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
         reason = "is in use" if in_use else f"cannot be used ({error})"
-        raise ServiceFailed(f"Port {port} {reason}; choose another one with PORT=") from error
+        raise ServiceFailed(f"Port {port} {reason}; choose another one: PORT={_another(port)}") from error
     return listener
+
+
+def _another(port: int) -> int:
+    return port + 1 if 1024 <= port < 65_535 else 3001
+
+
+def refuse_a_second_run(data: Path) -> None:
+    """Raise ServiceFailed when a stack runs with the data: before its port is found to be in use as well."""
+    if data.exists():
+        claim(data).close()
 
 
 def claim(data: Path) -> IO[str]:
@@ -185,5 +197,15 @@ def claim(data: Path) -> IO[str]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         lock.close()
-        raise ServiceFailed(f"It runs already with the data in {data}; stop that one first.") from error
+        raise ServiceFailed(
+            f"It runs already{_where(data)} with the data in {data}. "
+            "Stop that one, or give this one data and a port of its own: LOCAL_DATA=… PORT=…"
+        ) from error
     return lock
+
+
+def _where(data: Path) -> str:
+    try:
+        return f" at {Running.find(data).api}"
+    except ServiceFailed:  # it is starting, or it is `make sam-local`
+        return ""

@@ -61,16 +61,19 @@ class Backing(Startable):
         if "DATABASE_URL" in self.settings:
             _check_database(self.settings["DATABASE_URL"])
         else:
+            self._log("Starting PostgreSQL…")
             self.postgres = Postgres(self._data / "postgres", listen=self._listen)
             self._running.callback(self.postgres.stop)
             self.settings["DATABASE_URL"] = self.postgres.start()
         if "REDIS_URL" in self.settings:
             _check_redis(self.settings["REDIS_URL"])
         else:
+            self._log("Starting Valkey…")
             self.valkey = Valkey(self._data, listen=self._listen)
             self._running.callback(self.valkey.stop)
             self.settings["REDIS_URL"] = self.valkey.start()
         if "CATALOG_URL" not in self.settings:
+            self._log("Starting the sample catalog…")
             self.catalog = Catalog(listen=self._listen, push=self._push)
             self._running.callback(self.catalog.stop)
             self.settings["CATALOG_URL"] = self.catalog.start()

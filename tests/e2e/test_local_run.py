@@ -1,7 +1,11 @@
 """`python -m local run` as a person at a console uses it."""
 
+import os
 import re
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +15,7 @@ import psycopg
 import pytest
 import redis
 
+from local.stack import ROOT
 from tests.e2e.console_run import ConsoleRun
 
 
@@ -42,6 +47,31 @@ def test_a_signal_stops_everything_and_leaves_the_data(run: Run, how: signal.Sig
     assert (run.data / "postgres" / "PG_VERSION").exists()
 
 
+@pytest.mark.parametrize("seconds", [0.05, 0.15, 0.3, 0.6, 1.2])
+def test_ctrl_c_during_the_start_ends_it_without_a_traceback(run: Run, seconds: float) -> None:
+    time.sleep(seconds)
+    run.process.send_signal(signal.SIGINT)
+    assert run.process.wait(timeout=20) in (0, -signal.SIGINT)
+    assert "Traceback" not in run.text()
+
+
+def test_a_second_run_with_the_same_data_is_told_where_the_first_one_answers(run: Run) -> None:
+    url = run.wait_until_ready()
+    for port in ("0", url.rpartition(":")[2]):
+        second = subprocess.run(  # noqa: S603 - a list, no shell
+            [sys.executable, "-m", "local", "run", "--port", port],
+            env={**os.environ, "LOCAL_DATA": str(run.data)},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+        assert second.returncode == 1
+        assert second.stderr.startswith(f"It runs already at {url} with the data in {run.data}. ")
+        assert second.stderr.count("\n") == 1
+
+
 def test_nothing_is_left_when_it_is_killed(run: Run) -> None:
     url = run.wait_until_ready()
     httpx.get(f"{url}/products/1", timeout=30)
@@ -67,6 +97,9 @@ def test_the_console_tells_how_to_begin(run: Run) -> None:
         assert client.ping()
     assert len(httpx.get(catalog[1]).json()) == 66
     assert '"_aws"' not in text
+    assert re.search(r"^run_migrations \| migration applied: migration=0001_\S+\.sql$", text, re.MULTILINE)
+    steps = ["Starting PostgreSQL…", "Starting Valkey…", "Running the migrations…", "Filling the cache…"]
+    assert [step for step in text.splitlines() if step in steps] == steps
     assert '"_aws"' in (run.data / "metrics.jsonl").read_text()
     assert (run.data / "secrets.json").stat().st_mode & 0o777 == 0o600
 

@@ -25,7 +25,7 @@ FLOORS = {
         {"processes"},
         {"servers"},
         {"aws"},
-        {"docker", "running", "settings"},
+        {"console", "docker", "running", "settings"},
         {"documents", "stack"},
         {"sam_local"},
         {"__main__"},

@@ -1,0 +1,61 @@
+"""What a person at the console reads: the lines of functions shortened, their metrics kept in a file."""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from local.servers.services import Log, ServiceFailed
+
+# What every line of the functions' JSON log has and nobody at a console needs.
+_EVERYWHERE = {"level", "location", "message", "timestamp", "service", "exception", "exception_name"}
+
+
+def show(line: str) -> None:
+    """Print the line in one piece, as several threads do it; print() writes the end of the line apart."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def log_to(metrics: Path, environment: Mapping[str, str]) -> Log:
+    """Return a log that shows its lines, but appends metrics to the file: nobody reads them as they come.
+
+    With LOCAL_LOGS=json in the environment the functions' lines are shown as they are, else shortened.
+    Raises ServiceFailed for any other value.
+    """
+    how = environment.get("LOCAL_LOGS") or "short"
+    if how not in ("short", "json"):
+        raise ServiceFailed(f"LOCAL_LOGS must be short or json, not {how!r}.")
+
+    def log(line: str) -> None:
+        _, _, text = line.partition(" | ")
+        if text.startswith('{"_aws": '):
+            with metrics.open("a", encoding="utf-8") as file:
+                file.write(f"{text}\n")
+        else:
+            show(line if how == "json" else shortened(line))
+
+    return log
+
+
+def shortened(line: str) -> str:
+    """Return `name | catalog polled: products=66` for `name | {"message": "catalog polled", …}`.
+
+    A level other than INFO stands in front, a traceback comes below. Other lines stay as they are.
+    """
+    name, _, text = line.partition(" | ")
+    try:
+        record = json.loads(text) if text.startswith("{") else None
+    except ValueError:
+        record = None
+    if not isinstance(record, dict) or "level" not in record or "message" not in record:
+        return line
+    level = "" if record["level"] == "INFO" else f"{record['level']} "
+    facts = ", ".join(f"{key}={_plain(value)}" for key, value in record.items() if key not in _EVERYWHERE)
+    traceback = "".join(f"\n    {part}" for part in str(record.get("exception") or "").splitlines())
+    return f"{name} | {level}{_plain(record['message'])}{f': {facts}' if facts else ''}{traceback}"
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

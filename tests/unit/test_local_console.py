@@ -1,0 +1,60 @@
+"""What `make run` shows of the functions' logs."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from local.console import log_to, shortened
+from local.servers.services import ServiceFailed
+
+POLLED = {
+    "level": "INFO",
+    "location": "lambda_handler:12",
+    "message": "catalog polled",
+    "timestamp": "2026-11-24T18:24:51.159+00:00",
+    "service": "favorites",
+    "products": 66,
+    "seconds": 0.08,
+}
+
+
+def test_a_line_of_a_function_is_its_message_and_its_facts() -> None:
+    line = f"warm_product_cache | {json.dumps(POLLED)}"
+    assert shortened(line) == "warm_product_cache | catalog polled: products=66, seconds=0.08"
+
+
+def test_what_is_worse_than_info_says_so_and_a_traceback_stands_below() -> None:
+    record = POLLED | {"level": "ERROR", "message": "unforeseen", "exception": "Traceback:\n  ValueError: no"}
+    first, *rest = shortened(f"login | {json.dumps(record)}").splitlines()
+    assert first == "login | ERROR unforeseen: products=66, seconds=0.08"
+    assert rest == ["    Traceback:", "      ValueError: no"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "GET /products/7 200 3.1 ms",
+        "login | {not json",
+        'login | {"level": "INFO"}',
+        "schedule | a: 1 sent",
+        "",
+    ],
+)
+def test_any_other_line_stays_as_it_is(line: str) -> None:
+    assert shortened(line) == line
+
+
+def test_json_can_be_asked_for_and_metrics_go_to_their_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = log_to(tmp_path / "metrics.jsonl", {"LOCAL_LOGS": "json"})
+    log(f"warm_product_cache | {json.dumps(POLLED)}")
+    log('warm_product_cache | {"_aws": {}}')
+    assert capsys.readouterr().out == f"warm_product_cache | {json.dumps(POLLED)}\n"
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"_aws": {}}\n'
+
+
+def test_another_way_to_log_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ServiceFailed, match=r"^LOCAL_LOGS must be short or json, not 'xml'\.$"):
+        log_to(tmp_path / "metrics.jsonl", {"LOCAL_LOGS": "xml"})
