@@ -11,7 +11,7 @@ app = web.resolver(public=True)
 
 @app.post("/auth/refresh", openapi_extensions=web.refusals(InvalidRefreshToken))
 def refresh_token(held: RefreshTokenInput) -> Response[Tokens]:
-    """Exchange a refresh token for new tokens; it works once, and a second use revokes the session."""
+    """Exchange a refresh token for the next tokens; a use more than 30 s after that revokes the session."""
     return web.tokens(sessions.refresh(held.refresh_token))
 
 

@@ -1,27 +1,41 @@
 """Sessions: log in, stay logged in by rotating refresh tokens, log out.
 
-A refresh token is 256 random bits, stored as a hash, and works once. All that descend from one log-in are a
-family; one that comes back after its use revokes the family, for then it is in two hands (RFC 9700 §4.14.2).
+A session is one row. A refresh token has two random parts: one that all tokens of the session share, which
+finds the row, and one of its own. Only hashes are stored. A token works once: the next one takes its place.
+One that comes back later is in two hands, and revokes the session (RFC 9700 §4.14.2), however old it is.
+
+An answer gets lost, a request is sent twice, two tabs refresh at once: so for `GRACE` seconds the token
+before the current one is still answered, and with the same next token as the first time. Both tabs then go on
+with one token, where two different ones would make a thief of the slower tab at the next refresh. The next
+token is therefore not drawn, but made of the one before and the key that signs access tokens: who has an
+old token and not the key learns nothing.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
-from uuid import UUID, uuid4
-
-from psycopg.rows import DictRow
+from typing import Any
+from uuid import UUID
 
 from shared.accounts import access_tokens, passwords
 from shared.accounts.access_tokens import Caller
 from shared.accounts.models import Tokens
 from shared.errors import DatabaseUnavailable, InvalidCredentials, InvalidRefreshToken
 from shared.formats.emails import email_key
-from shared.platform import database
+from shared.platform import database, settings
 
 REFRESH_TOKEN_LIFETIME = timedelta(days=30)
+GRACE = timedelta(seconds=30)  # for a lost answer, a retry after a 503, a second tab
+MOST_SESSIONS = 100  # of a client; a log-in ends those that were not used for the longest time
+
+_SHARED_PART = 22  # characters: 16 random bytes in base64url
+_OWN_PART = 43  # characters: 32 bytes
+_LENGTH_BEFORE = 43  # characters of a refresh token of the release before
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,119 +77,192 @@ def log_in(email: str, password: str) -> Tokens:
 
 
 def refresh(refresh_token: str) -> Tokens:
-    """New tokens for a refresh token, which is used up by that. Raises InvalidRefreshToken."""
+    """The next tokens of the session; the same refresh token for the same one within `GRACE`.
 
-    def work(current: database.Connection) -> Tokens | None:
-        client = _lock_client(current, refresh_token)
-        used = current.execute(
+    Raises InvalidRefreshToken.
+    """
+    shared_part = _shared_part(refresh_token)
+    # By each key, as another environment may sign with another one while the keys are rotated.
+    successors = [
+        _successor(shared_part, refresh_token, key) for key in settings.access_token_keys().values()
+    ]
+    parameters = {
+        "session_hash": _hash(shared_part),
+        "presented": _hash(refresh_token),
+        "successor": _hash(successors[0]),
+        "grace": GRACE,
+        "lifetime": REFRESH_TOKEN_LIFETIME,
+    }
+
+    def work(current: database.Connection) -> dict[str, Any] | None:
+        if len(refresh_token) == _LENGTH_BEFORE:
+            _adopt(current, parameters)
+        held = current.execute(
             """
-            UPDATE refresh_tokens
-               SET used_at = now()
-             WHERE token_hash = %(token_hash)s AND used_at IS NULL AND expires_at > now()
-            RETURNING family_id
+            UPDATE sessions
+               SET token_hash = CASE WHEN token_hash = %(presented)s THEN %(successor)s
+                                     ELSE token_hash END,
+                   previous_hash = CASE WHEN token_hash = %(presented)s THEN token_hash
+                                        ELSE previous_hash END,
+                   rotated_at = CASE WHEN token_hash = %(presented)s THEN now() ELSE rotated_at END,
+                   expires_at = now() + %(lifetime)s
+              FROM clients
+             WHERE session_hash = %(session_hash)s AND clients.client_id = sessions.client_id
+               AND expires_at > now()
+               AND (token_hash = %(presented)s
+                    OR (previous_hash = %(presented)s AND rotated_at > now() - %(grace)s))
+            RETURNING clients.client_id, role, token_generation AS generation,
+                      extract(epoch FROM logged_in_at)::bigint AS authenticated_at, token_hash
             """,
-            {"token_hash": _hash(refresh_token)},
+            parameters,
         ).fetchone()
-        if client is None or used is None:
-            _revoke_family(current, refresh_token)
-            return None
-        return _issue(current, Caller(**client), used["family_id"])
+        if held is None:
+            _revoke(current, refresh_token)
+        return held
 
-    tokens = database.transaction(work)
-    if tokens is None:
-        raise InvalidRefreshToken("The refresh token is unknown, expired, revoked or was used before.")
-    return tokens
+    # Repeatable: a token that was used a moment ago is answered as it was then.
+    held = database.run(work, repeatable=True)
+    if held is not None:
+        current_hash = held.pop("token_hash")
+        for successor in successors:
+            if _hash(successor) == current_hash:
+                return _tokens(Caller(**held), successor)
+    raise _not_good()
 
 
 def log_out(refresh_token: str) -> None:
-    """Revoke the token and all of its family. Raises InvalidRefreshToken."""
-
-    def work(current: database.Connection) -> int:
-        _lock_client(current, refresh_token)
-        return _revoke_family(current, refresh_token)
-
-    if not database.transaction(work):
-        raise InvalidRefreshToken("The refresh token is unknown, expired, revoked or was used before.")
+    """End the session that the token is of. Raises InvalidRefreshToken."""
+    if not database.run(lambda current: _revoke(current, refresh_token), repeatable=False):
+        raise _not_good()
 
 
 def revoke_all(current: database.Connection, client_id: UUID) -> None:
-    """Revoke every session of the client, as part of the caller's transaction."""
-    current.execute("DELETE FROM refresh_tokens WHERE client_id = %(id)s", {"id": client_id})
-
-
-def _issue(current: database.Connection, caller: Caller, family_id: UUID) -> Tokens:
-    token = secrets.token_urlsafe(32)
-    # What has expired revokes nothing any more, so it need not be kept.
-    current.execute(
-        "DELETE FROM refresh_tokens WHERE client_id = %(id)s AND expires_at < now()",
-        {"id": caller.client_id},
-    )
+    """End every session of the client, as part of the caller's transaction."""
     current.execute(
         """
-        INSERT INTO refresh_tokens (token_hash, family_id, client_id, expires_at)
-        VALUES (%(token_hash)s, %(family_id)s, %(client_id)s, now() + %(lifetime)s)
+        WITH of_the_release_before AS (
+            DELETE FROM refresh_tokens WHERE client_id = %(client_id)s
+        )
+        DELETE FROM sessions WHERE client_id = %(client_id)s
         """,
-        {
-            "token_hash": _hash(token),
-            "family_id": family_id,
-            "client_id": caller.client_id,
-            "lifetime": REFRESH_TOKEN_LIFETIME,
-        },
-    )
-    return Tokens(
-        access_token=access_tokens.issue(caller.client_id, caller.role, generation=caller.generation),
-        expires_in=access_tokens.LIFETIME,
-        refresh_token=token,
+        {"client_id": client_id},
     )
 
 
 def _begin(current: database.Connection, account: _Account, new_hash: str | None) -> Tokens | None:
-    """A first token for the account; None where it is gone or its password was changed since it was read."""
+    """A session of the account; None where it is gone or its password was changed since it was read."""
     held = current.execute(
         """
         UPDATE clients SET password_hash = %(new_hash)s
          WHERE client_id = %(client_id)s AND password_hash = %(verified)s
-        RETURNING client_id, role, token_generation AS generation
+        RETURNING client_id, role, token_generation AS generation,
+                  extract(epoch FROM now())::bigint AS authenticated_at
         """
         if new_hash
         else """
-        SELECT client_id, role, token_generation AS generation FROM clients
+        SELECT client_id, role, token_generation AS generation,
+               extract(epoch FROM now())::bigint AS authenticated_at
+          FROM clients
          WHERE client_id = %(client_id)s AND password_hash = %(verified)s
            FOR NO KEY UPDATE
         """,
         {"client_id": account.client_id, "verified": account.password_hash, "new_hash": new_hash},
     ).fetchone()
-    return None if held is None else _issue(current, Caller(**held), uuid4())
-
-
-def _lock_client(current: database.Connection, refresh_token: str) -> DictRow | None:
-    """Lock the client before any of its tokens, the order in which edits and removals take them too.
-
-    Of two that happen to one session at once, one then comes after the other and sees what it did.
-    """
-    return current.execute(
+    if held is None:
+        return None
+    shared_part = secrets.token_urlsafe(16)
+    refresh_token = shared_part + secrets.token_urlsafe(32)
+    current.execute(
         """
-        SELECT clients.client_id, clients.role, token_generation AS generation
-          FROM clients
-          JOIN refresh_tokens USING (client_id)
-         WHERE token_hash = %(token_hash)s
-           FOR NO KEY UPDATE OF clients
+        WITH over_the_bound AS (
+            DELETE FROM sessions
+             WHERE session_hash IN (SELECT session_hash FROM sessions
+                                     WHERE client_id = %(client_id)s
+                                     ORDER BY rotated_at DESC OFFSET %(others)s)
+        )
+        INSERT INTO sessions (session_hash, client_id, token_hash, logged_in_at, expires_at)
+        VALUES (%(session_hash)s, %(client_id)s, %(token_hash)s, now(), now() + %(lifetime)s)
         """,
-        {"token_hash": _hash(refresh_token)},
+        {
+            "session_hash": _hash(shared_part),
+            "client_id": account.client_id,
+            "token_hash": _hash(refresh_token),
+            "lifetime": REFRESH_TOKEN_LIFETIME,
+            "others": MOST_SESSIONS - 1,
+        },
+    )
+    return _tokens(Caller(**held), refresh_token)
+
+
+def _adopt(current: database.Connection, parameters: database.Parameters) -> None:
+    """Make a session of a good token of the release before, once."""
+    current.execute(
+        """
+        WITH adopted AS (
+            DELETE FROM refresh_tokens
+             WHERE family_id = (SELECT family_id FROM refresh_tokens
+                                 WHERE token_hash = %(presented)s AND used_at IS NULL
+                                   AND expires_at > now())
+            RETURNING client_id, token_hash
+        )
+        INSERT INTO sessions (session_hash, client_id, token_hash, logged_in_at, expires_at)
+        SELECT %(session_hash)s, client_id, token_hash, 'epoch', now() + %(lifetime)s
+          FROM adopted WHERE token_hash = %(presented)s
+            ON CONFLICT (session_hash) DO NOTHING
+        """,
+        parameters,
+    )
+
+
+def _revoke(current: database.Connection, refresh_token: str) -> int:
+    """End the session that the token is of; 0 where there is none."""
+    row = current.execute(
+        """
+        WITH ended AS (
+            DELETE FROM sessions WHERE session_hash = %(session_hash)s RETURNING 1
+        ), of_the_release_before AS (
+            DELETE FROM refresh_tokens
+             WHERE family_id = (SELECT family_id FROM refresh_tokens WHERE token_hash = %(presented)s)
+            RETURNING 1
+        )
+        SELECT (SELECT count(*) FROM ended) + (SELECT count(*) FROM of_the_release_before) AS ended
+        """,
+        {"session_hash": _hash(_shared_part(refresh_token)), "presented": _hash(refresh_token)},
     ).fetchone()
+    ended: int = row["ended"] if row else 0
+    return ended
 
 
-def _revoke_family(current: database.Connection, refresh_token: str) -> int:
-    """Remove all tokens of the family that this one is of; how many there were."""
-    return current.execute(
-        """
-        DELETE FROM refresh_tokens
-         WHERE family_id = (SELECT family_id FROM refresh_tokens WHERE token_hash = %(token_hash)s)
-        """,
-        {"token_hash": _hash(refresh_token)},
-    ).rowcount
+def _tokens(caller: Caller, refresh_token: str) -> Tokens:
+    return Tokens(
+        access_token=access_tokens.issue(
+            caller.client_id,
+            caller.role,
+            generation=caller.generation,
+            authenticated_at=caller.authenticated_at,
+        ),
+        expires_in=access_tokens.LIFETIME,
+        refresh_token=refresh_token,
+    )
+
+
+def _shared_part(refresh_token: str) -> str:
+    """What all tokens of the session begin with; for one of the release before, made of all of it."""
+    if len(refresh_token) == _SHARED_PART + _OWN_PART:
+        return refresh_token[:_SHARED_PART]
+    return base64.urlsafe_b64encode(_hash(f"session of {refresh_token}")[:16]).rstrip(b"=").decode()
+
+
+def _successor(shared_part: str, refresh_token: str, key: str) -> str:
+    # The text is none that an access token is signed for: those have no spaces.
+    own = hmac.digest(key.encode(), f"refresh token after {refresh_token}".encode(), "sha256")
+    return shared_part + base64.urlsafe_b64encode(own).rstrip(b"=").decode()
 
 
 def _hash(token: str) -> bytes:
     # The token is random and long: a plain hash is as good as a slow one.
     return hashlib.sha256(token.encode()).digest()
+
+
+def _not_good() -> InvalidRefreshToken:
+    return InvalidRefreshToken("The refresh token is unknown, expired, revoked or was used before.")

@@ -502,7 +502,7 @@ def test_favorites_and_tokens_go_with_a_removed_client(look: psycopg.Connection,
     else:
         clients.remove(accounts.new_admin(look), ana.client_id)
     assert look.execute("SELECT client_id FROM favorites").fetchall() == [(ben.client_id,)]
-    assert look.execute("SELECT client_id FROM refresh_tokens").fetchall() == [(ben.client_id,)]
+    assert look.execute("SELECT client_id FROM sessions").fetchall() == [(ben.client_id,)]
     with pytest.raises(InvalidRefreshToken):
         sessions.refresh(of_ana.refresh_token)
     with pytest.raises(InvalidCredentials):

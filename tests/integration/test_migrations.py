@@ -195,7 +195,7 @@ def test_the_files_of_the_repository_make_the_tables_of_the_design(connection: C
     assert migrations.run(connection) == [migration.name for migration in migrations.load()]
     rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
     tables = {row["tablename"] for row in rows}
-    assert tables >= {"clients", "favorites", "products", "refresh_tokens", "schema_migrations"}
+    assert tables >= {"clients", "favorites", "products", "sessions", "schema_migrations"}
 
 
 def test_new_connections_have_a_statement_timeout_and_the_one_that_migrated_has_its_old_one(

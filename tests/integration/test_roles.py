@@ -21,7 +21,7 @@ from functions.warm_product_cache.handler import lambda_handler as poll
 from local.servers.postgres import Postgres
 from local.servers.valkey import Valkey
 from shared import health
-from shared.accounts import clients, sessions
+from shared.accounts import clients, expired_sessions, sessions
 from shared.accounts.access_tokens import Caller
 from shared.accounts.models import ClientChanges
 from shared.errors import AlreadyFavorite, EmailTaken, InvalidRefreshToken, NotFavorite, UnknownProduct
@@ -238,7 +238,7 @@ def update_client(scene: Scene) -> None:
 def delete_client(scene: Scene) -> None:
     clients.remove(scene.ana, "me")
     assert not scene.owner.execute("SELECT FROM favorites").rowcount
-    assert not scene.owner.execute("SELECT FROM refresh_tokens").rowcount
+    assert not scene.owner.execute("SELECT FROM sessions").rowcount
     assert "ClientRemoved" in scene.events()
 
 
@@ -252,9 +252,10 @@ def login(scene: Scene) -> None:
 
 def refresh_token(scene: Scene) -> None:
     assert sessions.refresh(scene.session.refresh_token).refresh_token
+    scene.owner.execute("UPDATE sessions SET rotated_at = rotated_at - interval '1 minute'")
     with pytest.raises(InvalidRefreshToken):
         sessions.refresh(scene.session.refresh_token)
-    assert not scene.owner.execute("SELECT FROM refresh_tokens").rowcount
+    assert not scene.owner.execute("SELECT FROM sessions").rowcount
 
 
 def logout(scene: Scene) -> None:
@@ -343,6 +344,8 @@ def warm_product_cache(scene: Scene) -> None:
 def publish_events(scene: Scene) -> None:
     assert outbox.publish(lambda entries: [True] * len(entries)).sent
     assert scene.events() == set()
+    scene.owner.execute("UPDATE sessions SET expires_at = now()")
+    assert expired_sessions.purge() == 1
 
 
 WORK: dict[str, Callable[[Scene], None]] = {
@@ -421,10 +424,10 @@ NOT_FOR = {
         "UPDATE clients SET role = 'admin'",
         "UPDATE clients SET client_id = gen_random_uuid()",
         "INSERT INTO clients (name, email, email_key, password_hash, role) VALUES ('', '', '', '', 'admin')",
-        "UPDATE refresh_tokens SET expires_at = 'infinity'",
-        "UPDATE refresh_tokens SET client_id = client_id",
+        "UPDATE sessions SET logged_in_at = now()",
+        "UPDATE sessions SET client_id = client_id",
         "TRUNCATE clients CASCADE",
-        "TRUNCATE refresh_tokens",
+        "TRUNCATE sessions",
     ],
     CATALOG: [
         "SELECT password_hash FROM clients",
@@ -432,9 +435,9 @@ NOT_FOR = {
         "INSERT INTO clients (name, email, email_key, password_hash) VALUES ('', '', '', '')",
         "UPDATE clients SET name = ''",
         "DELETE FROM clients",
-        "SELECT token_hash FROM refresh_tokens",
-        "INSERT INTO refresh_tokens VALUES ('', gen_random_uuid(), gen_random_uuid(), now())",
-        "DELETE FROM refresh_tokens",
+        "SELECT token_hash FROM sessions",
+        "INSERT INTO sessions VALUES ('', gen_random_uuid(), '', '', now(), now(), now())",
+        "DELETE FROM sessions",
         "SELECT client_id FROM favorites",
         "INSERT INTO favorites VALUES (gen_random_uuid(), '7', now(), 1)",
         "DELETE FROM favorites",

@@ -1,17 +1,20 @@
 """Sessions: tokens for a password, rotation that notices a copied token, and what the tables keep of it."""
 
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable
 from functools import partial
 
 import psycopg
 import pytest
 from argon2 import PasswordHasher
 
-from shared.accounts import access_tokens, clients, passwords, sessions
+from functions.publish_events.handler import lambda_handler as publish_events
+from shared.accounts import access_tokens, clients, expired_sessions, passwords, sessions
 from shared.accounts.models import ClientChanges, Tokens
-from shared.errors import InvalidCredentials, InvalidRefreshToken
+from shared.errors import InvalidCredentials, InvalidRefreshToken, InvalidToken
 from shared.platform import database
 from tests.integration import accounts, witness
 from tests.integration.accounts import PASSWORD
@@ -39,7 +42,8 @@ def is_alive(tokens: Tokens) -> bool:
 
 def test_the_access_token_names_the_client_and_the_role(look: psycopg.Connection) -> None:
     ana = accounts.register(email=EMAIL)
-    assert access_tokens.verify(log_in().access_token) == accounts.caller(ana)
+    caller = access_tokens.verify(log_in().access_token)
+    assert (caller.client_id, caller.role) == (ana.client_id, "client")
     accounts.set_role(look, ana.client_id, "admin")
     assert access_tokens.verify(log_in().access_token).is_admin
 
@@ -148,21 +152,22 @@ def test_only_hashes_of_refresh_tokens_are_stored(look: psycopg.Connection) -> N
     accounts.register(email=EMAIL)
     first = log_in()
     second = sessions.refresh(first.refresh_token)
-    stored = look.execute("SELECT refresh_tokens::text FROM refresh_tokens").fetchall()
-    assert len(stored) == 2
+    stored = look.execute("SELECT sessions::text FROM sessions").fetchall()
+    assert len(stored) == 1
     for token in (first.refresh_token, second.refresh_token):
-        for (row,) in stored:
-            assert token not in row
-            assert token.encode().hex() not in row
-    hashes = look.execute("SELECT length(token_hash) FROM refresh_tokens").fetchall()
-    assert hashes == [(32,), (32,)]
+        for part in (token, token[:22], token[22:]):
+            assert part not in stored[0][0]
+            assert part.encode().hex() not in stored[0][0]
+    hashes = look.execute("SELECT length(token_hash), length(previous_hash) FROM sessions").fetchall()
+    assert hashes == [(32, 32)]
 
 
-def test_refresh_tokens_have_256_bits_and_are_never_the_same() -> None:
+def test_the_own_part_of_a_refresh_token_has_256_bits_and_is_never_the_same() -> None:
     accounts.register(email=EMAIL)
-    tokens = {log_in().refresh_token for _ in range(5)}
-    assert len(tokens) == 5
-    assert all(len(token) == 43 for token in tokens)  # 32 bytes as base64url
+    tokens = [log_in().refresh_token for _ in range(3)]
+    tokens += [sessions.refresh(token).refresh_token for token in tokens]
+    assert len({token[22:] for token in tokens}) == 6
+    assert all(len(token) == 22 + 43 for token in tokens)  # 16 and 32 bytes as base64url
 
 
 # ── Rotation ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -174,7 +179,25 @@ def test_a_refresh_token_is_exchanged_for_another_that_works() -> None:
     second = sessions.refresh(first.refresh_token)
     third = sessions.refresh(second.refresh_token)
     assert len({first.refresh_token, second.refresh_token, third.refresh_token}) == 3
-    assert access_tokens.verify(third.access_token) == accounts.caller(ana)
+    assert access_tokens.verify(third.access_token).client_id == ana.client_id
+
+
+def test_a_session_is_one_row_however_often_it_is_refreshed(look: psycopg.Connection) -> None:
+    accounts.register(email=EMAIL)
+    tokens = log_in()
+    for _ in range(5):
+        tokens = sessions.refresh(tokens.refresh_token)
+    assert look.execute("SELECT count(*) FROM sessions").fetchone() == (1,)
+
+
+def test_refreshed_access_tokens_say_when_the_password_was_given(look: psycopg.Connection) -> None:
+    accounts.register(email=EMAIL)
+    tokens = log_in()
+    at = access_tokens.verify(tokens.access_token).authenticated_at
+    assert at == pytest.approx(time.time(), abs=5)
+    look.execute("UPDATE sessions SET logged_in_at = logged_in_at - interval '1 day'")
+    refreshed = sessions.refresh(tokens.refresh_token)
+    assert access_tokens.verify(refreshed.access_token).authenticated_at == at - 86_400
 
 
 def test_a_refreshed_access_token_has_the_role_of_now(look: psycopg.Connection) -> None:
@@ -184,8 +207,46 @@ def test_a_refreshed_access_token_has_the_role_of_now(look: psycopg.Connection) 
     assert access_tokens.verify(sessions.refresh(tokens.refresh_token).access_token).is_admin
 
 
-@pytest.mark.parametrize("generations_back", [1, 2])
-def test_a_token_that_comes_back_after_its_use_revokes_its_family(generations_back: int) -> None:
+def let_the_grace_pass(look: psycopg.Connection) -> None:
+    look.execute("UPDATE sessions SET rotated_at = rotated_at - interval '31 seconds'")
+
+
+def test_the_token_before_the_current_one_is_answered_for_half_a_minute(look: psycopg.Connection) -> None:
+    accounts.register(email=EMAIL)
+    first = log_in()
+    lost = sessions.refresh(first.refresh_token)
+    look.execute("UPDATE sessions SET rotated_at = rotated_at - interval '25 seconds'")
+    again = sessions.refresh(first.refresh_token)
+    assert again.refresh_token == lost.refresh_token
+    assert access_tokens.verify(again.access_token) == access_tokens.verify(lost.access_token)
+    assert is_alive(again)
+
+
+def test_a_token_that_comes_back_after_the_grace_revokes_its_session(look: psycopg.Connection) -> None:
+    accounts.register(email=EMAIL)
+    first = log_in()
+    second = sessions.refresh(first.refresh_token)
+    let_the_grace_pass(look)
+    with pytest.raises(InvalidRefreshToken):
+        sessions.refresh(first.refresh_token)
+    assert not is_alive(second)
+    assert look.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
+
+
+def test_answering_again_does_not_lengthen_the_grace(look: psycopg.Connection) -> None:
+    accounts.register(email=EMAIL)
+    first = log_in()
+    sessions.refresh(first.refresh_token)
+    for _ in range(3):
+        look.execute("UPDATE sessions SET rotated_at = rotated_at - interval '9 seconds'")
+        sessions.refresh(first.refresh_token)
+    look.execute("UPDATE sessions SET rotated_at = rotated_at - interval '9 seconds'")
+    with pytest.raises(InvalidRefreshToken):
+        sessions.refresh(first.refresh_token)
+
+
+@pytest.mark.parametrize("generations_back", [2, 3, 10])
+def test_an_older_token_revokes_its_session_at_once(generations_back: int) -> None:
     accounts.register(email=EMAIL)
     family = [log_in()]
     for _ in range(generations_back):
@@ -195,10 +256,51 @@ def test_a_token_that_comes_back_after_its_use_revokes_its_family(generations_ba
     assert not is_alive(family[-1])
 
 
-def test_other_families_live_on_when_one_is_revoked() -> None:
+def test_a_made_up_token_cannot_end_anybodys_session() -> None:
+    accounts.register(email=EMAIL)
+    tokens = log_in()
+    for made_up in ("A" * 65, "A" * 22 + tokens.refresh_token[22:], tokens.refresh_token[22:]):
+        with pytest.raises(InvalidRefreshToken):
+            sessions.refresh(made_up)
+    assert is_alive(tokens)
+
+
+def test_two_tabs_that_refresh_at_once_go_on_with_one_token(look: psycopg.Connection) -> None:
+    """Each of them, in its own time, and no tab is taken for a thief at the next refresh."""
+    accounts.register(email=EMAIL)
+    shared = log_in().refresh_token
+    one, other = sessions.refresh(shared), sessions.refresh(shared)
+    for _ in range(3):
+        let_the_grace_pass(look)
+        one, other = sessions.refresh(one.refresh_token), sessions.refresh(other.refresh_token)
+        assert one.refresh_token == other.refresh_token
+
+
+def test_the_next_token_cannot_be_made_without_the_key(environment: pytest.MonkeyPatch) -> None:
+    accounts.register(email=EMAIL)
+    first = log_in()
+    mine = sessions.refresh(first.refresh_token)
+    environment.setenv("ACCESS_TOKEN_KEYS", '{"other": "another secret that is longer than 32 bytes"}')
+    with pytest.raises(InvalidRefreshToken):  # the key is gone: the answer cannot be given again,
+        sessions.refresh(first.refresh_token)
+    assert is_alive(mine)  # and that revokes nothing
+
+
+def test_an_answer_can_be_given_again_after_the_keys_were_rotated(environment: pytest.MonkeyPatch) -> None:
+    accounts.register(email=EMAIL)
+    first = log_in()
+    second = sessions.refresh(first.refresh_token)
+    keys = json.loads(os.environ["ACCESS_TOKEN_KEYS"])
+    newer = {"newer": "another secret that is longer than 32 bytes"}
+    environment.setenv("ACCESS_TOKEN_KEYS", json.dumps(newer | keys))
+    assert sessions.refresh(first.refresh_token).refresh_token == second.refresh_token
+
+
+def test_other_sessions_live_on_when_one_is_revoked(look: psycopg.Connection) -> None:
     accounts.register(email=EMAIL)
     phone, laptop = log_in(), log_in()
     sessions.refresh(phone.refresh_token)
+    let_the_grace_pass(look)
     assert not is_alive(phone)
     assert is_alive(laptop)
 
@@ -217,7 +319,7 @@ def test_an_unknown_token_is_refused(token: str) -> None:
 def test_a_token_is_good_for_thirty_days(look: psycopg.Connection) -> None:
     accounts.register(email=EMAIL)
     log_in()
-    row = look.execute("SELECT expires_at - now() FROM refresh_tokens").fetchone()
+    row = look.execute("SELECT expires_at - now() FROM sessions").fetchone()
     assert row
     assert row[0].total_seconds() == pytest.approx(30 * 24 * 3600, abs=60)
 
@@ -225,30 +327,139 @@ def test_a_token_is_good_for_thirty_days(look: psycopg.Connection) -> None:
 def test_an_expired_token_is_refused(look: psycopg.Connection) -> None:
     accounts.register(email=EMAIL)
     tokens = log_in()
-    look.execute("UPDATE refresh_tokens SET expires_at = now() - interval '1 second'")
+    look.execute("UPDATE sessions SET expires_at = now() - interval '1 second'")
     assert not is_alive(tokens)
 
 
-def test_expired_tokens_do_not_pile_up(look: psycopg.Connection) -> None:
-    accounts.register(email=EMAIL)
-    for _ in range(3):
-        log_in()
-    look.execute("UPDATE refresh_tokens SET expires_at = now() - interval '1 second'")
+def test_a_client_has_a_hundred_sessions_at_most_and_the_least_used_go(look: psycopg.Connection) -> None:
+    ana = accounts.register(email=EMAIL)
+    accounts.register(email="ben@example.com")
+    others = sessions.log_in("ben@example.com", PASSWORD)
+    oldest, second = log_in(), log_in()
+    look.execute(
+        """
+        INSERT INTO sessions (session_hash, client_id, token_hash, logged_in_at, expires_at)
+        SELECT sha256(n::text::bytea), %s, '', now(), now() + interval '1 day'
+          FROM generate_series(1, 98) AS n
+        """,
+        [ana.client_id],
+    )
+    oldest = sessions.refresh(oldest.refresh_token)
     log_in()
-    assert look.execute("SELECT count(*) FROM refresh_tokens").fetchone() == (1,)
+    counted = look.execute("SELECT count(*) FROM sessions WHERE client_id = %s", [ana.client_id])
+    assert counted.fetchone() == (sessions.MOST_SESSIONS,)
+    assert is_alive(oldest)  # in use
+    assert not is_alive(second)
+    assert is_alive(others)
+
+
+def test_what_has_expired_is_purged_whether_its_owner_returns_or_not(look: psycopg.Connection) -> None:
+    ana = accounts.register(email=EMAIL)
+    tokens = log_in()
+    look.execute(
+        """
+        INSERT INTO sessions (session_hash, client_id, token_hash, logged_in_at, expires_at)
+        SELECT sha256(n::text::bytea), %s, '', now(), now() - interval '1 second'
+          FROM generate_series(1, 2500) AS n
+        """,
+        [ana.client_id],
+    )
+    assert expired_sessions.purge() == 2500
+    assert expired_sessions.purge() == 0
+    assert is_alive(tokens)
+
+
+def test_the_schedule_that_sends_events_purges_too(
+    look: psycopg.Connection, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("EVENT_BUS_NAME", "nobody sends")
+    accounts.register(email=EMAIL)
+    log_in()
+    look.execute("UPDATE sessions SET expires_at = now() - interval '1 second'")
+    look.execute("DELETE FROM outbox")  # nothing to send: there is no bus here
+    publish_events({}, None)
+    assert look.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
 
 
 @pytest.mark.usefixtures("connection_per_thread")
-def test_of_many_refreshes_of_one_token_at_once_one_wins_and_the_family_is_revoked(
-    look: psycopg.Connection,
-) -> None:
+def test_many_refreshes_of_one_token_at_once_all_get_the_same_next_one(look: psycopg.Connection) -> None:
     accounts.register(email=EMAIL)
     token = log_in().refresh_token
     outcomes = witness.at_once([partial(sessions.refresh, token)] * 12)
-    assert sorted(type(outcome).__name__ for outcome in outcomes) == [*["InvalidRefreshToken"] * 11, "Tokens"]
-    [winner] = [outcome for outcome in outcomes if isinstance(outcome, Tokens)]
-    assert not is_alive(winner)
-    assert look.execute("SELECT count(*) FROM refresh_tokens").fetchone() == (0,)
+    assert all(isinstance(outcome, Tokens) for outcome in outcomes), outcomes
+    [next_token] = {outcome.refresh_token for outcome in outcomes if isinstance(outcome, Tokens)}
+    assert look.execute("SELECT count(*) FROM sessions").fetchone() == (1,)
+    let_the_grace_pass(look)
+    assert sessions.refresh(next_token)
+
+
+# ── Sessions of the release before ────────────────────────────────────────────────────────────────────────
+
+
+def of_the_release_before(look: psycopg.Connection, *, used: bool = False, expired: bool = False) -> str:
+    """A refresh token as the release before gives them out, the third of its family."""
+    token = secrets.token_urlsafe(32)
+    look.execute(
+        """
+        WITH family AS (SELECT gen_random_uuid() AS family_id)
+        INSERT INTO refresh_tokens (token_hash, family_id, client_id, expires_at, used_at)
+        SELECT held.token_hash, family_id, client_id,
+               now() + CASE WHEN %(expired)s THEN -1 ELSE 1 END * interval '1 day', held.used_at
+          FROM clients, family,
+               (VALUES (sha256('one'), now()), (sha256('two'), now()),
+                       (%(token_hash)s::bytea, CASE WHEN %(used)s THEN now() END)
+               ) AS held (token_hash, used_at)
+        """,
+        {"token_hash": sessions._hash(token), "used": used, "expired": expired},
+    )
+    return token
+
+
+def left_before(look: psycopg.Connection) -> int:
+    row = look.execute("SELECT count(*) FROM refresh_tokens").fetchone()
+    assert row
+    return int(row[0])
+
+
+def test_a_token_of_the_release_before_becomes_a_session(look: psycopg.Connection) -> None:
+    ana = accounts.register(email=EMAIL)
+    old = of_the_release_before(look)
+    tokens = sessions.refresh(old)
+    assert access_tokens.verify(tokens.access_token) == accounts.caller(ana)  # no time of a log-in
+    assert left_before(look) == 0
+    assert sessions.refresh(old).refresh_token == tokens.refresh_token  # its grace too
+    assert is_alive(tokens)
+    let_the_grace_pass(look)
+    assert not is_alive(Tokens(access_token="", expires_in=0, refresh_token=old))
+    assert look.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("state", ["used", "expired"])
+def test_a_token_of_the_release_before_that_is_not_good_revokes_its_family(
+    look: psycopg.Connection, state: str
+) -> None:
+    accounts.register(email=EMAIL)
+    token = of_the_release_before(look, **{state: True})
+    with pytest.raises(InvalidRefreshToken):
+        sessions.refresh(token)
+    assert left_before(look) == 0
+
+
+def test_a_session_of_the_release_before_is_logged_out(look: psycopg.Connection) -> None:
+    accounts.register(email=EMAIL)
+    token = of_the_release_before(look)
+    sessions.log_out(token)
+    assert left_before(look) == 0
+    with pytest.raises(InvalidRefreshToken):
+        sessions.refresh(token)
+
+
+def test_a_new_password_ends_the_sessions_of_the_release_before(look: psycopg.Connection) -> None:
+    ana = accounts.register(email=EMAIL)
+    of_the_release_before(look)
+    changes = ClientChanges(password="another fine password", current_password=PASSWORD)
+    clients.update(accounts.caller(ana), "me", changes, if_match=None)
+    assert left_before(look) == 0
 
 
 # ── The end of a session ──────────────────────────────────────────────────────────────────────────────────
@@ -278,59 +489,31 @@ def test_logging_out_with_a_used_token_ends_the_session_of_its_successor() -> No
     assert not is_alive(second)
 
 
-@pytest.fixture
-def paused_refresh(
-    connection_per_thread: None, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[threading.Event, threading.Event]]:
-    """A refresh stops when it has used up its token and not made the next: `reached`, until `go_on`."""
-    assert connection_per_thread is None
-    reached, go_on = threading.Event(), threading.Event()
-    real = sessions._issue
-
-    def issue(*arguments: object) -> Tokens:
-        reached.set()
-        assert go_on.wait(10)
-        return real(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(sessions, "_issue", issue)
-    yield reached, go_on
-    go_on.set()
-
-
 @pytest.mark.parametrize("end", ["log out", "new password", "removal"])
-def test_a_session_that_ends_while_it_is_being_refreshed_is_over(
-    look: psycopg.Connection, paused_refresh: tuple[threading.Event, threading.Event], end: str
-) -> None:
-    reached, go_on = paused_refresh
-    caller = accounts.caller(accounts.register(email=EMAIL))
-    go_on.set()
-    token = log_in().refresh_token
-    go_on.clear()
-    reached.clear()
-    changes = ClientChanges(password="another fine password", current_password=PASSWORD)
-    ends: dict[str, Callable[[], object]] = {
-        "log out": partial(sessions.log_out, token),
-        "new password": partial(clients.update, caller, "me", changes, if_match=None),
-        "removal": partial(clients.remove, caller, "me"),
-    }
-    with ThreadPoolExecutor(2) as pool:
-        refreshing = pool.submit(sessions.refresh, token)
-        assert reached.wait(5)
-        ending = pool.submit(ends[end])
-        _wait_for_a_lock(look)
-        go_on.set()
-        ending.result(10)  # no deadlock: it is not this one that is given up
-        refreshing.exception(10)
-    assert look.execute("SELECT count(*) FROM refresh_tokens WHERE used_at IS NULL").fetchone() == (0,)
-
-
-def _wait_for_a_lock(look: psycopg.Connection) -> None:
-    """Until somebody waits for somebody else's lock in PostgreSQL, or half a second has passed."""
-    for _ in range(50):
-        waiting = look.execute("SELECT FROM pg_locks WHERE NOT granted").fetchall()
-        if waiting:
-            return
-        threading.Event().wait(0.01)
+@pytest.mark.usefixtures("connection_per_thread")
+def test_a_session_that_ends_while_it_is_being_refreshed_is_over(look: psycopg.Connection, end: str) -> None:
+    """Neither its refresh token nor its access token is good for anything, whoever came first."""
+    ana = accounts.register(email=EMAIL)
+    for _ in range(3):
+        tokens = log_in()
+        caller = accounts.now(look, ana.client_id)
+        changes = ClientChanges(password=PASSWORD, current_password=PASSWORD)
+        ends: dict[str, Callable[[], object]] = {
+            "log out": partial(sessions.log_out, tokens.refresh_token),
+            "new password": partial(clients.update, caller, "me", changes, if_match=None),
+            "removal": partial(clients.remove, caller, "me"),
+        }
+        refreshing: Callable[[], object] = partial(sessions.refresh, tokens.refresh_token)
+        refreshed, ended = witness.at_once([refreshing, ends[end]])
+        assert not isinstance(ended, Exception)
+        assert look.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
+        if isinstance(refreshed, Tokens):
+            assert not is_alive(refreshed)
+            if end != "log out":
+                with pytest.raises(InvalidToken):
+                    clients.get(access_tokens.verify(refreshed.access_token), "me")
+        if end == "removal":
+            ana = accounts.register(email=EMAIL)
 
 
 def test_a_client_who_is_removed_during_the_log_in_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

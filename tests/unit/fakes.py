@@ -61,6 +61,7 @@ def backends(monkeypatch: pytest.MonkeyPatch) -> Iterator[Backends]:
         monkeypatch.setattr(database, name, getattr(fakes.postgres, name))
     monkeypatch.setattr(redis.Redis, "from_url", lambda *_, **__: fakes.valkey)
     monkeypatch.setattr(urllib3, "PoolManager", lambda **_: fakes.catalog)
+    fakes.postgres.on("DELETE FROM sessions WHERE session_hash IN", 0)  # none that expired, unless told
     _forget()
     yield fakes
     _forget()

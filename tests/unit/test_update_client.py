@@ -27,7 +27,7 @@ def ana(backends: Backends, password_hash: str) -> Backends:
     """The backends, with Ana in the database."""
     backends.postgres.on(_LOCK, [client_row(password_hash=password_hash)])
     backends.postgres.on(_WRITE, [client_row(name="Ana Lima", updated_at=NOON + timedelta(hours=1))])
-    backends.postgres.on("DELETE FROM refresh_tokens", 3)
+    backends.postgres.on("DELETE FROM sessions", 3)
     return backends
 
 
@@ -44,7 +44,7 @@ def test_a_new_name_is_written_and_the_rest_stays(ana: Backends) -> None:
         "email_key": "ana@example.com",
         "password_hash": None,
     }
-    assert ana.postgres.asked_for("refresh_tokens") == []
+    assert ana.postgres.asked_for("sessions") == []
 
 
 def test_the_answer_carries_the_etag_of_the_client_as_it_is_now(ana: Backends) -> None:
@@ -76,7 +76,7 @@ def test_a_new_password_ends_all_sessions_in_the_same_transaction(ana: Backends)
     assert answer.status == 200
     (written,) = ana.postgres.asked_for(_WRITE)
     assert passwords.is_password(NEW_PASSWORD, written["password_hash"])
-    assert ana.postgres.asked_for("DELETE FROM refresh_tokens") == [{"id": ANA}]
+    assert ana.postgres.asked_for("DELETE FROM sessions") == [{"client_id": ANA}]
     assert (ana.postgres.statements[0], ana.postgres.statements[-1]) == ("BEGIN", "COMMIT")
 
 
@@ -91,7 +91,7 @@ def test_a_wrong_current_password_is_403_and_changes_nothing(ana: Backends) -> N
     assert answer.status == 403
     assert answer.problem == "wrong-password"
     assert ana.postgres.asked_for(_WRITE) == []
-    assert ana.postgres.asked_for("refresh_tokens") == []
+    assert ana.postgres.asked_for("sessions") == []
     assert ana.postgres.statements[-1] == "ROLLBACK"
 
 
@@ -120,7 +120,7 @@ def test_an_admin_sets_the_password_of_another_without_knowing_it(ana: Backends)
         body={"password": NEW_PASSWORD},
     )
     assert answer.status == 200
-    assert ana.postgres.asked_for("DELETE FROM refresh_tokens") == [{"id": ANA}]
+    assert ana.postgres.asked_for("DELETE FROM sessions") == [{"client_id": ANA}]
 
 
 def test_an_admin_needs_the_current_one_for_their_own(ana: Backends) -> None:

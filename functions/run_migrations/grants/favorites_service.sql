@@ -6,6 +6,10 @@ GRANT SELECT, DELETE,
       INSERT (name, email, email_key, password_hash),
       UPDATE (name, email, email_key, password_hash, token_generation, updated_at) ON clients TO favorites_service;
 
+GRANT SELECT, INSERT, DELETE,
+      UPDATE (token_hash, previous_hash, rotated_at, expires_at) ON sessions TO favorites_service;
+
+-- The release before keeps its sessions here.
 GRANT SELECT, INSERT, DELETE, UPDATE (used_at) ON refresh_tokens TO favorites_service;
 
 GRANT SELECT, INSERT, DELETE ON favorites TO favorites_service;
