@@ -18,7 +18,7 @@ _POLLS, _PUBLICATIONS = HOURS * 60 / 4, HOURS * 60  # every 4 minutes, every min
 _FUNCTION_GB = 1.0  # Globals: MemorySize 1024
 
 NAT_HOUR, ADDRESS_HOUR = 0.045, 0.005
-ACU_HOUR, PROXY_ACU_HOUR, PROXY_LEAST_ACU = 0.12, 0.015, 8
+ACU_HOUR = 0.12
 CACHE_GB_HOUR, CACHE_LEAST_GB = 0.084, 0.1
 KEY, SECRET, DASHBOARD = 1.00, 0.40, 3.00
 ALARM_METRIC, CUSTOM_METRIC = 0.10, 0.30
@@ -27,7 +27,7 @@ REQUESTS, TRACES = 1.00, 5.00  # by the million
 LOG_GB = 0.50
 
 # Metrics that the code itself sends, each with every value of its dimension: README, Metrics.
-SENT_METRICS = 15
+SENT_METRICS = 16
 
 
 @dataclass
@@ -121,11 +121,6 @@ def tables() -> str:
     lines += [f"| {what} | {cost:.2f} |" for what, cost in MILLION.items()]
     lines.append(f"| **all** | **{sum(MILLION.values()):.2f}** |")
     return "\n".join(lines)
-
-
-def proxy() -> float:
-    """What RDS Proxy adds a month, where UseDatabaseProxy asks for it."""
-    return PROXY_ACU_HOUR * PROXY_LEAST_ACU * HOURS
 
 
 if __name__ == "__main__":

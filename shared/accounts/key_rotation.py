@@ -12,7 +12,7 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any
 
-from shared.platform import logs, settings
+from shared.platform import logs, metrics, settings
 
 KEY_BYTES = 48  # random bytes of a new key; HS256 wants 32 at the least (RFC 7518 §3.2)
 
@@ -30,6 +30,20 @@ def rotated(keys: dict[str, str]) -> dict[str, str]:
     signing, *others = keys
     published = others[0] if others else signing
     return {published: keys[published], now: secrets.token_urlsafe(KEY_BYTES), signing: keys[signing]}
+
+
+def report_age(secret_id: str) -> float:
+    """Seconds since the keys were renewed, which become the metric AccessTokenKeysAge. Raises boto3's errors.
+
+    A rotation that does not happen sends nothing and fails nowhere; what is sent every day can be missed.
+    """
+    import boto3  # the Lambda runtime's own, and slow to load
+
+    described = boto3.client("secretsmanager").describe_secret(SecretId=secret_id)
+    renewed: datetime = described.get("LastRotatedDate") or described["CreatedDate"]
+    age = round((datetime.now(UTC) - renewed).total_seconds())
+    metrics.put({"AccessTokenKeysAge": (age, "Seconds")})
+    return age
 
 
 def do_step(step: str, secret_id: str, version: str) -> None:

@@ -10,7 +10,6 @@ COSTS, EVENTS = ((DOCS / f"{name}.md").read_text() for name in ("costs", "events
 
 def test_the_readmes_tables_are_those_of_the_template() -> None:
     assert costs.tables() in COSTS, "run `python -m local.documents.costs`"
-    assert f"adds {costs.proxy():.2f} a month" in COSTS
 
 
 @pytest.mark.parametrize(
@@ -20,7 +19,7 @@ def test_a_stage_has_the_resources_whose_condition_holds(stage: str, gateways: i
     count = costs.stage(stage).count
     assert count["AWS::EC2::NatGateway"] == gateways
     assert count["AWS::RDS::DBInstance"] == instances
-    assert count["AWS::RDS::DBProxy"] == count["AWS::ApiGatewayV2::DomainName"] == 0
+    assert count["AWS::ApiGatewayV2::DomainName"] == 0
 
 
 def test_dev_costs_less_than_staging_and_staging_less_than_prod() -> None:

@@ -35,7 +35,7 @@ class Keys:
             SecretId=self.arn, ClientRequestToken=version, SecretString="-", VersionStages=["AWSPENDING"]
         )
         # As there: the version has its id and its label, and no content yet.
-        del self._stored().versions[version]["secret_string"]
+        del self.stored().versions[version]["secret_string"]
         return version
 
     def step(self, step: str, version: str) -> None:
@@ -53,7 +53,7 @@ class Keys:
         keys: dict[str, str] = json.loads(current["SecretString"])
         return keys
 
-    def _stored(self) -> Any:
+    def stored(self) -> Any:
         from moto.secretsmanager.models import secretsmanager_backends
 
         return secretsmanager_backends["123456789012"]["us-east-1"].secrets[self.arn]
@@ -69,6 +69,23 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[Keys]:
         monkeypatch.setenv(name, value)
     with mock_aws():
         yield Keys()
+
+
+def test_every_day_the_keys_age_is_told(keys: Keys, capsys: pytest.CaptureFixture[str]) -> None:
+    keys.stored().created_date -= 40 * 86_400
+    lambda_handler({"SecretId": keys.arn}, None)
+    line = json.loads(capsys.readouterr().out)
+    assert line["AccessTokenKeysAge"] == pytest.approx(40 * 86_400, abs=60)
+    assert line["_aws"]["CloudWatchMetrics"][0]["Metrics"] == [
+        {"Name": "AccessTokenKeysAge", "Unit": "Seconds"}
+    ]
+
+
+def test_keys_that_were_rotated_are_as_old_as_that(keys: Keys) -> None:
+    keys.stored().created_date -= 40 * 86_400
+    keys.stored().rotation_requested = True
+    keys.stored().last_rotation_date = keys.stored().created_date + 39 * 86_400
+    assert key_rotation.report_age(keys.arn) == pytest.approx(86_400, abs=60)
 
 
 def test_the_first_rotation_publishes_a_key_and_goes_on_signing_with_the_first(keys: Keys) -> None:
