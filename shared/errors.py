@@ -6,11 +6,11 @@ from __future__ import annotations
 class DomainError(Exception):
     """A refusal with a sentence that its caller may read.
 
-    `retry_after` is in whole seconds, where trying again later may help.
+    `retry_after` is in whole seconds, where trying again later may help. `reason` is for the log alone.
     """
 
-    def __init__(self, detail: str, *, retry_after: int | None = None) -> None:
-        super().__init__(detail)
+    def __init__(self, detail: str, *, retry_after: int | None = None, reason: str = "") -> None:
+        super().__init__(reason or detail)
         self.detail = detail
         self.retry_after = retry_after
 

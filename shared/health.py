@@ -8,25 +8,27 @@ from typing import Literal
 
 from shared.errors import CatalogUnavailable, DatabaseUnavailable
 from shared.models import Health, ServiceHealth
-from shared.platform import database, valkey
+from shared.platform import database, deadlines, valkey
 from shared.platform.valkey import CacheDown
 from shared.products import catalog
 
+DATABASE_SECONDS = 1.5  # for the database, so that the others are asked too when it hangs
 CATALOG_EVERY = 5.0  # seconds: whoever polls this does not become the catalog's heaviest user
 
 _catalog: tuple[float, ServiceHealth] | None = None
 
 
-def check() -> Health:
-    """The state of the database, the cache and the catalog, each with the time it took to answer.
+def check() -> tuple[Health, str]:
+    """The state of the database, the cache and the catalog, each with the time it took, and why it is down.
 
     Without the cache or the catalog answers are still served; without the database the service is down.
     """
-    database_health = _timed(
-        lambda: database.run(lambda current: current.execute("SELECT 1"), repeatable=True),
-        DatabaseUnavailable,
-    )
-    cache_health = _timed(lambda: valkey.command(lambda server: server.ping()), CacheDown)
+    with deadlines.within(DATABASE_SECONDS):
+        database_health, reason = _timed(
+            lambda: database.run(lambda current: current.execute("SELECT 1"), repeatable=True),
+            DatabaseUnavailable,
+        )
+    cache_health, _ = _timed(lambda: valkey.command(lambda server: server.ping()), CacheDown)
     catalog_health = _catalog_health()
     status: Literal["ok", "degraded", "down"]
     if database_health.state == "down":
@@ -35,23 +37,26 @@ def check() -> Health:
         status = "degraded"
     else:
         status = "ok"
-    return Health(status=status, database=database_health, cache=cache_health, catalog=catalog_health)
+    health = Health(status=status, database=database_health, cache=cache_health, catalog=catalog_health)
+    return health, reason
 
 
 def _catalog_health() -> ServiceHealth:
     global _catalog
     if _catalog is None or time.monotonic() - _catalog[0] > CATALOG_EVERY:
-        health = _timed(lambda: catalog.fetch_product("1"), CatalogUnavailable)
+        health, _ = _timed(lambda: catalog.fetch_product("1"), CatalogUnavailable)
         _catalog = (time.monotonic(), health)
     return _catalog[1]
 
 
-def _timed(ask: Callable[[], object], failure: type[Exception]) -> ServiceHealth:
+def _timed(ask: Callable[[], object], failure: type[Exception]) -> tuple[ServiceHealth, str]:
+    """How it is, and why it is down."""
     started = time.perf_counter()
     state: Literal["up", "down"] = "up"
+    reason = ""
     try:
         ask()
-    except failure:
-        state = "down"
+    except failure as error:
+        state, reason = "down", str(error)
     milliseconds = round((time.perf_counter() - started) * 1000, 1)
-    return ServiceHealth(state=state, milliseconds=milliseconds)
+    return ServiceHealth(state=state, milliseconds=milliseconds), reason

@@ -28,7 +28,7 @@ from shared.formats import headers, json_text
 from shared.formats.ids import PRODUCT_ID
 from shared.formats.json_text import Rendered
 from shared.models import Health, Page
-from shared.platform import lean_imports, logs, metrics, secrets_manager, snapshots
+from shared.platform import deadlines, lean_imports, logs, metrics, secrets_manager, snapshots
 
 if TYPE_CHECKING:
     from shared.products.demand import Answer
@@ -90,9 +90,10 @@ def entry_point(app: Resolver, *, uses: Sequence[str] = ()) -> Callable[[Event, 
     def lambda_handler(event: Event, context: Any) -> Result:
         started = time.perf_counter()
         try:
-            if not app.public:
-                app.context["caller"] = _authenticate(event)
-            result = app.resolve(_with_checked_body(event), context)
+            with deadlines.within(deadlines.REQUEST):
+                if not app.public:
+                    app.context["caller"] = _authenticate(event)
+                result = app.resolve(_with_checked_body(event), context)
         except Exception as error:  # noqa: BLE001 — every refusal is a problem, the unforeseen too
             refusal = problem(error, event)
             result = {
@@ -255,8 +256,10 @@ def product(app: Resolver, answer: Answer) -> Response[Any]:
     return Response(status, headers=fields, body=body)
 
 
-def health(body: Health) -> Response[Health]:
-    """200 while answers are served, else 503; the body names what is down either way."""
+def health(app: Resolver, body: Health, reason: str) -> Response[Health]:
+    """200 while answers are served, else 503, logged with the reason; the body names what is down."""
+    if body.status == "down":
+        _log_unavailable("down", reason, app.current_event.raw_event)
     return _json(503 if body.status == "down" else 200, body, {"Cache-Control": "no-store"})
 
 
@@ -301,6 +304,7 @@ PROBLEMS: dict[type[Exception], ProblemType] = {
     errors.AlreadyFavorite: ProblemType(409, "already-favorite", "Already a favorite"),
     errors.CatalogUnavailable: ProblemType(503, "catalog-unavailable", "Catalog unavailable"),
     errors.DatabaseUnavailable: ProblemType(503, "database-unavailable", "Database unavailable"),
+    secrets_manager.SecretUnavailable: ProblemType(503, "secret-unavailable", "Secret unavailable"),
     NotFoundError: ProblemType(404, "not-found", "Not found"),
     Exception: ProblemType(500, "internal-error", "Internal error"),
 }
@@ -313,7 +317,11 @@ _UNKNOWN_BY_PARAMETER: dict[str, errors.DomainError] = {
 
 
 def problem(error: Exception, event: Event) -> Response[str]:
-    """The error as RFC 9457 problem details; what is not foreseen is logged and tells nothing of itself."""
+    """The error as RFC 9457 problem details.
+
+    A status of 500 and more leaves one line in the log, with the reason and the request's id. Of an error
+    that is not foreseen the caller learns nothing but that id.
+    """
     error, input_errors = _foreseen(error, event)
     kind = next(PROBLEMS[ancestor] for ancestor in type(error).__mro__ if ancestor in PROBLEMS)
     fields = {"Cache-Control": "no-store"}
@@ -327,6 +335,8 @@ def problem(error: Exception, event: Event) -> Response[str]:
         detail = error.detail
         if error.retry_after is not None:
             fields["Retry-After"] = str(error.retry_after)
+        if kind.status >= 500:
+            _log_unavailable(kind.slug, str(error), event)
     elif isinstance(error, NotFoundError):
         detail = "There is nothing at this address."
     else:
@@ -370,6 +380,11 @@ def _foreseen(error: Exception, event: Event) -> tuple[Exception, list[dict[str,
         }
         for item in found
     ]
+
+
+def _log_unavailable(what: str, reason: str, event: Event) -> None:
+    # Of what PostgreSQL says, the first line is why; those after it may quote the data.
+    logs.logger().error(what, reason=reason.partition("\n")[0], request_id=_request_id(event))
 
 
 def _request_id(event: Event) -> str:

@@ -10,8 +10,7 @@ app = web.resolver(public=True)
 @app.get("/health", openapi_extensions=web.refusals(also=[503]))
 def get_health() -> Response[Health]:
     """Tell how the service and what it stands on are."""
-    found = health.check()
-    return web.health(found)
+    return web.health(app, *health.check())
 
 
 lambda_handler = web.entry_point(app)

@@ -8,32 +8,39 @@ from typing import Any
 
 from functions.run_migrations import custom_resource, migrations
 from shared.errors import DatabaseUnavailable
-from shared.platform import database, settings
+from shared.platform import database, deadlines, settings
 
 WAIT = 60  # seconds for a database that wakes up from a pause
+SPARE = 15.0  # seconds that stay to tell CloudFormation what became of it
 
 
-def lambda_handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Which migrations were applied now, and whether the first admin was created now.
 
     CloudFormation, whose event has a ResponseURL, is told there how it went. Everybody else sees what went
     wrong raised, and stops.
     """
+
+    def migrate() -> dict[str, Any]:
+        with deadlines.within(deadlines.of_function(context, spare=SPARE)):
+            return _migrate()
+
     if "ResponseURL" in event:
-        return custom_resource.answer(event, _migrate)
-    return _migrate()
+        return custom_resource.answer(event, migrate)
+    return migrate()
 
 
 def _migrate() -> dict[str, Any]:
     role_passwords = settings.role_passwords()
     connection = _connection()
+    connection.longest = migrations.STATEMENT_TIMEOUT + database.ANSWERING
     applied = migrations.run(connection, role_passwords=role_passwords)
     admin = settings.first_admin()
     created = admin is not None and migrations.create_first_admin(connection, *admin)
     return {"applied": applied, "admin_created": created}
 
 
-def _connection() -> database.Connection:
+def _connection() -> database.BoundedConnection:
     deadline = time.monotonic() + WAIT
     while True:
         try:

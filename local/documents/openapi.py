@@ -200,7 +200,7 @@ def _complete(operation: Json, path: str, method: str, *, public: bool, source: 
             content["application/merge-patch+json"] = copy.deepcopy(content["application/json"])
     slugs = [*slugs, "invalid-input"]  # of any route: a query parameter that it does not have
     if section in ("clients", "auth", "favorites"):
-        slugs = [*slugs, "database-unavailable"]
+        slugs = [*slugs, "database-unavailable", "secret-unavailable"]
     for status, problems in _problems([*slugs, "internal-error"]).items():
         responses.setdefault(status, problems)
     operation["responses"] = dict(sorted(responses.items()))

@@ -1,56 +1,85 @@
 """One PostgreSQL connection per execution environment: opened on first use, reopened when it was closed.
 
-`statement_timeout` is set on the database by the first migration and not per connection: a pooling proxy pins
-the sessions that set things, as it pins those that prepare statements (hence `prepare_threshold=None`).
+`statement_timeout` is set on the database by the migrations and not per connection: a pooling proxy pins the
+sessions that set things, as it pins those that prepare statements (hence `prepare_threshold=None`). It ends
+what takes too long; the deadlines here end what nobody answers, with the connection.
 """
 
 from __future__ import annotations
 
 import select
 import threading
+import time
 from collections.abc import Callable, Mapping
-from typing import Any, LiteralString, TypeVar
+from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 
 import psycopg
 from psycopg.conninfo import make_conninfo
+from psycopg.errors import ReadOnlySqlTransaction
+from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, class_row, dict_row
 
 from shared.errors import DatabaseUnavailable
-from shared.platform import logs, secrets_manager, settings
+from shared.platform import deadlines, secrets_manager, settings
 
-CONNECT_TIMEOUT = 3  # seconds
+if TYPE_CHECKING:
+    from psycopg.abc import PQGen
+
+CONNECTING = 3.0  # seconds from the name look-up to the end of authentication
+ANSWERING = 5.0  # seconds for a statement where no deadline is nearer; `statement_timeout` comes before it
+DOZED = 5.0  # seconds after which the server is asked whether it is there, before anything else is
+THERE = 1.0  # seconds for it to say so
+
+# Where the kernel can tell that a server vanished, it need not wait for the deadline.
+_SOCKET: Mapping[str, int] = {
+    "tcp_user_timeout": 2_000,  # milliseconds for the other side to confirm what was sent
+    "keepalives_idle": 20,  # seconds
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+}
 
 Connection = psycopg.Connection[DictRow]
 Parameters = Mapping[str, Any]
 Result = TypeVar("Result")
 
+
+class BoundedConnection(psycopg.Connection[DictRow]):
+    """A connection that waits for its server no longer than the deadline, and is closed when that passes.
+
+    `longest` is what one statement may take in seconds; it was last used at `used_at` (seconds since the
+    epoch: a frozen environment's monotonic clock may stand still).
+    """
+
+    longest = ANSWERING
+    used_at = 0.0
+
+    def wait(self, gen: PQGen[Result], interval: float = 0.1, timeout: float | None = None) -> Result:
+        """What psycopg calls for all that it exchanges with the server."""
+        try:
+            result = super().wait(gen, interval, deadlines.left(self.longest) if timeout is None else timeout)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:  # out of time
+                self.pgconn.finish()
+            raise
+        self.used_at = time.time()
+        return result
+
+
 # A request has its environment to itself; whoever calls this from threads gets one connection all the same.
 _opening = threading.Lock()
-_connection: Connection | None = None
+_connection: BoundedConnection | None = None
 
 
-def connection() -> Connection:
+def connection() -> BoundedConnection:
     """The environment's connection (autocommit, rows as dicts), opened where there is none that works.
 
     Raises DatabaseUnavailable.
     """
     global _connection
     with _opening:
-        if _connection is None or _connection.closed or _server_hung_up(_connection):
+        if _connection is None or not _works(_connection):
             close()
-            try:
-                _connection = psycopg.connect(
-                    make_conninfo(settings.database_url(), **settings.database_credentials()),
-                    autocommit=True,
-                    prepare_threshold=None,
-                    connect_timeout=CONNECT_TIMEOUT,
-                    application_name="favorites",
-                    row_factory=dict_row,
-                )
-            except (psycopg.OperationalError, secrets_manager.SecretUnavailable) as error:
-                # At night the one question is why; the caller is told no more than that it is so.
-                logs.logger().error("database unavailable", reason=str(error))
-                raise DatabaseUnavailable("The database cannot be reached.", retry_after=1) from error
+            _connection = _open()
         return _connection
 
 
@@ -63,26 +92,73 @@ def close() -> None:
 
 
 def run(work: Callable[[Connection], Result], *, repeatable: bool) -> Result:
-    """What `work` makes of the connection.
+    """What `work` makes of the connection: one statement, or one transaction.
 
     Work that says it is `repeatable` (it reads, or a constraint makes a second write the same as the first)
-    is done once more on a new connection when the server closed this one under it; other work never is, for
-    nobody can tell whether the server had done it. Raises DatabaseUnavailable.
+    is done once more on a new connection when this one broke under it; other work is not, for nobody can
+    tell whether the server had done it. What a server refused because it may only read, as one does that
+    was the primary until a moment ago, was certainly not done. Raises DatabaseUnavailable.
     """
-    try:
-        return _run(work)
-    except DatabaseUnavailable:
-        if repeatable and _connection is not None and _connection.closed:
-            return _run(work)
-        raise
-
-
-def _run(work: Callable[[Connection], Result]) -> Result:
     current = connection()
     try:
         return work(current)
+    except ReadOnlySqlTransaction:
+        current.close()
     except psycopg.OperationalError as error:
-        raise DatabaseUnavailable("The database did not answer in time.", retry_after=1) from error
+        if not (repeatable and current.closed and deadlines.left(ANSWERING)):
+            raise _unanswered(error) from error
+    current = connection()
+    try:
+        return work(current)
+    except (psycopg.OperationalError, ReadOnlySqlTransaction) as error:
+        raise _unanswered(error) from error
+
+
+def _unanswered(error: psycopg.Error) -> DatabaseUnavailable:
+    return DatabaseUnavailable("The database did not answer in time.", retry_after=1, reason=str(error))
+
+
+def _open() -> BoundedConnection:
+    seconds = deadlines.left(CONNECTING)
+    try:
+        conninfo = make_conninfo(
+            settings.database_url(),
+            **settings.database_credentials(),
+            **_SOCKET,
+            # After a failover the name may lead to the old server for a while, which takes no writes.
+            # Servers say which they are as they greet: this costs no round trip.
+            target_session_attrs="read-write",
+            connect_timeout=int(CONNECTING) + 1,  # ends the thread that nobody waits for any more
+            application_name="favorites",
+        )
+        opened = deadlines.call(
+            lambda: BoundedConnection.connect(
+                conninfo, autocommit=True, prepare_threshold=None, row_factory=dict_row
+            ),
+            seconds,
+            discard=psycopg.Connection.close,
+        )
+    except (psycopg.OperationalError, secrets_manager.SecretUnavailable, TimeoutError) as error:
+        raise DatabaseUnavailable(
+            "The database cannot be reached.", retry_after=1, reason=f"not connected: {error}"
+        ) from error
+    opened.used_at = time.time()
+    return opened
+
+
+def _works(current: BoundedConnection) -> bool:
+    """Whether the connection is open and, if it was not used for a while, its server still there."""
+    unused = abs(time.time() - current.used_at)
+    if current.closed or unused > deadlines.KEPT_BY_NETWORKS or _server_hung_up(current):
+        return False
+    if unused <= DOZED:
+        return True
+    try:
+        with deadlines.within(THERE):
+            current.execute("SELECT 1")
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def fetch_one(

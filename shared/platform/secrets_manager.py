@@ -12,10 +12,12 @@ import json
 import os
 import time
 
-from shared.platform import logs
+from shared.errors import DomainError
+from shared.platform import deadlines, logs
 
 PORT = 2773
-TIMEOUT = 2  # seconds for an answer of the extension, which asks Secrets Manager meanwhile
+TIMEOUT = 2.0  # seconds for an answer of the extension, which asks Secrets Manager meanwhile
+READING = 3.0  # seconds for all attempts together
 ATTEMPTS = 3  # it may be a moment behind the runtime
 PAUSE = 0.1  # seconds between them
 KEPT = 900  # seconds for which `kept` does not ask again
@@ -23,8 +25,11 @@ KEPT = 900  # seconds for which `kept` does not ask again
 _kept: dict[str, tuple[float, str]] = {}
 
 
-class SecretUnavailable(RuntimeError):
-    """The secret could not be read; the text names it and not what it holds."""
+class SecretUnavailable(DomainError):
+    """A secret could not be read; the reason, for the log, names it and not what it holds."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("The service cannot read a secret that it needs.", retry_after=1, reason=reason)
 
 
 def is_arn(value: str) -> bool:
@@ -40,12 +45,20 @@ def modules() -> tuple[str, ...]:
 
 def read(arn: str) -> str:
     """What the secret holds now. Raises SecretUnavailable."""
-    reason = ""
+    with deadlines.within(READING):
+        return _read(arn)
+
+
+def _read(arn: str) -> str:
+    reason = "out of time"
     for attempt in range(ATTEMPTS):
         if attempt:
-            time.sleep(PAUSE)
+            time.sleep(deadlines.left(PAUSE))
+        seconds = deadlines.left(TIMEOUT)
+        if not seconds:
+            break
         try:
-            status, body = _ask(arn)
+            status, body = deadlines.call(lambda: _ask(arn), seconds)
             if status != 200:
                 reason = f"{status} {body[:200].decode(errors='replace')}"
                 continue

@@ -7,13 +7,11 @@ breaker per execution environment leaves a catalog alone that keeps failing.
 from __future__ import annotations
 
 import io
-import threading
 import time
 from decimal import Decimal
 from functools import cache
-from queue import Empty, SimpleQueue
 from tempfile import SpooledTemporaryFile
-from typing import IO, TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import urllib3
 from pydantic import (
@@ -33,18 +31,16 @@ from shared.errors import CatalogUnavailable
 from shared.formats import json_items
 from shared.formats.ids import PRODUCT_ID
 from shared.formats.json_text import plain_decimal
-from shared.platform import logs, metrics, settings
+from shared.platform import deadlines, logs, metrics, settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 TIMEOUT = 2.0  # seconds from the request to the last byte of the answer
 PRODUCT_BYTES = 1024 * 1024  # the longest answer for one product that is read
 LIST_BYTES = 16 * 1024 * 1024  # the longest answer for the list that is read
 FAILURES_TO_OPEN = 5  # in a row
 OPEN_SECONDS = 10.0
-
-Result = TypeVar("Result")
 
 
 def _text_id(value: object) -> object:
@@ -287,7 +283,9 @@ def _fetch(
     _breaker.check()
     started = time.monotonic()
     try:
-        status = _within(timeout, lambda: _request(path, into, timeout, at_most))
+        # No socket timeout bounds the whole: one starts anew with every byte, and a name look-up knows none.
+        seconds = deadlines.left(timeout)
+        status = deadlines.call(lambda: _request(path, into, seconds, at_most), seconds)
     except (urllib3.exceptions.HTTPError, OSError) as error:
         _breaker.failed()
         _refuse(f"it did not answer: {type(error).__name__} {error}".strip())
@@ -321,35 +319,11 @@ def _request(path: str, into: IO[bytes] | SpooledTemporaryFile[bytes], timeout: 
         response.close()  # a connection whose answer was read to its end is in the pool again by now
 
 
-def _within(seconds: float, work: Callable[[], Result]) -> Result:
-    """What `work` returns or raises, or TimeoutError after so many seconds.
-
-    In a thread, because no socket timeout bounds the whole: one starts anew with every byte received, and a
-    name look-up knows none.
-    """
-    outcome: SimpleQueue[tuple[Result | None, Exception | None]] = SimpleQueue()
-
-    def run() -> None:
-        try:
-            outcome.put((work(), None))
-        except Exception as error:  # noqa: BLE001 — handed to the caller, whatever it is
-            outcome.put((None, error))
-
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        result, error = outcome.get(timeout=seconds)
-    except Empty:
-        raise TimeoutError from None
-    if error is not None:
-        raise error
-    return cast("Result", result)
-
-
 def _refuse(reason: str) -> NoReturn:
     """Whether it did not answer or answered nonsense: there is nothing to go by."""
     logs.logger().warning("catalog unavailable", reason=reason[:300])
     metrics.count("CatalogFailures")
-    raise CatalogUnavailable("The catalog is not answering.", retry_after=5)
+    raise CatalogUnavailable("The catalog is not answering.", retry_after=5, reason=reason[:300])
 
 
 def _reasons(error: ValidationError) -> str:

@@ -17,7 +17,7 @@ from shared.errors import CatalogUnavailable, DatabaseUnavailable, UnknownProduc
 from shared.formats import cursors, json_text
 from shared.formats.headers import etag_of
 from shared.models import Page
-from shared.platform import logs, metrics, settings
+from shared.platform import deadlines, logs, metrics, settings
 from shared.platform.valkey import CacheDown
 from shared.products import catalog, product_cache, product_copy
 from shared.products.models import Product
@@ -92,7 +92,7 @@ def _refresh_or_reuse(product_id: str, lease: Lease) -> Answer:
 
 def _wait(product_id: str, *, failed: bool) -> Answer:
     """The holder's result as soon as it is there; the copy when the holder failed or takes too long."""
-    deadline = time.monotonic() + WAIT
+    deadline = time.monotonic() + deadlines.left(WAIT)
     looks = 0
     while not failed and time.monotonic() < deadline:
         time.sleep(POLL)
@@ -256,7 +256,7 @@ def _current_state() -> tuple[ListState | None, CacheState]:
     not even a copy.
     """
     state = product_cache.list_state()
-    deadline = time.monotonic() + WAIT
+    deadline = time.monotonic() + deadlines.left(WAIT)
     while state is None or not state.is_fresh:
         lease = product_cache.acquire_lease("products", LEASE)
         if isinstance(lease, Lease):

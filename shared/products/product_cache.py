@@ -18,8 +18,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from redis.client import Redis
-
 from shared.platform import settings, valkey
 
 HARD_TTL = 24 * 60 * 60  # seconds for which a stale body may still be served
@@ -123,15 +121,10 @@ def put(product_id: str, entry: Entry) -> bool:
 def put_all(entries: Mapping[str, Entry]) -> None:
     """Keep the entries as `put` does, in one round trip for a hundred of them. Raises CacheDown."""
 
-    def run(server: Redis) -> None:
-        pipeline = server.pipeline(transaction=False)
-        for product_id, entry in chunk:
-            pipeline.eval(_PUT_IF_NEWER, 1, *_put_arguments(product_id, entry))
-        pipeline.execute()
-
     waiting = iter(entries.items())
     while chunk := list(islice(waiting, 100)):
-        valkey.command(run)
+        puts = [("EVAL", _PUT_IF_NEWER, 1, *_put_arguments(product_id, entry)) for product_id, entry in chunk]
+        valkey.command(lambda server: server.do_all(puts))  # noqa: B023 — it runs at once
 
 
 def _put_arguments(product_id: str, entry: Entry) -> tuple[str, str, int, str, int]:

@@ -116,10 +116,8 @@ def test_a_database_that_stays_away_fails_the_deploy(
     environment.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
     environment.setattr(handler, "WAIT", 0)
     handler.lambda_handler(cloud.event("Create"), None)
-    assert (cloud.answers[0]["Status"], cloud.answers[0]["Reason"]) == (
-        "FAILED",
-        "DatabaseUnavailable: The database cannot be reached.",
-    )
+    assert cloud.answers[0]["Status"] == "FAILED"
+    assert cloud.answers[0]["Reason"].startswith("DatabaseUnavailable: not connected: ")
 
 
 def test_files_that_cannot_be_read_are_told_too(

@@ -321,7 +321,7 @@ def remove_favorite(scene: Scene) -> None:
 
 
 def get_health(_: Scene) -> None:
-    assert health.check().database.state == "up"
+    assert health.check()[0].database.state == "up"
 
 
 def refresh_product_cache(scene: Scene) -> None:

@@ -12,7 +12,9 @@ import pytest
 
 from shared import errors, web
 from shared.accounts import access_tokens
-from shared.platform import logs
+from shared.errors import DatabaseUnavailable
+from shared.platform import logs, secrets_manager
+from shared.platform.secrets_manager import SecretUnavailable
 from tests.unit import fakes
 from tests.unit.calls import NEEDING_A_CALLER, TAKING_A_BODY, TAKING_NEITHER, call, invoke, sample, token
 from tests.unit.fakes import ANA, RETIRED_KEY, SIGNING_KEY, Backends, client_row, favorite_row
@@ -338,23 +340,64 @@ def test_what_is_not_foreseen_raises_a_metric_and_a_refusal_does_not(
     assert json.loads(line)["InternalErrors"] == 1
 
 
-def test_what_is_not_foreseen_is_logged_with_the_id_of_its_request(
-    backends: Backends, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    logged: list[tuple[str, dict[str, Any]]] = []
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The errors in the log."""
+    lines: list[dict[str, Any]] = []
 
     class Log:
         def error(self, message: str, **fields: Any) -> None:
-            logged.append((message, fields))
+            lines.append({"message": message} | fields)
 
         def debug(self, message: str, **fields: Any) -> None:
-            """Nobody reads these in this test."""
+            """Nobody reads these in these tests."""
 
     monkeypatch.setattr(logs, "logger", Log)
+    return lines
+
+
+def test_what_is_not_foreseen_is_logged_with_the_id_of_its_request(
+    backends: Backends, logged: list[dict[str, Any]]
+) -> None:
     error = ZeroDivisionError("secret of the house")
     backends.postgres.on("", error)
     request_id = call("get_favorite").json["request_id"]
-    assert logged == [("unforeseen", {"exc_info": error, "request_id": request_id})]
+    assert logged == [{"message": "unforeseen", "exc_info": error, "request_id": request_id}]
+
+
+def test_a_database_that_does_not_answer_leaves_one_line_with_the_reason_and_the_id_of_the_request(
+    backends: Backends, logged: list[dict[str, Any]]
+) -> None:
+    why = "could not extend file: No space left on device"
+    backends.postgres.on(
+        "", DatabaseUnavailable("Try later.", retry_after=1, reason=f"{why}\nDETAIL: somebody's data")
+    )
+    answer = call("get_favorite")
+    assert answer.status == 503
+    request_id = answer.json["request_id"]
+    assert logged == [{"message": "database-unavailable", "reason": why, "request_id": request_id}]
+    assert "No space" not in answer.body
+
+
+def test_keys_that_cannot_be_read_are_503_with_retry_after_and_the_reason_in_the_log(
+    backends: Backends, monkeypatch: pytest.MonkeyPatch, logged: list[dict[str, Any]]
+) -> None:
+    authorization = token()
+
+    def read(arn: str) -> str:
+        raise SecretUnavailable(f"{arn} could not be read: 400 throttled")
+
+    secrets_manager.forget()
+    monkeypatch.setattr(secrets_manager, "read", read)
+    monkeypatch.setenv("ACCESS_TOKEN_KEYS", "arn:keys")
+    answer = call("get_favorite", authorization=authorization)
+    assert (answer.status, answer.problem) == (503, "secret-unavailable")
+    assert answer.headers["Retry-After"] == "1"
+    assert "arn:keys" not in answer.body
+    assert backends.postgres.asked == []
+    why = "arn:keys could not be read: 400 throttled"
+    request_id = answer.json["request_id"]
+    assert logged == [{"message": "secret-unavailable", "reason": why, "request_id": request_id}]
 
 
 def test_a_missing_setting_is_500_and_tells_nothing(

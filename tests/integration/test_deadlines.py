@@ -1,0 +1,138 @@
+"""One deadline for a request: whatever hangs, and however much of it, the answer comes in time."""
+
+import threading
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from local.servers.postgres import Postgres
+from local.servers.valkey import Valkey
+from shared.platform import deadlines
+from tests.hostile_catalog import HostileCatalog
+from tests.integration.accounts import new_caller
+from tests.integration.conftest import cold_start
+from tests.integration.hindered import HinderedServer
+from tests.unit.calls import Answer, call, token
+
+REQUEST = 1.0  # seconds, in place of four: there are many of these tests
+NOISE = 0.9  # seconds that a busy machine may add, and less than the difference to five
+
+
+@pytest.fixture
+def all_hindered(
+    migrated_postgres: Postgres,
+    valkey: Valkey,
+    store: HostileCatalog,
+    environment: pytest.MonkeyPatch,
+) -> Iterator[dict[str, HinderedServer]]:
+    """All that the service stands on, each behind a proxy that can hinder it."""
+    with (
+        HinderedServer(migrated_postgres.url) as postgres,
+        HinderedServer(valkey.url) as cache,
+        HinderedServer(store.url) as catalog,
+    ):
+        environment.setenv("DATABASE_URL", postgres.url)
+        environment.setenv("REDIS_URL", cache.url)
+        environment.setenv("CATALOG_URL", catalog.url)
+        environment.setattr(deadlines, "REQUEST", REQUEST)
+        cold_start()
+        yield {"postgres": postgres, "cache": cache, "catalog": catalog}
+        cold_start()
+
+
+REQUESTS: dict[str, dict[str, Any]] = {
+    "get_health": {},
+    "list_products": {},
+    "get_product": {},
+    "list_favorites": {},
+    "add_favorite": {"path": {"product_id": "7"}},
+    "login": {},
+}
+
+
+def timed(function: str, authorization: str | None) -> tuple[Answer, float]:
+    started = time.monotonic()
+    arguments = REQUESTS[function]
+    if function in ("list_favorites", "add_favorite"):
+        arguments = arguments | {"authorization": authorization}
+    answer = call(function, **arguments)
+    return answer, time.monotonic() - started
+
+
+@pytest.mark.parametrize("how", ["silent", "trickling"])
+@pytest.mark.parametrize("connected", [False, True])
+@pytest.mark.parametrize("function", REQUESTS)
+def test_when_all_hangs_a_request_is_503_in_time_and_the_first_one_afterwards_is_as_ever(
+    all_hindered: dict[str, HinderedServer], how: str, connected: bool, function: str
+) -> None:
+    authorization = token(new_caller().client_id)
+    if not connected:
+        cold_start()
+    for server in all_hindered.values():
+        setattr(server, how, True)
+    answer, seconds = timed(function, authorization)
+    assert answer.status == 503
+    assert seconds < REQUEST + NOISE
+    if function != "get_health":
+        assert answer.problem in ("database-unavailable", "catalog-unavailable")
+        assert int(answer.headers["Retry-After"]) >= 1
+    for server in all_hindered.values():
+        setattr(server, how, False)
+    answer, seconds = timed(function, authorization)
+    # Of the cache and the catalog an environment keeps away for a moment; nobody needs them for this.
+    assert answer.status in ((200, 503) if "product" in function else (200, 201, 401))
+    assert seconds < REQUEST + NOISE
+
+
+# ── The deadline itself ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_deadline_within_another_ends_no_later() -> None:
+    assert deadlines.left(7) == 7
+    with deadlines.within(1):
+        with deadlines.within(5):
+            assert 0.9 < deadlines.left(7) <= 1
+        with deadlines.within(0.5):
+            assert deadlines.left(7) <= 0.5
+        assert deadlines.left(7) > 0.9
+    assert deadlines.left(7) == 7
+
+
+def test_after_the_deadline_nothing_is_left() -> None:
+    with deadlines.within(-1):
+        assert deadlines.left(7) == 0
+
+
+def test_a_function_stops_before_lambda_stops_it() -> None:
+    context = SimpleNamespace(get_remaining_time_in_millis=lambda: 30_000)
+    assert deadlines.of_function(context, spare=5) == 25
+    assert deadlines.of_function(None, spare=5) == float("inf")
+
+
+def test_a_call_returns_or_raises_what_its_work_does() -> None:
+    assert deadlines.call(lambda: 42, 1) == 42
+    with pytest.raises(ZeroDivisionError):
+        deadlines.call(lambda: 1 / 0, 1)
+
+
+def test_what_a_call_returns_too_late_is_discarded() -> None:
+    gave_up = threading.Event()
+    discarded: list[int] = []
+    done = threading.Event()
+
+    def work() -> int:
+        gave_up.wait(5)
+        return 42
+
+    def discard(result: int) -> None:
+        discarded.append(result)
+        done.set()
+
+    with pytest.raises(TimeoutError):
+        deadlines.call(work, 0.05, discard=discard)
+    gave_up.set()
+    assert done.wait(5)
+    assert discarded == [42]
