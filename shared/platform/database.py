@@ -76,6 +76,8 @@ def connection() -> BoundedConnection:
     Raises DatabaseUnavailable.
     """
     global _connection
+    if not deadlines.left(ANSWERING):  # nothing is begun that nobody waits for
+        raise _unanswered("out of time")
     with _opening:
         if _connection is None or not _works(_connection):
             close()
@@ -105,17 +107,17 @@ def run(work: Callable[[Connection], Result], *, repeatable: bool) -> Result:
     except ReadOnlySqlTransaction:
         current.close()
     except psycopg.OperationalError as error:
-        if not (repeatable and current.closed and deadlines.left(ANSWERING)):
-            raise _unanswered(error) from error
+        if not (repeatable and current.closed):
+            raise _unanswered(str(error)) from error
     current = connection()
     try:
         return work(current)
     except (psycopg.OperationalError, ReadOnlySqlTransaction) as error:
-        raise _unanswered(error) from error
+        raise _unanswered(str(error)) from error
 
 
-def _unanswered(error: psycopg.Error) -> DatabaseUnavailable:
-    return DatabaseUnavailable("The database did not answer in time.", retry_after=1, reason=str(error))
+def _unanswered(reason: str) -> DatabaseUnavailable:
+    return DatabaseUnavailable("The database did not answer in time.", retry_after=1, reason=reason)
 
 
 def _open() -> BoundedConnection:
