@@ -87,3 +87,4 @@ def _empty_tables(connection: psycopg.Connection) -> None:
     if tables:
         names = sql.SQL(", ").join(sql.Identifier(name) for (name,) in tables)
         connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(names))
+        connection.execute("UPDATE product_list SET synced_at = NULL, scheduled_at = NULL")

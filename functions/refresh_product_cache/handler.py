@@ -20,6 +20,7 @@ def _take(record: Event) -> bool:
     try:
         push.take(json_items.loads(record["body"].encode()))
     except Exception as error:  # noqa: BLE001 — whatever it is, the other events of the batch go on
-        logs.logger().error("event failed", message_id=record["messageId"], reason=str(error)[:500])
+        reason = f"{type(error).__name__}: {error}"[:500]
+        logs.logger().error("event failed", message_id=record["messageId"], reason=reason)
         return False
     return True

@@ -2,12 +2,22 @@
 
 from typing import Any
 
+from shared.errors import CatalogUnavailable
 from shared.platform import logs
 from shared.products import poll
 
+SCHEDULER = "aws.scheduler"  # the source of what EventBridge Scheduler sends
 
-def lambda_handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """What the poll did. Raises what went wrong, so that the schedule's failures are counted."""
-    done = poll.run()
+
+def lambda_handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+    """What the poll did; `failed` and why when the catalog did not give a list, as it will sometimes.
+
+    That is no error of this function: it is in the metrics, and so are the polls that did well
+    (CatalogPolls). Raises what else went wrong.
+    """
+    try:
+        done = poll.run(is_scheduled=event.get("source") == SCHEDULER)
+    except CatalogUnavailable as error:
+        return {"failed": str(error)}
     logs.logger().info("catalog polled", **done)
     return done

@@ -43,7 +43,6 @@ class _FavoriteProductDetail(Detail):
     product: FavoriteProduct
     old_price: Amount
     version: Version
-    clients: Annotated[int, Field(ge=1, description="How many clients hold it as a favorite.")]
 
 
 class FavoriteProductPriceDropped(_FavoriteProductDetail):

@@ -70,7 +70,7 @@ def cached_detail(event: Event) -> tuple[Entry, str] | None:
 
 
 def cached_page(event: Event) -> tuple[Entry, str] | None:
-    """The page of GET /products, if it is fresh, or stale and being refreshed by another.
+    """The page of GET /products, if it is kept and fresh.
 
     Only pages that passed validation were ever kept, so parameters that would not are simply not found.
     Raises CacheDown.
@@ -78,32 +78,33 @@ def cached_page(event: Event) -> tuple[Entry, str] | None:
     parameters = event.get("queryStringParameters") or {}
     if not parameters.keys() <= _PAGE_PARAMETERS:
         return None  # the long way refuses it
-    name = product_cache.page_name(
+    place = product_cache.place_of(
         limit=parameters.get("limit", "20"),
         cursor=parameters.get("cursor"),
         category=parameters.get("category"),
         sort=parameters.get("sort"),
     )
+    if place is None:
+        return None
     state = product_cache.list_state()
-    if state is None or not (state.is_fresh or product_cache.is_leased("products")):
+    if state is None or not state.is_fresh:
         return None
-    page = product_cache.get_page(state, name)
-    if page is None:
-        return None
-    return page, "hit" if state.is_fresh else "stale"
+    page = product_cache.get_page(state, place)
+    return None if page is None else (page, "hit")
 
 
 def answer(entry: Entry, state: str, event: Event) -> tuple[int, dict[str, str], str]:
     """Status, headers and body for the entry: a 304 without one where the client has it (RFC 9110 §13.1.2).
 
-    `Age` and `max-age` are whole seconds; a client may use a stale body for a minute while it asks again,
-    and for a day while this service is down (RFC 5861).
+    In whole seconds, `max-age` is the whole lifetime and `Age` what is used up of it (RFC 9111 §4.2); a
+    client may use a stale body for a minute while it asks again, and for a day while this service is down
+    (RFC 5861).
     """
     age = entry.age
     metrics.put({"ProductAnswers": (1, "Count"), "ProductAge": (round(age, 1), "Seconds")}, state=state)
     headers = {
         "Content-Type": "application/json",
-        "Cache-Control": f"public, max-age={entry.seconds_fresh}, {_WHEN_STALE}",
+        "Cache-Control": f"public, max-age={entry.lifetime}, {_WHEN_STALE}",
         "Age": str(int(age)),
         "ETag": entry.etag,
         "X-Cache": state,

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 TIMEOUT = 2.0  # seconds from the request to the last byte of the answer
 PRODUCT_BYTES = 1024 * 1024  # the longest answer for one product that is read
-LIST_BYTES = 16 * 1024 * 1024  # the longest answer for the list that is read
 FAILURES_TO_OPEN = 5  # in a row
 OPEN_SECONDS = 10.0
 
@@ -185,6 +184,7 @@ def fetch_product(product_id: str) -> CatalogProduct | None:
     Waits `TIMEOUT` seconds at most. Raises CatalogUnavailable.
     """
     file = io.BytesIO()
+    _breaker.check()
     _fetch(f"/products/{product_id}", file, at_most=PRODUCT_BYTES, unknown_statuses=(404, 410))
     answer = file.getvalue()
     if not answer.strip():  # an unknown id is an empty body, …
@@ -204,17 +204,25 @@ def fetch_product(product_id: str) -> CatalogProduct | None:
     return product
 
 
-def fetch_all(*, timeout: float = TIMEOUT, at_most: int = LIST_BYTES) -> CatalogList:
+def fetch_all(
+    *,
+    at_most: int,
+    timeout: float = TIMEOUT,
+    stall: float = TIMEOUT,
+    heed_breaker: bool = True,
+) -> CatalogList:
     """The catalog's list, received whole within `timeout` seconds and `at_most` bytes.
 
-    A few bad products are left out and logged; a list that is mostly bad is no list.
-    Raises CatalogUnavailable.
+    `stall` is how many seconds may pass without a byte. A few bad products are left out and logged; a list
+    that is mostly bad is no list. Raises CatalogUnavailable, and AnswerTooLong among them.
     """
     version = now_version()
     # A large list lies on disk meanwhile, a small one never gets there.
     file = SpooledTemporaryFile(max_size=1024 * 1024)  # noqa: SIM115 — closed with the list that has it
     try:
-        _fetch("/products", file, timeout=timeout, at_most=at_most)
+        if heed_breaker:
+            _breaker.check()
+        _fetch("/products", file, timeout=timeout, stall=stall, at_most=at_most)
         return CatalogList(version, cast("IO[bytes]", file))
     except BaseException:
         file.close()
@@ -229,6 +237,18 @@ def now_version() -> int:
 # ── One request ───────────────────────────────────────────────────────────────────────────────────────────
 
 
+class AnswerTooLong(CatalogUnavailable):
+    """The answer has more bytes than the one who asked may read."""
+
+
+class BreakerOpen(CatalogUnavailable):
+    """The catalog failed again and again, and was not asked this time."""
+
+
+class _TooLong(Exception):
+    """More bytes than were allowed came in."""
+
+
 class _Breaker:
     """Open for `OPEN_SECONDS` after `FAILURES_TO_OPEN` failures in a row; then one request tries again."""
 
@@ -239,7 +259,7 @@ class _Breaker:
     def check(self) -> None:
         left = self.open_until - time.monotonic()
         if left > 0:
-            raise CatalogUnavailable("The catalog is not answering.", retry_after=int(left) + 1)
+            raise BreakerOpen("The catalog is not answering.", retry_after=int(left) + 1)
 
     def failed(self) -> None:
         self.failures += 1
@@ -277,15 +297,18 @@ def _fetch(
     *,
     at_most: int,
     timeout: float = TIMEOUT,
+    stall: float = TIMEOUT,
     unknown_statuses: tuple[int, ...] = (),
 ) -> None:
     """Write the body of a 200 into the file; nothing for a status that means there is nothing."""
-    _breaker.check()
     started = time.monotonic()
     try:
         # No socket timeout bounds the whole: one starts anew with every byte, and a name look-up knows none.
         seconds = deadlines.left(timeout)
-        status = deadlines.call(lambda: _request(path, into, seconds, at_most), seconds)
+        status = deadlines.call(lambda: _request(path, into, seconds, stall, at_most), seconds)
+    except _TooLong as error:
+        _breaker.succeeded()  # it answers well enough, only at a length that is for others
+        _refuse(f"its answer is longer than {at_most} bytes", AnswerTooLong, error)
     except (urllib3.exceptions.HTTPError, OSError) as error:
         _breaker.failed()
         _refuse(f"it did not answer: {type(error).__name__} {error}".strip())
@@ -296,11 +319,17 @@ def _fetch(
     metrics.put({"CatalogTime": (round((time.monotonic() - started) * 1000, 1), "Milliseconds")})
 
 
-def _request(path: str, into: IO[bytes] | SpooledTemporaryFile[bytes], timeout: float, at_most: int) -> int:
+def _request(
+    path: str,
+    into: IO[bytes] | SpooledTemporaryFile[bytes],
+    timeout: float,
+    stall: float,
+    at_most: int,
+) -> int:
     """The answer's status, after the body of a 200 was written."""
     deadline = time.monotonic() + timeout
     response = _pool().request(
-        "GET", settings.catalog_url() + path, timeout=timeout, preload_content=False, redirect=False
+        "GET", settings.catalog_url() + path, timeout=stall, preload_content=False, redirect=False
     )
     received = 0
     try:
@@ -311,7 +340,9 @@ def _request(path: str, into: IO[bytes] | SpooledTemporaryFile[bytes], timeout: 
         # Not by read(): it would wait for bytes that trickle in one by one, long after anybody listens.
         while chunk := response.read1(65_536):
             received += len(chunk)
-            if received > at_most or time.monotonic() > deadline:
+            if received > at_most:
+                raise _TooLong
+            if time.monotonic() > deadline:
                 raise OSError("an answer that does not end")
             into.write(chunk)
         return 200
@@ -319,11 +350,13 @@ def _request(path: str, into: IO[bytes] | SpooledTemporaryFile[bytes], timeout: 
         response.close()  # a connection whose answer was read to its end is in the pool again by now
 
 
-def _refuse(reason: str) -> NoReturn:
+def _refuse(
+    reason: str, kind: type[CatalogUnavailable] = CatalogUnavailable, cause: Exception | None = None
+) -> NoReturn:
     """Whether it did not answer or answered nonsense: there is nothing to go by."""
     logs.logger().warning("catalog unavailable", reason=reason[:300])
     metrics.count("CatalogFailures")
-    raise CatalogUnavailable("The catalog is not answering.", retry_after=5, reason=reason[:300])
+    raise kind("The catalog is not answering.", retry_after=5, reason=reason[:300]) from cause
 
 
 def _reasons(error: ValidationError) -> str:

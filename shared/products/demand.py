@@ -3,12 +3,16 @@
 Somebody has to ask the catalog, and only one at a time does: who holds the lease. The others get what is
 there (stale), or wait for the holder's result, or take over when the holder is gone. What the catalog says
 goes into the copy in PostgreSQL first and from there into the cache.
+
+The list is another matter: the schedule reads it (shared.products.poll), and requests are answered from the
+copy. Only where no schedule runs, or nothing was copied yet, a request reads the list, if it is small.
 """
 
 from __future__ import annotations
 
 import re
 import time
+from collections import OrderedDict
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -17,7 +21,7 @@ from shared.errors import CatalogUnavailable, DatabaseUnavailable, UnknownProduc
 from shared.formats import cursors, json_text
 from shared.formats.headers import etag_of
 from shared.models import Page
-from shared.platform import deadlines, logs, metrics, settings
+from shared.platform import deadlines, logs, metrics
 from shared.platform.valkey import CacheDown
 from shared.products import catalog, product_cache, product_copy
 from shared.products.models import Product
@@ -27,12 +31,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from shared.products.catalog import CatalogList
-    from shared.products.product_copy import CopiedProduct
+    from shared.products.product_copy import CopiedProduct, Listing
 
 LEASE = catalog.TIMEOUT + 0.5  # seconds: the catalog's time, and some to write down what it said
 WAIT = 2 * LEASE  # seconds: for a holder who died, and for the call of the one who takes over
 POLL = 0.05  # seconds between two looks for the holder's result
 LOOKS = 4  # between two tries to take over from the holder
+# The longest list that a request reads, in bytes: about 4,000 products, which it also has the time to write.
+LIST_BYTES = 2 * 1024 * 1024
+TOO_LONG_BACK_OFF = 60 * 60  # seconds in which nobody tries again with a list that is longer
+REMEMBERED = 1_000  # unknown ids that an environment remembers
 
 CacheState = Literal["hit", "stale", "miss"]
 
@@ -51,7 +59,7 @@ class Answer:
 def detail(product_id: str) -> Answer:
     """The product, by the cache protocol. Raises UnknownProduct and CatalogUnavailable."""
     try:
-        entry = product_cache.get(product_id)
+        entry = _cached(product_id)
         if entry is not None and entry.is_fresh:
             return _answer(product_id, entry, "hit")
         lease = product_cache.acquire_lease(f"product:{product_id}", LEASE)
@@ -71,9 +79,13 @@ def make_known(product_id: str) -> None:
         _answer(product_id, _fetch(product_id), "miss")
 
 
+def _cached(product_id: str) -> Entry | None:
+    return product_cache.get(product_id) or product_cache.get_unknown(product_id)
+
+
 def _refresh_or_reuse(product_id: str, lease: Lease) -> Answer:
     # The holder before this one may have finished between this one's look and its lease.
-    entry = product_cache.get(product_id)
+    entry = _cached(product_id)
     if entry is not None and entry.is_fresh:
         lease.release()
         return _answer(product_id, entry, "hit")
@@ -81,7 +93,8 @@ def _refresh_or_reuse(product_id: str, lease: Lease) -> Answer:
         fetched = _fetch(product_id)
     except (CatalogUnavailable, DatabaseUnavailable) as error:
         with suppress(CacheDown):
-            lease.release_failed()
+            # Where no call was made, nobody needs to be kept from another, and no key stays of it.
+            lease.release() if isinstance(error, catalog.BreakerOpen) else lease.release_failed()
         if entry is not None:
             return _answer(product_id, entry, "stale")
         return _from_copy(product_id, error)
@@ -97,7 +110,7 @@ def _wait(product_id: str, *, failed: bool) -> Answer:
     while not failed and time.monotonic() < deadline:
         time.sleep(POLL)
         looks += 1
-        entry = product_cache.get(product_id)
+        entry = _cached(product_id)
         if entry is not None:
             return _answer(product_id, entry, "miss" if entry.is_fresh else "stale")
         if looks % LOOKS == 0:
@@ -147,29 +160,54 @@ def _answer(product_id: str, entry: Entry, state: CacheState) -> Answer:
 _CANONICAL_INTEGER = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
+# When the catalog said that it has no such product, by id. The cache is asked first; this is for the time
+# when it does not answer, in which each request for such an id would be a call to the catalog.
+_unknown_here: OrderedDict[str, float] = OrderedDict()
+
+
+def forget_unknown() -> None:
+    """Remember no unknown ids, as an environment that has just started."""
+    _unknown_here.clear()
+
+
 def _fetch(product_id: str) -> Entry:
     """What the catalog has under that id now, kept in the copy and the cache. Raises CatalogUnavailable."""
     metrics.count("Refreshes", cause="demand")
     version = catalog.now_version()
+    asked_at = version / 1000
+    said_at = _unknown_here.get(product_id, 0.0)
+    if time.time() - said_at < product_cache.UNKNOWN_TTL:
+        copied = product_copy.find(product_id)
+        return _keep_unknown(product_id, said_at) if copied is None else show(copied)
     if not _CANONICAL_INTEGER.fullmatch(product_id) and product_copy.find(product_id) is None:
         # The Fake Store contract never answers a request for such an id. A catalog that has such ids tells
         # of them in its list.
-        _sync_if_old()
+        _current_state()
         copied, confirmed_at = product_copy.find(product_id), 0.0
     else:
-        confirmed_at = version / 1000
+        confirmed_at = asked_at
         product = catalog.fetch_product(product_id)
         try:
             copied = (
                 product_copy.mark_removed(product_id, version)
                 if product is None
-                else product_copy.save(product, version)
+                else product_copy.save(product, version, revive=False)
             )
         except DatabaseUnavailable:
             if product is not None:  # the answer is good all the same
                 return _keep(product_id, _entry(product_copy.shown(product), version, confirmed_at))
             copied = None
-    return _keep(product_id, _unknown(version)) if copied is None else show(copied, confirmed_at)
+    return _keep_unknown(product_id, asked_at) if copied is None else show(copied, confirmed_at)
+
+
+def _keep_unknown(product_id: str, asked_at: float) -> Entry:
+    entry = product_cache.unknown(asked_at)
+    _unknown_here[product_id] = asked_at
+    if len(_unknown_here) > REMEMBERED:
+        _unknown_here.popitem(last=False)
+    with suppress(CacheDown):
+        product_cache.put_unknown(product_id, entry)
+    return entry
 
 
 def _keep(product_id: str, entry: Entry) -> Entry:
@@ -179,22 +217,27 @@ def _keep(product_id: str, entry: Entry) -> Entry:
 
 
 def show(copied: CopiedProduct, confirmed_at: float = 0.0) -> Entry:
-    """Let the cache have what the copy has, and no list page that shows what was before; the entry.
+    """As `tell`, for a request: it is answered whether or not the cache can be told."""
+    with suppress(CacheDown):
+        tell(copied, confirmed_at)
+    return entry_of(copied, confirmed_at)
+
+
+def tell(copied: CopiedProduct, confirmed_at: float = 0.0) -> None:
+    """Let the cache have what the copy has, and no list page that shows what was before.
 
     `confirmed_at` is when the catalog was asked: whether it told this or something older, the copy was the
-    newest that anybody had told then.
+    newest that anybody had told then. Raises CacheDown.
     """
-    entry = _keep(copied.product_id, entry_of(copied, confirmed_at))
-    with suppress(CacheDown):
-        product_cache.advance_generation(product_copy.generation())
-    return entry
+    product_cache.put(copied.product_id, entry_of(copied, confirmed_at))
+    product_cache.advance_generation(product_copy.listing().generation)
 
 
 def entry_of(copied: CopiedProduct, confirmed_at: float = 0.0) -> Entry:
     """The copy's product as the cache keeps it; `confirmed_at` is a time later than the row itself tells."""
     fetched_at = max(copied.fetched_at.timestamp(), confirmed_at)
     if copied.removed_at is not None:
-        return _unknown(copied.version, fetched_at)
+        return Entry(404, copied.version, fetched_at, "", "-")
     return _entry(copied.as_product(), copied.version, fetched_at)
 
 
@@ -203,98 +246,130 @@ def _entry(product: Product, version: int, fetched_at: float) -> Entry:
     return Entry(200, version, fetched_at, body, etag_of(body))
 
 
-def _unknown(version: int, fetched_at: float | None = None) -> Entry:
-    return Entry(404, version, version / 1000 if fetched_at is None else fetched_at, "", "-")
-
-
 # ── The list ──────────────────────────────────────────────────────────────────────────────────────────────
-
-# Without Valkey there is nobody to tell when the list was last read but this environment's own memory.
-_synced_here = 0.0
 
 
 def page(*, limit: int, cursor: str | None, category: str | None, sort: str | None) -> Answer:
-    """A page of the products, by the cache protocol. Raises InvalidCursor and CatalogUnavailable."""
+    """A page of the products. Raises InvalidCursor, CatalogUnavailable and DatabaseUnavailable."""
     order = sort or "catalog"
     list_name = f"products:{order}:{'' if category is None else f'={category}'}"
     after = None
     if cursor is not None:
         after = cursors.decode(list_name, cursor, product_copy.sort_text(order), cursors.text)
-
-    def render(state: ListState | None) -> Entry:
-        rows = product_copy.page(order, category=category, after=after, limit=limit + 1)
-        shown, next_cursor = rows[:limit], None
-        if len(rows) > limit:
-            last = shown[-1]
-            next_cursor = cursors.encode(list_name, product_copy.sort_value(order, last), last.product_id)
-        items = [copied.as_product() for copied in shown]
-        body = json_text.dumps(Page[Product](items=items, next_cursor=next_cursor))
-        fetched_at = state.synced_at if state else _last_confirmed(shown)
-        return Entry(200, 0, fetched_at, body, etag_of(body), next_cursor)
-
-    name = product_cache.page_name(limit=limit, cursor=cursor, category=category, sort=sort)
-    try:
-        state, found = _current_state()
-        if state is None:
-            return Answer(render(None), "stale")
-        entry = product_cache.get_page(state, name)
-        if entry is not None:
-            return Answer(entry, found)
-        entry = render(state)
-        product_cache.put_page(state, name, entry)
-        return Answer(entry, "stale" if found == "stale" else "miss")
-    except CacheDown:
-        if _synced_without_cache():
-            return Answer(render(ListState(0, _synced_here)), "miss")
-        return Answer(render(None), "stale")
+    place = product_cache.place_of(limit=limit, cursor=cursor, category=category, sort=sort)
+    state, found = _current_state()
+    if place is not None:
+        with suppress(CacheDown):
+            kept = product_cache.get_page(state, place)
+            if kept is not None:
+                return Answer(kept, found)
+    rows = product_copy.page(order, category=category, after=after, limit=limit + 1)
+    shown, next_cursor = rows[:limit], None
+    if len(rows) > limit:
+        last = shown[-1]
+        next_cursor = cursors.encode(list_name, product_copy.sort_value(order, last), last.product_id)
+    body = json_text.dumps(
+        Page[Product](items=[copied.as_product() for copied in shown], next_cursor=next_cursor)
+    )
+    entry = Entry(200, 0, state.synced_at, body, etag_of(body), next_cursor)
+    # A category that no product has is one that somebody made up.
+    if place is not None and (shown or category is None):
+        with suppress(CacheDown):
+            product_cache.put_page(state, place, entry)
+    return Answer(entry, "stale" if found == "stale" else "miss")
 
 
-def _current_state() -> tuple[ListState | None, CacheState]:
+def _current_state() -> tuple[ListState, CacheState]:
     """The list's state, and whether it was fresh (hit), is stale, or is fresh because of this call (miss).
 
-    There is no state where the copy is all there is. Raises CacheDown, and CatalogUnavailable where there is
-    not even a copy.
+    Raises CatalogUnavailable and DatabaseUnavailable where nothing was copied yet.
     """
-    state = product_cache.list_state()
-    deadline = time.monotonic() + deadlines.left(WAIT)
-    while state is None or not state.is_fresh:
-        lease = product_cache.acquire_lease("products", LEASE)
-        if isinstance(lease, Lease):
-            return _sync_or_keep(state, lease)
-        if state is not None:
-            return state, "stale"
-        if lease.failed or time.monotonic() > deadline:
-            _require_copy(CatalogUnavailable("The catalog is not answering.", retry_after=2))
-            return None, "stale"
-        time.sleep(POLL)
-        state = product_cache.list_state()
-    return state, "hit"
-
-
-def _sync_or_keep(state: ListState | None, lease: Lease) -> tuple[ListState | None, CacheState]:
+    known = None
+    with suppress(CacheDown):
+        known = product_cache.list_state()
+    if known is not None and known.is_fresh:
+        return known, "hit"
     try:
-        synced = _sync(product_cache.list_state())
+        listing = product_copy.listing()
+    except DatabaseUnavailable:
+        if known is None:
+            raise
+        return known, "stale"
+    state = _state_of(listing)
+    if state is None:
+        return _read_list(None)
+    if known is None or state.is_fresh:  # the cache has forgotten it, or could not be told
+        with suppress(CacheDown):
+            product_cache.keep_list(state)
+    if state.is_fresh:
+        return state, "hit"
+    return (state, "stale") if listing.is_scheduled else _read_list(state)
+
+
+def _state_of(listing: Listing) -> ListState | None:
+    if listing.synced_at is None:
+        return None
+    return ListState(listing.generation, listing.synced_at.timestamp())
+
+
+def _read_list(state: ListState | None) -> tuple[ListState, CacheState]:
+    """The list's state after this request read it, or another did; the one there is when nobody can."""
+    deadline = time.monotonic() + deadlines.left(WAIT)
+    try:
+        while True:
+            lease = product_cache.acquire_lease("products", LEASE)
+            if isinstance(lease, Lease):
+                return _sync_or_keep(state, lease)
+            if state is not None:
+                return state, "stale"
+            if lease.failed or time.monotonic() > deadline:
+                raise CatalogUnavailable("The catalog's list was not read yet.", retry_after=2)
+            time.sleep(POLL)
+            read = product_cache.list_state()
+            if read is not None:
+                return read, "hit" if read.is_fresh else "stale"
+    except CacheDown:  # nobody can say who else reads it: only where there is nothing to go by
+        return (state, "stale") if state is not None else (_sync(), "miss")
+
+
+def _sync_or_keep(state: ListState | None, lease: Lease) -> tuple[ListState, CacheState]:
+    try:
+        synced = _sync()
     except (CatalogUnavailable, DatabaseUnavailable) as error:
-        lease.release_failed()
+        back_off = product_cache.BACK_OFF
+        if isinstance(error, catalog.AnswerTooLong):
+            back_off = TOO_LONG_BACK_OFF
+            logs.logger().error(
+                "list too long for a request",
+                reason="Let the schedule read it (KeepHot=true), or invoke WarmProductCacheFunction.",
+                at_most_bytes=LIST_BYTES,
+            )
+        with suppress(CacheDown):
+            lease.release_failed(back_off)
         if state is None:
-            _require_copy(error)
+            raise
         return state, "stale"
-    lease.release()
+    with suppress(CacheDown):
+        lease.release()
     return synced, "miss"
 
 
-def _sync(state: ListState | None) -> ListState:
+def _sync() -> ListState:
     """Make the copy what the catalog's list says now; the list's state after that.
 
-    Does nothing where the state is fresh: who held the lease before has done it.
+    Does nothing where it is: who held the lease before has done it.
     Raises CatalogUnavailable and DatabaseUnavailable.
     """
+    state = _state_of(product_copy.listing())
     if state is not None and state.is_fresh:
         return state
-    with closing(catalog.fetch_all()) as listed:
+    with closing(catalog.fetch_all(at_most=LIST_BYTES)) as listed:
         for _ in sync(listed):
             pass  # the copy is what counts here; polling renews the products' entries too
-    return list_synced(listed.version / 1000)
+    state = list_synced(listed.version / 1000)
+    with suppress(CacheDown):
+        product_cache.keep_list(state)
+    return state
 
 
 def sync(listed: CatalogList) -> Iterator[list[CopiedProduct]]:
@@ -308,46 +383,5 @@ def sync(listed: CatalogList) -> Iterator[list[CopiedProduct]]:
 
 
 def list_synced(synced_at: float) -> ListState:
-    """The list's state after the copy became what the catalog said at `synced_at`."""
-    global _synced_here
-    _synced_here = synced_at
-    generation = product_copy.generation()
-    with suppress(CacheDown):
-        # In this order: no page that shows what was before is ever called fresh.
-        product_cache.advance_generation(generation)
-        product_cache.confirm_list(synced_at)
-    return ListState(generation, synced_at)
-
-
-def _sync_if_old() -> None:
-    """Make the copy no older than the TTL, unless the catalog is down and there is a copy to go by."""
-    try:
-        _current_state()
-    except CacheDown:
-        _synced_without_cache()
-
-
-def _synced_without_cache() -> bool:
-    """Whether the copy is as new as the TTL asks, after reading the list where it was not.
-
-    Raises CatalogUnavailable where there is no copy either.
-    """
-    if time.time() - _synced_here < settings.product_cache_ttl():
-        return True
-    try:
-        _sync(None)
-    except CatalogUnavailable as error:
-        _require_copy(error)
-        return False
-    return True
-
-
-def _require_copy(error: CatalogUnavailable | DatabaseUnavailable) -> None:
-    if product_copy.is_empty():
-        raise error
-
-
-def _last_confirmed(rows: list[CopiedProduct]) -> float:
-    if not rows:
-        return time.time() - settings.product_cache_ttl()
-    return max(row.fetched_at.timestamp() for row in rows)
+    """The list's state after the copy became what the catalog said at `synced_at`; the cache may be told."""
+    return ListState(product_copy.note_sync(synced_at), synced_at)

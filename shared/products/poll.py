@@ -15,24 +15,29 @@ from shared.products import catalog, demand, product_cache, product_copy
 from shared.products.product_cache import Taken
 
 TIMEOUT = 30.0  # seconds for the catalog's whole list
+STALL = 10.0  # seconds without a byte of it: a catalog that hangs does not take up the time of the next run
 LIST_BYTES = 256 * 1024 * 1024
 LEASE = 120.0  # seconds; the function's own timeout
+CATEGORIES = 100  # whose first pages are filled: those with the most products
 
 
-def run() -> dict[str, Any]:
+def run(*, is_scheduled: bool = False) -> dict[str, Any]:
     """Make the copy and the cache what the catalog is now; what there was to do.
 
     `products` were read, `changed` of them written; `skipped` where another run is under way.
+    `is_scheduled` says that the schedule asks: from then on requests leave the list to it.
     Raises CatalogUnavailable, and then all is as it was, and DatabaseUnavailable.
     """
+    if is_scheduled:
+        product_copy.note_schedule()
     try:
-        lease = product_cache.acquire_lease("products", LEASE)
+        lease = product_cache.acquire_lease("poll", LEASE)
     except CacheDown:
         lease = None  # the copy is still worth keeping; rows are written in an order that two can share
     if isinstance(lease, Taken):
         return {"skipped": True}
     try:
-        return _run()
+        done = _run()
     except CatalogUnavailable:
         metrics.count("CatalogPollsFailed")
         raise
@@ -40,13 +45,17 @@ def run() -> dict[str, Any]:
         if lease is not None:
             with suppress(CacheDown):
                 lease.release()
+    metrics.count("CatalogPolls")
+    return done
 
 
 def _run() -> dict[str, Any]:
     started = time.monotonic()
     read = changed = 0
     insist = _Insistence()
-    with closing(catalog.fetch_all(timeout=TIMEOUT, at_most=LIST_BYTES)) as listed:
+    with closing(
+        catalog.fetch_all(timeout=TIMEOUT, stall=STALL, at_most=LIST_BYTES, heed_breaker=False)
+    ) as listed:
         fetched_at = listed.version / 1000
         for chunk in demand.sync(listed):
             read += len(chunk)
@@ -54,8 +63,8 @@ def _run() -> dict[str, Any]:
             # What the copy has is the newest that anybody told, the list included.
             entries = {copied.product_id: demand.entry_of(copied, fetched_at) for copied in chunk}
             insist.on(partial(product_cache.put_all, entries))
-    insist.on(partial(product_cache.advance_generation, product_copy.generation()))
-    insist.on(partial(product_cache.confirm_list, fetched_at))
+    state = demand.list_synced(fetched_at)
+    insist.on(partial(product_cache.keep_list, state))
     if insist.is_of_use:
         _fill_first_pages()
     metrics.count("Refreshes", read, cause="pull")
@@ -93,5 +102,5 @@ def _fill_first_pages() -> None:
     """The pages that a shop's front page asks for: each order's first, each category's first."""
     for sort in (None, *(order for order in product_copy.ORDERS if order != "catalog")):
         demand.page(limit=20, cursor=None, category=None, sort=sort)
-    for category in product_copy.categories():
+    for category in product_copy.largest_categories(CATEGORIES):
         demand.page(limit=20, cursor=None, category=category, sort=None)

@@ -3,10 +3,15 @@
 Only commands on a single key, so that it works on a cluster. A hit is one GET; nothing of it is parsed but
 the one line in front of the body. This module loads on every product request: it imports nothing heavy.
 
-    product:{id}           one product's entry
-    products               a hash: `generation` and `synced_at` of the list (see ListState)
-    products:{generation}:{page}   one list page's body
-    lease:{name}           who refreshes `name` just now
+    product:{id}                   the entry of a product that the copy has
+    unknown:{place}                one of the ids that nobody has; there are UNKNOWN_PLACES
+    products                       a hash: `generation` and `synced_at` of the list (see ListState)
+    products:{sort}:{limit}        the first page in that order, of up to `limit` products
+    products:category:{place}      the first page of a category; there are CATEGORY_PLACES
+    lease:{name}                   who refreshes `name` just now
+
+However many pages and ids are asked for, there are never more keys than products, these places, and the
+leases of the calls that are under way or failed a moment ago.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -25,6 +31,9 @@ UNKNOWN_TTL = 60  # seconds for which a product stays unknown
 # A removal outlives every function that might still write what was before it: Lambda's limit is 15 minutes.
 REMOVED_TTL = 15 * 60  # seconds
 BACK_OFF = 2  # seconds in which nobody asks again after the catalog failed
+# What has no place of its own shares one with others, and the last one has it.
+UNKNOWN_PLACES = 1_024
+CATEGORY_PLACES = 512
 
 _FAILED = b"failed"
 
@@ -50,21 +59,21 @@ class Entry:
         return max(0.0, time.time() - self.fetched_at)
 
     @property
-    def seconds_fresh(self) -> int:
-        """Whole seconds for which it may still be served without asking the catalog."""
-        return max(0, int((settings.product_cache_ttl() if self.status == 200 else UNKNOWN_TTL) - self.age))
+    def lifetime(self) -> int:
+        """Seconds after the catalog confirmed it for which it may be served without asking."""
+        return settings.product_cache_ttl() if self.status == 200 else UNKNOWN_TTL
 
     @property
     def is_fresh(self) -> bool:
         """Whether it may be served without asking the catalog."""
-        return self.age < (settings.product_cache_ttl() if self.status == 200 else UNKNOWN_TTL)
+        return self.age < self.lifetime
 
 
 @dataclass(frozen=True, slots=True)
 class ListState:
     """What all list pages have in common: the content they show, and when the catalog confirmed it.
 
-    `generation` is the copy's own (product_copy.generation): pages of one generation show the same content,
+    `generation` is the copy's own (product_copy.Listing): pages of one generation show the same content,
     whatever was lost or written late here.
     """
 
@@ -127,6 +136,28 @@ def put_all(entries: Mapping[str, Entry]) -> None:
         valkey.command(lambda server: server.do_all(puts))  # noqa: B023 — it runs at once
 
 
+def get_unknown(product_id: str) -> Entry | None:
+    """The entry that says nobody has the product, fresh or stale. Raises CacheDown."""
+    value = valkey.command(lambda server: server.get(_unknown_key(product_id)))
+    since, _, held = _text(value or "").partition(" ")
+    return unknown(float(since)) if held == product_id else None
+
+
+def put_unknown(product_id: str, entry: Entry) -> None:
+    """Keep the entry that says nobody has the product, in the place of another such. Raises CacheDown."""
+    value = f"{entry.fetched_at:.3f} {product_id}"
+    valkey.command(lambda server: server.set(_unknown_key(product_id), value, ex=REMOVED_TTL))
+
+
+def unknown(since: float) -> Entry:
+    """What says that nobody had the product at `since` (seconds since the epoch)."""
+    return Entry(404, int(since * 1000), since, "", "-")
+
+
+def _unknown_key(product_id: str) -> str:
+    return f"unknown:{zlib.crc32(product_id.encode()) % UNKNOWN_PLACES}"
+
+
 def _put_arguments(product_id: str, entry: Entry) -> tuple[str, str, int, str, int]:
     header = f"{entry.status} {entry.version} {entry.fetched_at:.3f} {entry.etag}\n"
     ttl = HARD_TTL if entry.status == 200 else REMOVED_TTL
@@ -140,10 +171,23 @@ def _text(value: bytes | str) -> str:
 # ── List pages ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def page_name(*, limit: int | str, cursor: str | None, category: str | None, sort: str | None) -> str:
-    """The same name for the same page of the same list, short and safe whatever the values are."""
-    parts = "\0".join("" if part is None else f"={part}" for part in (limit, cursor, category, sort))
-    return hashlib.blake2b(parts.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page is kept, and the `name` by which it is told from others that had the place before."""
+
+    key: str
+    name: str
+
+
+def place_of(*, limit: int | str, cursor: str | None, category: str | None, sort: str | None) -> Place | None:
+    """Where that page of the list is kept; None for what follows a cursor, which is not."""
+    if cursor is not None:
+        return None
+    parts = "\0".join("" if part is None else f"={part}" for part in (limit, category, sort))
+    name = hashlib.blake2b(parts.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+    if category is None:
+        return Place(f"products:{sort or 'catalog'}:{limit}", name)
+    return Place(f"products:category:{int(name, 16) % CATEGORY_PLACES}", name)
 
 
 def list_state() -> ListState | None:
@@ -155,36 +199,44 @@ def list_state() -> ListState | None:
     return ListState(int(generation), float(synced_at))
 
 
-def confirm_list(synced_at: float) -> None:
-    """Keep when the whole catalog was last read. Raises CacheDown."""
-    valkey.command(lambda server: server.hset("products", "synced_at", f"{synced_at:.3f}"))
-
-
-_ADVANCE = """
-local held = tonumber(redis.call('HGET', KEYS[1], 'generation'))
-if not held or held < tonumber(ARGV[1]) then redis.call('HSET', KEYS[1], 'generation', ARGV[1]) end
+# Each of the fields only rises, whoever comes late.
+_KEEP_LIST = """
+for field = 1, #ARGV, 2 do
+  local held = tonumber(redis.call('HGET', KEYS[1], ARGV[field]))
+  if not held or held < tonumber(ARGV[field + 1]) then
+    redis.call('HSET', KEYS[1], ARGV[field], ARGV[field + 1])
+  end
+end
 """
 
 
+def keep_list(state: ListState) -> None:
+    """Make this the list's state, unless a newer one is known. Raises CacheDown."""
+    arguments = ("generation", state.generation, "synced_at", f"{state.synced_at:.3f}")
+    valkey.command(lambda server: server.eval(_KEEP_LIST, 1, "products", *arguments))
+
+
 def advance_generation(generation: int) -> None:
-    """Make the pages of all earlier generations unreachable. Raises CacheDown."""
-    valkey.command(lambda server: server.eval(_ADVANCE, 1, "products", generation))
+    """Let no page of an earlier generation be served. Raises CacheDown."""
+    valkey.command(lambda server: server.eval(_KEEP_LIST, 1, "products", "generation", generation))
 
 
-def get_page(state: ListState, name: str) -> Entry | None:
+def get_page(state: ListState, place: Place) -> Entry | None:
     """The page as the list's state says it is now; None where nobody made it yet. Raises CacheDown."""
-    value = valkey.command(lambda server: server.get(f"products:{state.generation}:{name}"))
+    value = valkey.command(lambda server: server.get(place.key))
     if value is None:
         return None
     header, _, body = _text(value).partition("\n")
-    etag, _, next_cursor = header.partition(" ")
+    name, generation, etag, next_cursor = header.split(" ")
+    if (name, generation) != (place.name, str(state.generation)):
+        return None
     return Entry(200, 0, state.synced_at, body, etag, next_cursor or None)
 
 
-def put_page(state: ListState, name: str, entry: Entry) -> None:
-    """Keep the page for as long as it could be served. Raises CacheDown."""
-    value = f"{entry.etag} {entry.next_cursor or ''}\n{entry.body}"
-    valkey.command(lambda server: server.set(f"products:{state.generation}:{name}", value, ex=HARD_TTL))
+def put_page(state: ListState, place: Place, entry: Entry) -> None:
+    """Keep the page in its place, for as long as it could be served. Raises CacheDown."""
+    value = f"{place.name} {state.generation} {entry.etag} {entry.next_cursor or ''}\n{entry.body}"
+    valkey.command(lambda server: server.set(place.key, value, ex=HARD_TTL))
 
 
 # ── Leases ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -208,9 +260,9 @@ class Lease:
         """Let the next one have it, if it is still held. Raises CacheDown."""
         self._end(0)
 
-    def release_failed(self) -> None:
-        """Give it up and keep everybody from trying again for `BACK_OFF` seconds. Raises CacheDown."""
-        self._end(BACK_OFF * 1000)
+    def release_failed(self, back_off: int = BACK_OFF) -> None:
+        """Give it up and keep everybody from trying again for so many seconds. Raises CacheDown."""
+        self._end(back_off * 1000)
 
     def _end(self, back_off: int) -> None:
         valkey.command(lambda server: server.eval(_RELEASE, 1, f"lease:{self.name}", self.token, back_off))

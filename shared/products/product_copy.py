@@ -4,6 +4,9 @@ Newer wins, wherever it came from: every write carries a version (milliseconds s
 nothing to a row whose version is not lower. A product that is gone stays as a tombstone (`removed_at`), for
 the favorites that point at it and so that an older change cannot bring it back. What a change means for
 those who hold the product as a favorite goes into the outbox in the same statement.
+
+The list has the last word on what there is: a product that two lists in a row do not have is removed, and an
+answer to a request for it does not bring it back (`products_missed`).
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from shared.products.catalog import CatalogList, CatalogProduct
 
 CHUNK = 1_000  # products a statement
+# How long after its last run the schedule counts as stopped: twice the longest interval it may have.
+SCHEDULE_SILENCE = "2 hours"
 
 _UNLISTED = 2_147_483_647  # the position of products that no list has shown
 _GAP = 1_024  # between the positions of a list's neighbours, so that one can come between them
@@ -86,23 +91,17 @@ def find(product_id: str) -> CopiedProduct | None:
     )
 
 
-def is_empty() -> bool:
-    """Whether no product was ever copied. Raises DatabaseUnavailable."""
-    return database.run(
-        lambda current: current.execute("SELECT FROM products LIMIT 1").fetchone() is None, repeatable=True
-    )
-
-
 # ── Writing ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def save(product: CatalogProduct, version: int) -> CopiedProduct:
+def save(product: CatalogProduct, version: int, *, revive: bool = True) -> CopiedProduct:
     """Keep the product as it was at `version`; what the copy holds now, which may be newer.
 
     The version moves even where the content is the same, or a change that is older and arrives later would
-    win over this one. Raises DatabaseUnavailable.
+    win over this one. Without `revive` a product that the lists no longer have stays a tombstone.
+    Raises DatabaseUnavailable.
     """
-    saved = _write([product], [version], positions=[None], confirm=True)
+    saved = _write([product], [version], positions=[None], confirm=True, revive=revive)
     if not saved:  # written by another at this very moment, and newer
         saved = [row for row in [find(product.product_id)] if row is not None]
     return saved[0]
@@ -119,7 +118,8 @@ def mark_removed(product_id: str, version: int, *, remember: bool = False) -> Co
 
 
 # Favorites whose product went, came back or costs another price now: one event each. `held` are the rows as
-# they were, locked; `written` are the same rows as they are.
+# they were, locked; `written` are the same rows as they are. Whether anybody holds a product is asked and not
+# how many: millions may. LIMIT keeps the planner from joining all favorites.
 _EMIT: LiteralString = """
 INSERT INTO outbox (stream, detail_type, detail)
 SELECT 'product:' || written.product_id,
@@ -134,34 +134,25 @@ SELECT 'product:' || written.product_id,
                                         'category', written.category, 'image', written.image),
            'old_price', held.price,
            'new_price', CASE WHEN written.removed_at IS NULL THEN written.price END,
-           'version', written.version,
-           'clients', holders.clients)
+           'version', written.version)
   FROM written
   JOIN held USING (product_id)
  CROSS JOIN LATERAL (
-       SELECT count(*) AS clients FROM favorites WHERE favorites.product_id = written.product_id
-       ) AS holders
- WHERE holders.clients > 0
-   AND ((written.removed_at IS NULL) <> (held.removed_at IS NULL)
-        OR (written.removed_at IS NULL AND written.price <> held.price))
+       SELECT FROM favorites WHERE favorites.product_id = written.product_id LIMIT 1
+       ) AS holder
+ WHERE (written.removed_at IS NULL) <> (held.removed_at IS NULL)
+    OR (written.removed_at IS NULL AND written.price <> held.price)
+RETURNING true
 """
 
 
-# Last, so that the row that all changes share is locked for as short as possible.
+# The row that all changes share is locked last, and until the commit that follows. PostgreSQL runs the parts
+# of a statement that write and that nothing reads in an order of its own, so this one reads all the others.
 _ADVANCE: LiteralString = """
-UPDATE product_list SET generation = generation + 1 WHERE EXISTS (SELECT FROM outcome WHERE changed)
+UPDATE product_list SET generation = generation + 1
+ WHERE (SELECT count(*) FROM emitted) + (SELECT count(*) FROM cleared) >= 0
+   AND EXISTS (SELECT FROM outcome WHERE changed)
 """
-
-
-def generation() -> int:
-    """The number of the content that lists show; it rises with every change of it.
-
-    Raises DatabaseUnavailable.
-    """
-    row = database.run(
-        lambda current: current.execute("SELECT generation FROM product_list").fetchone(), repeatable=True
-    )
-    return int(row["generation"]) if row else 0
 
 
 def _write(
@@ -170,10 +161,12 @@ def _write(
     *,
     positions: Sequence[int | None],
     confirm: bool,
+    revive: bool,
 ) -> list[CopiedProduct]:
     """Keep the products (no two with one id) where they are newer; what the copy holds of them afterwards.
 
-    Rows that are the same are not even locked, unless `confirm` asks to move their version.
+    Rows that are the same are not even locked, unless `confirm` asks to move their version. `revive` is for
+    those who say what there is (the list, the catalog's events): they also end what the lists missed.
     """
     columns = [_columns(product) for product in products]
     return database.fetch_all(
@@ -194,6 +187,7 @@ def _write(
              WHERE known.product_id IS NULL
                 OR (known.version < seen.version
                     AND (%(confirm)s
+                         OR EXISTS (SELECT FROM products_missed WHERE product_id = known.product_id)
                          OR (known.title, known.price, known.description, known.category, known.image,
                              known.review_rate, known.review_count, known.position, known.removed_at)
                             IS DISTINCT FROM
@@ -224,7 +218,15 @@ def _write(
                    position = excluded.position, version = excluded.version,
                    fetched_at = excluded.fetched_at, removed_at = NULL
              WHERE kept.version < excluded.version
+               AND (%(revive)s OR kept.removed_at IS NULL
+                    OR NOT EXISTS (SELECT FROM products_missed WHERE product_id = kept.product_id))
             RETURNING kept.*
+        ), cleared AS (
+            DELETE FROM products_missed
+             USING written
+             WHERE %(revive)s AND products_missed.product_id = written.product_id
+               AND products_missed.version < written.version
+            RETURNING true
         ), emitted AS ({_EMIT}), outcome AS (
             SELECT written.*,
                    (held.title, held.price, held.description, held.category, held.image,
@@ -248,6 +250,7 @@ def _write(
             "version": list(versions),
             "fetched_at": datetime.now(UTC),
             "confirm": confirm,
+            "revive": revive,
         },
         repeatable=True,
     )
@@ -280,6 +283,8 @@ def _remove(product_ids: Sequence[str], version: int, *, remember: bool) -> list
                    removed_at = coalesce(kept.removed_at, excluded.removed_at)
              WHERE kept.version < excluded.version
             RETURNING kept.*
+        ), cleared AS (
+            SELECT true WHERE false
         ), emitted AS ({_EMIT}), outcome AS (
             SELECT written.*, held.product_id IS NOT NULL AND held.removed_at IS NULL AS changed
               FROM written
@@ -312,11 +317,64 @@ class ShrunkCatalog(Exception):
     """The catalog's list is empty, or less than half of what was known: it is not believed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What the copy knows of itself as a list.
+
+    `generation` rises with every change of what lists show. `synced_at` is when the copy was last what the
+    catalog's list said, None when it never was. `is_scheduled`: the schedule reads the list, or tries to.
+    """
+
+    generation: int
+    synced_at: datetime | None
+    is_scheduled: bool
+
+
+def listing() -> Listing:
+    """The state of the list. Raises DatabaseUnavailable."""
+    found = database.fetch_one(
+        Listing,
+        """
+        SELECT generation, synced_at,
+               coalesce(scheduled_at > now() - %(silence)s::interval, false) AS is_scheduled
+          FROM product_list
+        """,
+        {"silence": SCHEDULE_SILENCE},
+        repeatable=True,
+    )
+    assert found is not None  # noqa: S101 — the one row, which the migrations made and nobody may delete
+    return found
+
+
+def note_schedule() -> None:
+    """Remember that the schedule reads the list, whatever comes of it now. Raises DatabaseUnavailable."""
+    database.execute("UPDATE product_list SET scheduled_at = now()", {}, repeatable=True)
+
+
+def note_sync(synced_at: float) -> int:
+    """Remember that the copy is what the list said at `synced_at` (seconds since the epoch); its generation.
+
+    Raises DatabaseUnavailable.
+    """
+    row = database.run(
+        lambda current: current.execute(
+            """
+            UPDATE product_list
+               SET synced_at = greatest(synced_at, to_timestamp(%(synced_at)s))
+            RETURNING generation
+            """,
+            {"synced_at": synced_at},
+        ).fetchone(),
+        repeatable=True,
+    )
+    return int(row["generation"]) if row else 0
+
+
 def sync(listed: CatalogList) -> Iterator[list[CopiedProduct]]:
     """Make the copy what the list says, a chunk at a time; what it holds of each chunk afterwards.
 
-    A chunk is one statement and writes only what differs. Products that the list no longer has become
-    tombstones at the end, and come as the last chunks.
+    A chunk is one statement and writes only what differs. Products that this list does not have, and the one
+    before did not have either, become tombstones at the end, and come as the last chunks.
     Raises ShrunkCatalog, before anything is written, and DatabaseUnavailable.
     """
     known = _positions()
@@ -329,10 +387,52 @@ def sync(listed: CatalogList) -> Iterator[list[CopiedProduct]]:
             [listed.version] * len(chunk),
             positions=[positions[product.product_id] for product in chunk],
             confirm=False,
+            revive=True,
         )
     vanished = sorted(known.keys() - positions.keys() - listed.refused)
     for start in range(0, len(vanished), CHUNK):
-        yield _remove(vanished[start : start + CHUNK], listed.version, remember=False)
+        chunk_of_ids = vanished[start : start + CHUNK]
+        missed_again = _missed_before(chunk_of_ids, listed.version)
+        _note_missed(chunk_of_ids, listed.version)
+        yield _remove(missed_again, listed.version, remember=False)
+
+
+def _missed_before(product_ids: Sequence[str], version: int) -> list[str]:
+    """Those that an older list did not have, nor any since."""
+
+    def work(current: database.Connection) -> list[str]:
+        with current.cursor(row_factory=tuple_row) as cursor:
+            cursor.execute(
+                """
+                SELECT product_id
+                  FROM products_missed
+                 WHERE product_id = ANY (%(product_ids)s) AND version < %(version)s
+                """,
+                {"product_ids": list(product_ids), "version": version},
+            )
+            return [product_id for (product_id,) in cursor]
+
+    return database.run(work, repeatable=True)
+
+
+def _note_missed(product_ids: Sequence[str], version: int) -> None:
+    """Remember that the list of `version` does not have the products; since when stays as it is."""
+    database.execute(
+        """
+        WITH held AS (
+            SELECT product_id
+              FROM products
+             WHERE product_id = ANY (%(product_ids)s) AND removed_at IS NULL AND version < %(version)s
+             ORDER BY product_id
+               FOR NO KEY UPDATE
+        )
+        INSERT INTO products_missed (product_id, version)
+        SELECT product_id, %(version)s FROM held
+            ON CONFLICT (product_id) DO NOTHING
+        """,
+        {"product_ids": list(product_ids), "version": version},
+        repeatable=True,
+    )
 
 
 def _positions() -> dict[str, int]:
@@ -347,7 +447,10 @@ def _positions() -> dict[str, int]:
 
 
 def _in_order(ids: Sequence[str], known: Mapping[str, int]) -> dict[str, int]:
-    """Rising positions for the ids: those that they have as far as these rise, so that few rows change."""
+    """Rising positions for the ids: those that they have as far as these rise, so that few rows change.
+
+    Where they have risen to the end, after some two million products that came, all are numbered anew.
+    """
     highest = max((position for position in known.values() if position != _UNLISTED), default=0)
     positions: dict[str, int] = {}
     last = 0
@@ -356,7 +459,10 @@ def _in_order(ids: Sequence[str], known: Mapping[str, int]) -> dict[str, int]:
         if position == _UNLISTED:  # between two that are listed, or behind all of them
             position = last + 1 if last < highest else last + _GAP
         last = positions[product_id] = position if position > last else last + 1
-    return positions
+    if last < _UNLISTED:
+        return positions
+    gap = min(_GAP, (_UNLISTED - 1) // len(ids))
+    return {product_id: gap * number for number, product_id in enumerate(ids, start=1)}
 
 
 # ── Pages ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -398,12 +504,22 @@ def page(
     )
 
 
-def categories() -> list[str]:
-    """The categories of the available products. Raises DatabaseUnavailable."""
+def largest_categories(limit: int) -> list[str]:
+    """The categories with the most available products. Raises DatabaseUnavailable."""
 
     def work(current: database.Connection) -> list[str]:
         with current.cursor(row_factory=tuple_row) as cursor:
-            cursor.execute("SELECT DISTINCT category FROM products WHERE removed_at IS NULL ORDER BY 1")
+            cursor.execute(
+                """
+                SELECT category
+                  FROM products
+                 WHERE removed_at IS NULL
+                 GROUP BY category
+                 ORDER BY count(*) DESC, category
+                 LIMIT %(limit)s
+                """,
+                {"limit": limit},
+            )
             return [category for (category,) in cursor]
 
     return database.run(work, repeatable=True)

@@ -6,20 +6,31 @@ from typing import Any
 
 from shared.platform import logs, metrics
 from shared.products import demand, product_copy
+from shared.products.catalog import now_version
 from shared.products.messages import CatalogEvent, ProductChanged
 from shared.products.product_copy import CopiedProduct
 
 # 2001, in milliseconds: what is lower was counted, and loses against all that polls and requests have seen.
 _FIRST_PLAUSIBLE = 10**12
+# How far the catalog's clock may be ahead of ours. What is further ahead is no time in milliseconds, and if
+# it were taken no later change could win against it.
+AHEAD = 5 * 60 * 1000  # milliseconds
+
+
+class VersionAhead(ValueError):
+    """An event's version that lies in the future."""
 
 
 def take(event: dict[str, Any]) -> None:
     """Make the copy and the cache know the change, unless they know a newer one.
 
     A second delivery writes what the first had no time for: the copy's row goes to the cache either way.
-    Raises pydantic.ValidationError for what is no such event, and DatabaseUnavailable.
+    Raises pydantic.ValidationError for what is no such event, VersionAhead, DatabaseUnavailable, and
+    CacheDown when the copy knows the change and the cache was not told: it would show what was before.
     """
     change = CatalogEvent.model_validate(event).opened()
+    if change.version > now_version() + AHEAD:
+        raise VersionAhead(f"version {change.version} is more than 5 minutes ahead of our clock")
     if change.version < _FIRST_PLAUSIBLE:
         logs.logger().warning("an event's version is no time in milliseconds", version=change.version)
     copied: CopiedProduct | None
@@ -28,5 +39,5 @@ def take(event: dict[str, Any]) -> None:
     else:
         copied = product_copy.mark_removed(change.product_id, change.version, remember=True)
     if copied is not None:
-        demand.show(copied)
+        demand.tell(copied)
     metrics.count("Refreshes", cause="push")

@@ -28,7 +28,7 @@ def cold_start() -> None:
     database.close()
     cache.close()
     catalog.reset()
-    demand._synced_here = 0.0
+    demand.forget_unknown()
 
 
 @pytest.fixture
@@ -111,10 +111,19 @@ def travel(environment: pytest.MonkeyPatch, look: psycopg.Connection, valkey: Va
             """,
             {"milliseconds": int(seconds * 1000), "interval": f"{seconds} seconds"},
         )
+        look.execute(
+            """
+            UPDATE product_list SET synced_at = synced_at - %(interval)s::interval,
+                                    scheduled_at = scheduled_at - %(interval)s::interval
+            """,
+            {"interval": f"{seconds} seconds"},
+        )
+        look.execute("UPDATE products_missed SET version = version - %s", [int(seconds * 1000)])
         with redis.Redis.from_url(valkey.url, protocol=2, decode_responses=True) as client:
             for key in client.scan_iter():
                 _make_older(client, key, seconds)
-        demand._synced_here -= seconds
+        for product_id in demand._unknown_here:
+            demand._unknown_here[product_id] -= seconds
         cache._not_before -= seconds
         catalog._breaker.open_until -= seconds
 
@@ -128,6 +137,9 @@ def _make_older(client: redis.Redis, key: str, seconds: float) -> None:
         client.delete(key)
         version, fetched_at = entry.version - int(seconds * 1000), entry.fetched_at - seconds
         product_cache.put(name, replace(entry, version=version, fetched_at=fetched_at))
+    elif kind == "unknown":
+        since, _, product_id = str(client.get(key)).partition(" ")
+        client.set(key, f"{float(since) - seconds:.3f} {product_id}")
     elif key == "products":
         client.hincrbyfloat(key, "synced_at", -seconds)
         return

@@ -469,7 +469,7 @@ def test_a_crash_between_postgres_and_the_cache_is_healed_by_the_next_delivery(
 ) -> None:
     event = changed_product(now() + 1, price=1)
     with environment.context() as crashing:
-        crashing.setattr(demand, "show", crash)
+        crashing.setattr(demand, "tell", crash)
         assert deliver(event) == ["m0"]
     assert deliver(event) == []
     assert simplejson.loads(demand.detail("7").entry.body)["price"] == 1

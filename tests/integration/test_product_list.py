@@ -1,5 +1,6 @@
 """The list of products: filled from the catalog, paged from the copy, cached by page and generation."""
 
+import itertools
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -8,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import redis
 import simplejson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,12 +17,13 @@ from hypothesis import strategies as st
 from local.servers.valkey import Valkey
 from shared.errors import CatalogUnavailable, InvalidCursor, UnknownProduct
 from shared.formats import cursors
-from shared.platform import valkey as cache
-from shared.products import answers, catalog, demand, product_cache, product_copy
+from shared.products import answers, catalog, demand, poll, product_cache, product_copy
 from shared.products.demand import Answer
+from shared.products.product_cache import ListState
 from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog, product
-from tests.integration import witness
+from tests.integration import recorder, witness
+from tests.integration.catalog_messages import changed_product, deliver
 from tests.integration.conftest import Travel, cold_start
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -119,9 +122,9 @@ def test_an_unchanged_list_keeps_its_pages_and_writes_no_row(
     travel(TTL)
     rows = look.execute("SELECT xmin, ctid, xmax FROM products").fetchall()
     with witness.statements() as sent:
-        assert page().entry.seconds_fresh > TTL - 5
+        assert page().entry.age < 5
     assert look.execute("SELECT xmin, ctid, xmax FROM products").fetchall() == rows
-    assert not [text for text in sent if "LIMIT" in text]  # the page was still there
+    assert not [text for text in sent if "ORDER BY position" in text]  # the page was still there
 
 
 def test_while_one_refreshes_a_stale_list_the_others_get_it_at_once(
@@ -139,17 +142,16 @@ def test_while_one_refreshes_a_stale_list_the_others_get_it_at_once(
 
 
 def test_without_a_list_one_waits_for_the_holders(store: HostileCatalog) -> None:
-    page()
-    cache.command(lambda client: client.delete("products"))
     product_cache.acquire_lease("products", 5)
 
     def finish() -> None:
-        product_cache.advance_generation(1)
-        product_cache.confirm_list(time.time())
+        product_cache.keep_list(ListState(1, time.time()))
 
+    started = time.monotonic()
     with witness.later(0.15, finish):
-        assert len(ids(page())) == 6
-    assert store.calls == LIST
+        assert page().state == "miss"
+    assert 0.1 < time.monotonic() - started < 1
+    assert store.calls == {}
 
 
 def test_a_waiting_one_takes_over_when_the_holder_is_gone(store: HostileCatalog) -> None:
@@ -166,6 +168,73 @@ def test_many_at_once_make_one_call(store: HostileCatalog) -> None:
     outcomes = witness.at_once([partial(page, 20)] * 8)
     assert [ids(each) for each in outcomes if isinstance(each, Answer)] == [ids(page())] * 8
     assert store.calls == LIST
+
+
+# ── Where the schedule runs ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_stale_list_is_left_to_the_schedule(store: HostileCatalog, travel: Travel) -> None:
+    page()
+    product_copy.note_schedule()
+    travel(TTL)
+    store.forget_calls()
+    assert (page().state, page(2).state, page(sort="title").state) == ("stale",) * 3
+    assert not product_cache.is_leased("products")
+    assert store.calls == {}
+
+
+def test_an_empty_copy_is_filled_by_a_reader_all_the_same(store: HostileCatalog) -> None:
+    product_copy.note_schedule()
+    assert len(ids(page())) == 6
+    assert store.calls == LIST
+
+
+def test_when_the_schedule_stopped_readers_read_the_list_again(store: HostileCatalog, travel: Travel) -> None:
+    page()
+    product_copy.note_schedule()
+    travel(2 * 60 * 60)
+    assert page().state == "miss"
+    assert store.calls == {"/products": 2}
+
+
+def test_a_list_too_long_for_a_request_is_read_once_and_told_once(
+    store: HostileCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demand, "LIST_BYTES", 500)
+    lines = recorder.log(monkeypatch)
+    for _ in range(3):
+        cold_start()
+        with pytest.raises(CatalogUnavailable):
+            page()
+    assert store.calls == LIST
+    assert [line.message for line in lines if line.level == "error"] == ["list too long for a request"]
+    assert poll.run()["products"] == 6
+    assert len(ids(page())) == 6
+
+
+# ── How many pages are kept ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_however_many_pages_and_ids_are_asked_for_the_keys_are_few(
+    store: HostileCatalog, valkey: Valkey
+) -> None:
+    page()
+    store.answer_all(Says.null())
+    with redis.Redis.from_url(valkey.url) as client:
+        for generation in range(2):
+            cursor = page(1).entry.next_cursor
+            for limit, sort in itertools.product((1, 20, 50, 100), SORTS):
+                page(limit, sort=sort)
+                for category in ("kitchen", "made up", f"{limit} {sort}"):
+                    page(limit, category=category, sort=sort)
+                page(limit, cursor)
+            for number in range(1_000_000, 1_000_300):
+                with pytest.raises(UnknownProduct):
+                    demand.detail(str(number))
+            if generation == 0:
+                before = client.dbsize()
+                deliver(changed_product(time.time_ns() // 1_000_000, 1, price=77))
+        assert client.dbsize() <= before + 1  # an old generation is overwritten; and product 1
 
 
 # ── What one change does to the cached pages ──────────────────────────────────────────────────────────────
@@ -222,6 +291,8 @@ def test_a_vanished_product_is_a_tombstone_and_comes_back(store: HostileCatalog,
     page()
     travel(TTL)
     store.answer("/products", Says.json(SIX[1:]))
+    assert ids(page()) == ["3", "1", "2", "6", "5", "4"]  # one list may lack a product by mistake
+    travel(TTL)
     assert ids(page()) == ["1", "2", "6", "5", "4"]
     held = product_copy.find("3")
     assert held
@@ -319,33 +390,37 @@ def test_mass_removal_can_be_allowed(
     travel(TTL)
     store.answer("/products", Says.json(SIX[:1]))
     monkeypatch.setenv("ALLOW_MASS_REMOVAL", "true")
+    page()
+    travel(TTL)
     assert ids(page()) == ["3"]
 
 
 # ── Without Valkey ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_flushed_valkey_costs_one_call(store: HostileCatalog, valkey: Valkey) -> None:
+def test_a_flushed_valkey_costs_no_call(store: HostileCatalog, valkey: Valkey) -> None:
     page()
     store.forget_calls()
     valkey.flush()
     assert page().state == "miss"
     assert page().state == "hit"
-    assert store.calls == LIST
+    assert store.calls == {}
 
 
-def test_without_valkey_an_environment_makes_one_call_in_a_ttl(store: HostileCatalog, valkey: Valkey) -> None:
+def test_without_valkey_all_environments_make_one_call(
+    store: HostileCatalog, valkey: Valkey, travel: Travel
+) -> None:
     valkey.stop()
     for limit in (20, 20, 3):
         assert page(limit).state == "miss"
+        cold_start()
     assert store.calls == LIST
+    valkey.start()
+    travel(TTL)
+    valkey.stop()
     cold_start()
-    page()
-    assert store.calls == {"/products": 2}
-    demand._synced_here -= TTL
-    page()
-    page()
-    assert store.calls == {"/products": 3}
+    assert page().state == "stale"  # nobody could say who else reads the list
+    assert store.calls == LIST
 
 
 def test_without_valkey_and_catalog_the_copy_is_served(store: HostileCatalog, valkey: Valkey) -> None:
@@ -354,7 +429,7 @@ def test_without_valkey_and_catalog_the_copy_is_served(store: HostileCatalog, va
     store.stop()
     cold_start()
     answer = page()
-    assert (answer.state, ids(answer)) == ("stale", ["3", "1", "2", "6", "5", "4"])
+    assert (answer.state, ids(answer)) == ("miss", ["3", "1", "2", "6", "5", "4"])
 
 
 def test_with_nothing_but_postgres_and_nothing_in_it_the_answer_is_a_refusal(
@@ -415,6 +490,7 @@ def test_the_pages_together_are_the_whole_sorted_list(
     category: str | None,
 ) -> None:
     look.execute("DELETE FROM products")
+    look.execute("UPDATE product_list SET synced_at = NULL")
     valkey.flush()
     store.answer("/products", Says.json(listed))
     expected = SORTS[sort]([each for each in listed if category is None or each["category"] == category])

@@ -265,6 +265,9 @@ def logout(scene: Scene) -> None:
 def list_products(scene: Scene) -> None:
     scene.owner.execute("UPDATE products SET version = 1")  # older than what the list says
     scene.lists(product(8), product(9))
+    scene.owner.execute(
+        "INSERT INTO products_missed VALUES ('7', 1)"
+    )  # the list before did not have it either
     page = demand.page(limit=1, cursor=None, category=None, sort="price")
     assert page.entry.next_cursor
     assert demand.page(limit=1, cursor=page.entry.next_cursor, category=None, sort="price").state == "miss"
@@ -334,9 +337,10 @@ def refresh_product_cache(scene: Scene) -> None:
 def warm_product_cache(scene: Scene) -> None:
     scene.owner.execute("UPDATE products SET version = 1")
     scene.lists(product(7, price=1), product(8))
-    assert poll({}, None)["changed"] == 2
+    assert poll({"source": "aws.scheduler"}, None)["changed"] == 2
     scene.owner.execute("UPDATE products SET version = 1")
     scene.lists(product(8))
+    assert poll({}, None)["changed"] == 0
     assert poll({}, None)["changed"] == 1
     assert {"FavoriteProductPriceDropped", "FavoriteProductRemoved"} <= scene.events()
 

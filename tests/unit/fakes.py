@@ -71,7 +71,7 @@ def _forget() -> None:
     cache.close()
     catalog.reset()
     health._catalog = None
-    demand._synced_here = 0.0
+    demand.forget_unknown()
 
 
 # ── PostgreSQL ────────────────────────────────────────────────────────────────────────────────────────────
@@ -383,9 +383,11 @@ class FakeValkey:
             else:
                 del self.values[key]
             return 1
-        if script is product_cache._ADVANCE:
+        if script is product_cache._KEEP_LIST:
             held = cast("dict[str, bytes]", self.values.setdefault(key, {}))
-            held["generation"] = str(max(int(held.get("generation", b"0")), arguments[0])).encode()
+            for field_name, value in zip(arguments[::2], arguments[1::2], strict=True):
+                if float(held.get(field_name, b"-1")) < float(value):
+                    held[field_name] = str(value).encode()
             return 1
         if script is login_attempts._TAKE_BACK:
             return 0
@@ -440,7 +442,7 @@ class FakeCatalog:
         self, method: str, url: str, *, timeout: float, preload_content: bool, redirect: bool
     ) -> "FakeAnswer":
         assert (method, preload_content, redirect) == ("GET", False, False)
-        assert timeout in (catalog.TIMEOUT, poll.TIMEOUT)
+        assert timeout in (catalog.TIMEOUT, poll.STALL)
         path = url.removeprefix(CATALOG_URL)
         self.asked.append(path)
         assert path in self.answers, f"the test does not say what {path} answers"

@@ -17,6 +17,8 @@ from tests.unit.properties import given, st
 
 backends = pytest.fixture(fakes.backends)
 
+LIST_BYTES = 16 * 1024 * 1024
+
 GOOD = {
     "id": 7,
     "title": "Teapot",
@@ -270,7 +272,7 @@ def test_an_answer_that_trickles_is_not_waited_for(
     monkeypatch.setattr(backends.catalog, "request", lambda *_, **__: Trickle())
     started = time.monotonic()
     with pytest.raises(CatalogUnavailable):
-        catalog.fetch_all(timeout=0.1)
+        catalog.fetch_all(timeout=0.1, at_most=LIST_BYTES)
     assert time.monotonic() - started < 1
 
 
@@ -286,7 +288,7 @@ def answer_with(backends: Backends, *products: bytes) -> None:
 def test_the_list_keeps_the_catalogs_order(backends: Backends, size: int) -> None:
     answer_with(backends, sent(id="9"), sent(id='"b"'), sent(id="1"))
     before = catalog.now_version()
-    with closing(catalog.fetch_all()) as listed:
+    with closing(catalog.fetch_all(at_most=LIST_BYTES)) as listed:
         chunks = list(listed.chunks(size))
     assert listed.ids == ["9", "b", "1"] == [found.product_id for chunk in chunks for found in chunk]
     assert [len(chunk) for chunk in chunks[:-1]] == [size] * (len(chunks) - 1)
@@ -296,14 +298,14 @@ def test_the_list_keeps_the_catalogs_order(backends: Backends, size: int) -> Non
 
 def test_a_few_bad_products_are_left_out_and_told(backends: Backends) -> None:
     answer_with(backends, sent(id="1"), sent(id="2", price='"free"'), sent(id="3"), b"null")
-    with closing(catalog.fetch_all()) as listed:
+    with closing(catalog.fetch_all(at_most=LIST_BYTES)) as listed:
         assert listed.ids == ["1", "3"]
         assert listed.refused == {"2", "?"}
 
 
 def test_of_two_with_one_id_the_first_counts(backends: Backends) -> None:
     answer_with(backends, sent(title='"first"'), sent(title='"second"'), sent(price="true"))
-    with closing(catalog.fetch_all()) as listed:
+    with closing(catalog.fetch_all(at_most=LIST_BYTES)) as listed:
         assert [found.title for chunk in listed.chunks(10) for found in chunk] == ["first"]
         assert listed.ids == ["7"]
         assert listed.refused == frozenset()
@@ -311,7 +313,7 @@ def test_of_two_with_one_id_the_first_counts(backends: Backends) -> None:
 
 def test_an_empty_list_is_a_list(backends: Backends) -> None:
     answer_with(backends)
-    with closing(catalog.fetch_all()) as listed:
+    with closing(catalog.fetch_all(at_most=LIST_BYTES)) as listed:
         assert (listed.ids, list(listed.chunks(10))) == ([], [])
 
 
@@ -319,19 +321,19 @@ def test_an_empty_list_is_a_list(backends: Backends) -> None:
 def test_what_is_no_list_is_no_answer(backends: Backends, body: bytes) -> None:
     backends.catalog.on("/products", FakeAnswer(body))
     with pytest.raises(CatalogUnavailable):
-        catalog.fetch_all()
+        catalog.fetch_all(at_most=LIST_BYTES)
 
 
 @pytest.mark.parametrize("status", [404, 410, 500])
 def test_a_list_that_is_not_there_is_no_answer(backends: Backends, status: int) -> None:
     backends.catalog.on("/products", FakeAnswer(status=status))
     with pytest.raises(CatalogUnavailable):
-        catalog.fetch_all()
+        catalog.fetch_all(at_most=LIST_BYTES)
 
 
 def test_a_list_may_be_longer_than_a_product(backends: Backends) -> None:
     answer_with(backends, *(sent(id=str(number), tags="[]" + " " * 100_000) for number in range(20)))
-    with closing(catalog.fetch_all()) as listed:
+    with closing(catalog.fetch_all(at_most=LIST_BYTES)) as listed:
         assert len(listed.ids) == 20
 
 
@@ -436,7 +438,7 @@ def test_the_list_and_the_products_have_one_breaker(backends: Backends) -> None:
     backends.catalog.on("/products", FakeAnswer(status=503))
     for _ in range(5):
         with pytest.raises(CatalogUnavailable):
-            catalog.fetch_all()
+            catalog.fetch_all(at_most=LIST_BYTES)
     fail(1)
     assert backends.catalog.asked == ["/products"] * 5
 

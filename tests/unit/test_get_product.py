@@ -39,7 +39,9 @@ def _product_function(monkeypatch: pytest.MonkeyPatch, backends: Backends) -> No
     monkeypatch.setattr(time, "time", lambda: NOW)
     monkeypatch.setattr(time, "time_ns", lambda: NOW_VERSION * 1_000_000)
     monkeypatch.delenv("ACCESS_TOKEN_KEYS")
-    backends.postgres.on("SELECT generation FROM product_list", [{"generation": 1}])
+    backends.postgres.on(
+        "SELECT generation, synced_at", [{"generation": 1, "synced_at": None, "is_scheduled": False}]
+    )
 
 
 def keep(backends: Backends, *, age: float, status: int = 200, body: str = BODY) -> None:
@@ -57,7 +59,7 @@ def test_a_fresh_product_is_sent_as_it_lies_in_the_cache(backends: Backends) -> 
     assert (answer.status, answer.body) == (200, BODY)
     assert answer.headers == {
         "Content-Type": "application/json",
-        "Cache-Control": "public, max-age=199, stale-while-revalidate=60, stale-if-error=86400",
+        "Cache-Control": "public, max-age=300, stale-while-revalidate=60, stale-if-error=86400",
         "Age": "100",
         "ETag": ETAG,
         "X-Cache": "hit",
@@ -72,12 +74,15 @@ def test_a_hit_is_one_command_and_nothing_else(backends: Backends) -> None:
     assert backends.catalog.asked == []
 
 
-@pytest.mark.parametrize(("age", "max_age"), [(0, 300), (0.2, 299), (299.9, 0)])
-def test_max_age_is_what_is_left_of_the_freshness(backends: Backends, age: float, max_age: int) -> None:
+@pytest.mark.parametrize(("age", "used_up"), [(0, "0"), (0.2, "0"), (299.9, "299")])
+def test_max_age_is_the_whole_lifetime_and_age_what_is_used_up(
+    backends: Backends, age: float, used_up: str
+) -> None:
     keep(backends, age=age)
     answer = call("get_product")
     assert answer.headers["X-Cache"] == "hit"
-    assert answer.headers["Cache-Control"].startswith(f"public, max-age={max_age},")
+    assert answer.headers["Cache-Control"].startswith("public, max-age=300,")
+    assert answer.headers["Age"] == used_up
 
 
 def test_the_freshness_is_a_setting(backends: Backends, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +90,7 @@ def test_the_freshness_is_a_setting(backends: Backends, monkeypatch: pytest.Monk
     keep(backends, age=900)
     answer = call("get_product")
     assert answer.headers["X-Cache"] == "hit"
-    assert "max-age=100," in answer.headers["Cache-Control"]
+    assert "max-age=1000," in answer.headers["Cache-Control"]
 
 
 def test_a_clock_that_is_behind_makes_no_negative_age(backends: Backends) -> None:
@@ -103,7 +108,7 @@ def test_a_stale_product_is_sent_at_once_while_another_refreshes_it(backends: Ba
     assert answer.headers["X-Cache"] == "stale"
     assert answer.headers["Age"] == "300"
     assert answer.headers["Cache-Control"] == (
-        "public, max-age=0, stale-while-revalidate=60, stale-if-error=86400"
+        "public, max-age=300, stale-while-revalidate=60, stale-if-error=86400"
     )
     assert backends.valkey.commands == ["GET", "EXISTS"]
     assert backends.catalog.asked == []
@@ -121,7 +126,7 @@ def test_who_has_it_already_gets_a_304_without_a_body(
     answer = call("get_product", headers={header: if_none_match})
     assert (answer.status, answer.body) == (304, "")
     assert answer.headers == {  # RFC 9110 §15.4.5
-        "Cache-Control": "public, max-age=199, stale-while-revalidate=60, stale-if-error=86400",
+        "Cache-Control": "public, max-age=300, stale-while-revalidate=60, stale-if-error=86400",
         "Age": "100",
         "ETag": ETAG,
         "X-Cache": "hit",

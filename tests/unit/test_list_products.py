@@ -1,11 +1,12 @@
 import time
+from datetime import UTC, datetime
 from decimal import Decimal
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from shared.formats.headers import etag_of
-from shared.products import product_cache
+from shared.products import demand, product_cache
 from shared.products.product_cache import Entry, ListState
 from tests.unit import fakes
 from tests.unit.calls import call
@@ -19,7 +20,8 @@ BODY = '{"items":[],"next_cursor":null}'
 ETAG = etag_of(BODY)
 CATALOG = FakeAnswer(b'[{"id":7,"title":"Teapot","price":22.30},{"id":8,"title":"Kettle","price":60}]')
 _KNOWN = "SELECT product_id, position FROM products"
-_GENERATION = "SELECT generation FROM product_list"
+_LISTING = "SELECT generation, synced_at"
+_SYNCED = "UPDATE product_list SET synced_at"
 _WRITE = "WITH seen AS"
 _PAGE = "WHERE removed_at IS NULL AND (%(category)s::text"
 
@@ -31,14 +33,22 @@ def _product_function(monkeypatch: pytest.MonkeyPatch, backends: Backends) -> No
     monkeypatch.setattr(time, "time_ns", lambda: int(NOW * 1_000) * 1_000_000)
     monkeypatch.delenv("ACCESS_TOKEN_KEYS")
     backends.postgres.on(_KNOWN, [])
-    backends.postgres.on(_GENERATION, [{"generation": 1}])
+    backends.postgres.on(_LISTING, [listing()])
+    backends.postgres.on(_SYNCED, [{"generation": 1}])
     backends.postgres.on(_WRITE, [product_row(changed=True), product_row(product_id="8", changed=True)])
     backends.postgres.on(_PAGE, [product_row(), product_row(product_id="8", title="Kettle")])
+
+
+def listing(*, age: float | None = None, is_scheduled: bool = False) -> fakes.Row:
+    """The state of a list that was read `age` seconds ago, or never."""
+    synced_at = None if age is None else datetime.fromtimestamp(NOW - age, UTC)
+    return {"generation": 1, "synced_at": synced_at, "is_scheduled": is_scheduled}
 
 
 def keep_list(backends: Backends, *, age: float) -> ListState:
     """Let the list have been read `age` seconds ago."""
     list_was_read(backends.valkey, at=NOW - age)
+    backends.postgres.on(_LISTING, [listing(age=age)])
     state = product_cache.list_state()
     assert state is not None
     return state
@@ -47,9 +57,10 @@ def keep_list(backends: Backends, *, age: float) -> ListState:
 def keep_page(backends: Backends, *, age: float, **parameters: str | None) -> None:
     """Let the cache have a page of the list as it was `age` seconds ago; the default one, if not said."""
     wanted: dict[str, str | None] = {"limit": "20", "cursor": None, "category": None, "sort": None}
-    name = product_cache.page_name(**(wanted | parameters))  # type: ignore[arg-type]
+    place = product_cache.place_of(**(wanted | parameters))  # type: ignore[arg-type]
+    assert place is not None
     product_cache.put_page(
-        keep_list(backends, age=age), name, Entry(200, 0, 0, BODY, ETAG, next_cursor="abc")
+        keep_list(backends, age=age), place, Entry(200, 0, 0, BODY, ETAG, next_cursor="abc")
     )
     backends.valkey.commands.clear()
 
@@ -63,7 +74,7 @@ def test_a_fresh_page_is_sent_as_it_lies_in_the_cache(backends: Backends) -> Non
     assert (answer.status, answer.body) == (200, BODY)
     assert answer.headers == {
         "Content-Type": "application/json",
-        "Cache-Control": "public, max-age=199, stale-while-revalidate=60, stale-if-error=86400",
+        "Cache-Control": "public, max-age=300, stale-while-revalidate=60, stale-if-error=86400",
         "Age": "100",
         "ETag": ETAG,
         "X-Cache": "hit",
@@ -100,7 +111,7 @@ def test_a_stale_page_is_sent_at_once_while_another_reads_the_list(backends: Bac
     assert (answer.status, answer.body) == (200, BODY)
     assert answer.headers["X-Cache"] == "stale"
     assert answer.headers["Age"] == "301"
-    assert answer.headers["Cache-Control"].startswith("public, max-age=0,")
+    assert answer.headers["Cache-Control"].startswith("public, max-age=300,")
 
 
 @pytest.mark.parametrize("if_none_match", [ETAG, f"W/{ETAG}", "*", f'"other", {ETAG}'])
@@ -154,7 +165,7 @@ def test_the_next_page_begins_where_this_one_ends(backends: Backends) -> None:
     call("list_products", query={"limit": "1", "sort": "price", "cursor": first.json["next_cursor"]})
     start, following = backends.postgres.asked_for(_PAGE)
     assert start == {"category": None, "value": None, "product_id": None, "limit": 2}
-    assert following == {"category": None, "value": "22.30", "product_id": "7", "limit": 2}
+    assert following == {"category": None, "value": Decimal("22.30"), "product_id": "7", "limit": 2}
 
 
 @pytest.mark.parametrize(
@@ -195,7 +206,7 @@ def test_when_the_catalog_fails_the_stale_page_is_sent(backends: Backends) -> No
 
 
 def test_when_the_catalog_fails_and_the_cache_is_empty_the_copy_is_sent(backends: Backends) -> None:
-    backends.postgres.on("SELECT FROM products LIMIT 1", [{}])
+    backends.postgres.on(_LISTING, [listing(age=301)])
     backends.catalog.on("/products", FakeAnswer(b"[", 200))
     answer = call("list_products", query={})
     assert [item["product_id"] for item in answer.json["items"]] == ["7", "8"]
@@ -203,7 +214,6 @@ def test_when_the_catalog_fails_and_the_cache_is_empty_the_copy_is_sent(backends
 
 
 def test_without_catalog_and_copy_it_is_503_with_retry_after(backends: Backends) -> None:
-    backends.postgres.on("SELECT FROM products LIMIT 1", [])
     backends.catalog.on("/products", TimeoutError())
     answer = call("list_products", query={})
     assert answer.status == 503
@@ -226,6 +236,8 @@ def test_products_that_the_list_no_longer_has_are_removed_from_the_copy(backends
     known = [{"product_id": name, "position": 1} for name in ("7", "gone")]
     backends.postgres.on(_KNOWN, known)
     backends.postgres.on("WITH gone AS", [product_row(product_id="gone", removed_at=NOON, changed=True)])
+    backends.postgres.on("SELECT product_id FROM products_missed", [{"product_id": "gone"}])
+    backends.postgres.on("INSERT INTO products_missed", 0)
     backends.catalog.on("/products", CATALOG)
     assert call("list_products", query={}).status == 200
     (removed,) = backends.postgres.asked_for("WITH gone AS")
@@ -234,7 +246,7 @@ def test_products_that_the_list_no_longer_has_are_removed_from_the_copy(backends
 
 def test_a_list_that_changed_makes_no_use_of_pages_of_the_one_before(backends: Backends) -> None:
     keep_page(backends, age=301)
-    backends.postgres.on(_GENERATION, [{"generation": 2}])
+    backends.postgres.on(_SYNCED, [{"generation": 2}])
     backends.catalog.on("/products", CATALOG)
     answer = call("list_products", query={})
     assert answer.headers["X-Cache"] == "miss"
@@ -251,12 +263,58 @@ def test_a_list_that_is_the_same_keeps_its_pages(backends: Backends) -> None:
 
 def test_without_the_cache_the_catalog_is_read_once_in_its_time(backends: Backends) -> None:
     backends.valkey.is_down = True
+    backends.postgres.on(_LISTING, [listing()], [listing()], [listing(age=0)])
     backends.catalog.on("/products", CATALOG)
     for _ in range(3):
         answer = call("list_products", query={})
         assert answer.status == 200
         assert answer.headers["X-Cache"] == "miss"
     assert backends.catalog.asked == ["/products"]
+
+
+def test_where_the_schedule_runs_the_list_is_left_to_it(backends: Backends) -> None:
+    keep_page(backends, age=3_600)
+    backends.postgres.on(_LISTING, [listing(age=3_600, is_scheduled=True)])
+    backends.catalog.on("/products", CATALOG)
+    answer = call("list_products", query={})
+    assert (answer.body, answer.headers["X-Cache"]) == (BODY, "stale")
+    assert backends.catalog.asked == []
+
+
+def test_a_list_that_the_cache_forgot_is_read_from_the_copy(backends: Backends) -> None:
+    backends.postgres.on(_LISTING, [listing(age=10)])
+    answers = [call("list_products", query={}) for _ in range(2)]
+    assert [answer.headers["X-Cache"] for answer in answers] == ["miss", "hit"]
+    assert backends.catalog.asked == []
+
+
+def test_a_list_too_long_for_a_request_is_told_once(
+    backends: Backends, caplog: pytest.LogCaptureFixture
+) -> None:
+    keep_page(backends, age=301)
+    backends.catalog.on("/products", FakeAnswer(b"[" + b" " * demand.LIST_BYTES))
+    for _ in range(3):
+        assert call("list_products", query={}).headers["X-Cache"] == "stale"
+    assert caplog.messages.count("list too long for a request") == 1
+    assert backends.catalog.asked == ["/products"]
+
+
+def test_what_follows_a_cursor_is_made_of_the_copy_and_not_kept(backends: Backends) -> None:
+    keep_list(backends, age=0)
+    cursor = call("list_products", query={"limit": "1"}).json["next_cursor"]
+    kept = set(backends.valkey.values)
+    for _ in range(2):
+        answer = call("list_products", query={"limit": "1", "cursor": cursor})
+        assert answer.headers["X-Cache"] == "miss"
+    assert set(backends.valkey.values) == kept
+
+
+def test_a_category_that_no_product_has_is_not_kept(backends: Backends) -> None:
+    keep_list(backends, age=0)
+    backends.postgres.on(_PAGE, [])
+    kept = set(backends.valkey.values)
+    call("list_products", query={"category": "made up"})
+    assert set(backends.valkey.values) == kept
 
 
 # ── Parameters ────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,5 @@
 import json
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -6,6 +7,7 @@ import pytest
 
 from functions.refresh_product_cache.handler import lambda_handler
 from shared.products import product_cache
+from shared.products.push import AHEAD
 from tests.unit import fakes
 from tests.unit.calls import call, sample
 from tests.unit.fakes import NOON, Backends, list_was_read, product_row
@@ -13,7 +15,7 @@ from tests.unit.fakes import NOON, Backends, list_was_read, product_row
 backends = pytest.fixture(fakes.backends)
 
 _SAVE = "WITH seen AS"
-_GENERATION = "SELECT generation FROM product_list"
+_LISTING = "SELECT generation, synced_at"
 _REMOVE = "WITH gone AS"
 CHANGED, REMOVED = (json.loads(record["body"]) for record in sample("refresh_product_cache")["Records"])
 
@@ -21,7 +23,7 @@ CHANGED, REMOVED = (json.loads(record["body"]) for record in sample("refresh_pro
 @pytest.fixture(autouse=True)
 def _copy(backends: Backends) -> None:
     """A copy that takes every change."""
-    backends.postgres.on(_GENERATION, [{"generation": 2}])
+    backends.postgres.on(_LISTING, [{"generation": 2, "synced_at": None, "is_scheduled": False}])
     backends.postgres.on(_SAVE, [product_row(changed=True)])
     backends.postgres.on(_REMOVE, [product_row(product_id="8", removed_at=NOON, changed=True)])
 
@@ -115,10 +117,28 @@ def test_without_the_database_all_are_delivered_again(backends: Backends) -> Non
     assert take(CHANGED, REMOVED) == ["1", "2"]
 
 
-def test_without_the_cache_the_copy_takes_them_all_the_same(backends: Backends) -> None:
+def test_without_the_cache_the_copy_takes_them_and_they_are_delivered_again(backends: Backends) -> None:
     backends.valkey.is_down = True
-    assert take(CHANGED, REMOVED) == []
+    assert take(CHANGED, REMOVED) == ["1", "2"]
     assert len(backends.postgres.asked_for(_SAVE)) == 1
+
+
+@pytest.mark.parametrize(
+    ("version", "failed"),
+    [
+        (0, []),
+        (1_795_435_200_000 + AHEAD, []),
+        (1_795_435_200_001 + AHEAD, ["1"]),
+        (1_795_435_200_000_000, ["1"]),
+    ],
+)
+def test_a_version_far_ahead_of_the_clock_is_refused(
+    backends: Backends, monkeypatch: pytest.MonkeyPatch, version: int, failed: list[str]
+) -> None:
+    monkeypatch.setattr(time, "time_ns", lambda: 1_795_435_200_000_000_000)
+    for event in (CHANGED, REMOVED):
+        assert take(event | {"detail": event["detail"] | {"version": version}}) == failed
+    assert len(backends.postgres.asked) == (0 if failed else 4)
 
 
 def test_failures_of_one_batch_do_not_show_in_the_next() -> None:

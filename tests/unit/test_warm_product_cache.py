@@ -1,7 +1,7 @@
 import pytest
 
 from functions.warm_product_cache.handler import lambda_handler
-from shared.errors import CatalogUnavailable, DatabaseUnavailable
+from shared.errors import DatabaseUnavailable
 from shared.products import poll
 from tests.unit import fakes
 from tests.unit.calls import call, sample
@@ -26,8 +26,12 @@ def _well(backends: Backends) -> None:
     ]
     backends.postgres.on(_WRITE, rows)
     backends.postgres.on(_PAGE, rows)
-    backends.postgres.on("SELECT generation FROM product_list", [{"generation": 2}])
-    backends.postgres.on("SELECT DISTINCT category", [{"category": "kitchen"}])
+    backends.postgres.on(
+        "SELECT generation, synced_at", [{"generation": 2, "synced_at": None, "is_scheduled": False}]
+    )
+    backends.postgres.on("UPDATE product_list SET synced_at", [{"generation": 2}])
+    backends.postgres.on("UPDATE product_list SET scheduled_at", 1)
+    backends.postgres.on("GROUP BY category", [{"category": "kitchen"}])
 
 
 def test_it_tells_what_there_was_to_do(backends: Backends) -> None:
@@ -54,10 +58,22 @@ def test_the_first_pages_are_hits_from_then_on(backends: Backends, query: dict[s
 
 
 def test_while_another_reads_the_catalog_there_is_nothing_to_do(backends: Backends) -> None:
-    lease_of_another(backends.valkey, "products")
+    lease_of_another(backends.valkey, "poll")
     assert lambda_handler({}, None) == {"skipped": True}
     assert backends.catalog.asked == []
     assert backends.postgres.asked == []
+
+
+def test_a_reader_who_reads_the_list_is_in_no_polls_way(backends: Backends) -> None:
+    lease_of_another(backends.valkey, "products")
+    assert lambda_handler({}, None)["products"] == 2
+
+
+def test_a_run_of_the_schedule_is_remembered_and_another_is_not(backends: Backends) -> None:
+    lambda_handler({}, None)
+    assert backends.postgres.asked_for("SET scheduled_at") == []
+    lambda_handler(sample("warm_product_cache"), None)
+    assert len(backends.postgres.asked_for("SET scheduled_at")) == 1
 
 
 def test_afterwards_the_next_may(backends: Backends) -> None:
@@ -67,12 +83,11 @@ def test_afterwards_the_next_may(backends: Backends) -> None:
 
 
 @pytest.mark.parametrize("failure", [FakeAnswer(status=500), FakeAnswer(b"[{"), OSError()])
-def test_a_catalog_that_fails_is_an_error_and_changes_nothing(
+def test_a_catalog_that_fails_is_told_and_changes_nothing(
     backends: Backends, failure: FakeAnswer | Exception
 ) -> None:
     backends.catalog.on("/products", failure)
-    with pytest.raises(CatalogUnavailable):
-        lambda_handler({}, None)
+    assert list(lambda_handler({}, None)) == ["failed"]
     assert backends.postgres.asked == []
     assert not backends.valkey.values  # the lease too is free again
 
@@ -82,27 +97,28 @@ def sixty_known(backends: Backends) -> Backends:
     """The backends, with a copy of sixty products where the catalog lists two."""
     backends.postgres.on(_KNOWN, [{"product_id": f"p{number}", "position": number} for number in range(60)])
     backends.postgres.on("WITH gone AS", [])
+    backends.postgres.on("SELECT product_id FROM products_missed", [])
+    backends.postgres.on("INSERT INTO products_missed", 58)
     return backends
 
 
 def test_a_catalog_that_lost_most_products_is_not_believed(sixty_known: Backends) -> None:
-    with pytest.raises(CatalogUnavailable):
-        lambda_handler({}, None)
+    assert lambda_handler({}, None) == {"failed": "The catalog's list is not believed."}
     assert sixty_known.postgres.asked_for("INSERT INTO products") == []
 
 
 def test_unless_somebody_says_that_it_is_so(sixty_known: Backends, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALLOW_MASS_REMOVAL", "true")
     lambda_handler({}, None)
-    (removed,) = sixty_known.postgres.asked_for("WITH gone AS")
-    assert len(removed["product_ids"]) == 60
+    (missed,) = sixty_known.postgres.asked_for("INSERT INTO products_missed")
+    assert len(missed["product_ids"]) == 60
 
 
 def test_without_the_database_it_is_an_error(backends: Backends) -> None:
     backends.postgres.is_down = True
     with pytest.raises(DatabaseUnavailable):
         lambda_handler({}, None)
-    assert "lease:products" not in backends.valkey.values
+    assert "lease:poll" not in backends.valkey.values
 
 
 def test_without_the_cache_the_copy_is_renewed_all_the_same(backends: Backends) -> None:
@@ -113,7 +129,7 @@ def test_without_the_cache_the_copy_is_renewed_all_the_same(backends: Backends) 
 
 def test_the_lease_is_held_for_as_long_as_the_function_may_run(backends: Backends) -> None:
     lambda_handler({}, None)
-    assert backends.valkey.seconds_to_live["lease:products"] == poll.LEASE == 120
+    assert backends.valkey.seconds_to_live["lease:poll"] == poll.LEASE == 120
 
 
 def test_a_product_of_the_list_is_fresh_even_where_the_copy_knows_something_newer(backends: Backends) -> None:

@@ -3,9 +3,11 @@
 
 GRANT SELECT, INSERT, UPDATE ON products TO favorites_catalog;
 
-GRANT SELECT, UPDATE (generation) ON product_list TO favorites_catalog;
+GRANT SELECT, UPDATE (generation, synced_at, scheduled_at) ON product_list TO favorites_catalog;
 
--- How many hold a product, and not who.
+GRANT SELECT, INSERT, DELETE ON products_missed TO favorites_catalog;
+
+-- Whether anybody holds a product, and not who.
 GRANT SELECT (product_id) ON favorites TO favorites_catalog;
 
 GRANT INSERT (stream, detail_type, detail) ON outbox TO favorites_catalog;

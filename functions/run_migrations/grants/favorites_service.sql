@@ -17,6 +17,8 @@ GRANT SELECT, INSERT, DELETE ON favorites TO favorites_service;
 -- A favorite may be of a product that the copy does not have yet.
 GRANT SELECT, INSERT, UPDATE ON products TO favorites_service;
 
-GRANT SELECT, UPDATE (generation) ON product_list TO favorites_service;
+GRANT SELECT, UPDATE (generation, synced_at, scheduled_at) ON product_list TO favorites_service;
+
+GRANT SELECT, INSERT, DELETE ON products_missed TO favorites_service;
 
 GRANT SELECT, DELETE, INSERT (stream, detail_type, detail) ON outbox TO favorites_service;
