@@ -272,10 +272,17 @@ def test_a_cached_product_is_answered_before_anything_heavy_is_loaded(folder: st
     program = f"""
 import json, sys, time
 from shared.platform import valkey
+from shared.products import product_cache
+
+asked = json.load(open("events/{folder}.json")).get("queryStringParameters") or {{}}
+place = product_cache.place_of(
+    limit=asked.get("limit", "20"), cursor=None, category=asked.get("category"), sort=asked.get("sort")
+)
 
 class Valkey:
     def get(self, key):
-        header = f"200 1 {{time.time():.3f}} etag" if key.startswith("product:") else "etag "
+        product, page = f"200 1 {{time.time():.3f}} etag", f"{{place.name}} 1 etag "
+        header = product if key.startswith("product:") else page
         return (header + "\\n{{}}").encode()
     def hmget(self, key, fields):
         return [b"1", str(time.time()).encode()]
