@@ -1,7 +1,7 @@
 """Third-party packages without what their `__init__` loads for others: a third of a cold start.
 
 A package's `__init__` runs before any module in it, and those below import everything that they offer: one
-class of Powertools brings AppSync, Bedrock and a tracer along, one function of PyJWT an HTTP client.
+class of Powertools brings AppSync, Bedrock and a tracer along, one of redis-py its cluster.
 The modules in `LEAN` are therefore entered into `sys.modules` without having run. What is in their table is
 taken from where it is defined, a submodule is imported as ever, and at the first other name the module's own
 code runs after all, in the same module object. So nothing is missing, nothing is loaded twice, and what
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 # Beside each, what it saves of a cold start (tests/benchmarks/cold.py, where a handler that does nothing
 # takes 50 ms).
 LEAN: dict[str, dict[str, str]] = {
-    "asyncio": {  # 5 ms; psycopg has an asynchronous half, nobody runs it
+    "asyncio": {  # 5 ms; psycopg and redis-py have an asynchronous half, nobody runs it
         "events": "get_running_loop",
         "exceptions": "CancelledError IncompleteReadError",
         "futures": "Future",
@@ -62,7 +62,9 @@ LEAN: dict[str, dict[str, str]] = {
     "ctypes.util": {},  # 3 ms; psycopg would look for a libpq, but has its own
     "importlib.metadata": {},  # 12 ms; versions that nobody reads
     "jwt": {},  # 14 ms; a client that fetches keys over HTTP
-    "ssl": {},  # 3 ms; psycopg brings an OpenSSL of its own
+    "redis": {"exceptions": "DataError"},  # 18 ms: clusters, Sentinel
+    "redis.asyncio": {},
+    "ssl": {},  # 3 ms; psycopg brings an OpenSSL of its own (redis-py does run this one)
 }
 
 _running: set[str] = set()

@@ -4,7 +4,7 @@ With SnapStart, Lambda takes a snapshot after the init phase and starts many env
 not share a connection, nor what was drawn at random before. Tokens, ids and salts come from the operating
 system (`secrets`, `uuid4`, argon2), which differs in each; so does OpenSSL in psycopg, for it draws its
 first seed with the first connection, and there is none before the snapshot. What Python's own generator
-gives (Powertools' waits) is seeded anew.
+gives (redis-py's and Powertools' waits) is seeded anew.
 """
 
 from __future__ import annotations

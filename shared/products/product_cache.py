@@ -24,6 +24,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 
+from redis.client import Redis
+
 from shared.platform import settings, valkey
 
 HARD_TTL = 24 * 60 * 60  # seconds for which a stale body may still be served
@@ -130,10 +132,15 @@ def put(product_id: str, entry: Entry) -> bool:
 def put_all(entries: Mapping[str, Entry]) -> None:
     """Keep the entries as `put` does, in one round trip for a hundred of them. Raises CacheDown."""
 
+    def run(server: Redis) -> None:
+        pipeline = server.pipeline(transaction=False)
+        for product_id, entry in chunk:
+            pipeline.eval(_PUT_IF_NEWER, 1, *_put_arguments(product_id, entry))
+        pipeline.execute()
+
     waiting = iter(entries.items())
     while chunk := list(islice(waiting, 100)):
-        puts = [("EVAL", _PUT_IF_NEWER, 1, *_put_arguments(product_id, entry)) for product_id, entry in chunk]
-        valkey.command(lambda server: server.do_all(puts))  # noqa: B023 — it runs at once
+        valkey.command(run)
 
 
 def get_unknown(product_id: str) -> Entry | None:

@@ -36,30 +36,30 @@ ELF_MACHINES = {"x86_64": 62, "arm64": 183}  # EM_X86_64 and EM_AARCH64 of elf.h
 # schedules invoke, at the end, are those of loading it.
 
 BUDGET = """
-                     powertools pydantic psycopg urllib3 jwt argon2 email_validator
-    get_product      -          -        -       -       -   -      -
-    list_products    -          -        -       -       -   -      -
-    get_favorite     x          x        x       -       x   -      -
-    list_favorites   x          x        x       -       x   -      -
-    remove_favorite  x          x        x       -       x   -      -
-    add_favorite     x          x        x       -       x   -      -
-    create_favorite  x          x        x       -       x   -      -
-    get_client       x          x        x       -       x   -      -
-    list_clients     x          x        x       -       x   -      -
-    update_client    x          x        x       -       x   -      -
-    delete_client    x          x        x       -       x   -      -
-    create_client    x          x        x       -       -   x      x
-    login            x          x        x       -       x   x      -
-    refresh_token    x          x        x       -       x   -      -
-    logout           x          x        x       -       -   -      -
-    get_health       x          x        x       x       -   -      -
-    get_docs         x          x        -       -       -   -      -
+                     powertools pydantic psycopg redis urllib3 jwt argon2 email_validator
+    get_product      -          -        -       x     -       -   -      -
+    list_products    -          -        -       x     -       -   -      -
+    get_favorite     x          x        x       -     -       x   -      -
+    list_favorites   x          x        x       -     -       x   -      -
+    remove_favorite  x          x        x       -     -       x   -      -
+    add_favorite     x          x        x       -     -       x   -      -
+    create_favorite  x          x        x       -     -       x   -      -
+    get_client       x          x        x       -     -       x   -      -
+    list_clients     x          x        x       -     -       x   -      -
+    update_client    x          x        x       -     -       x   -      -
+    delete_client    x          x        x       -     -       x   -      -
+    create_client    x          x        x       -     -       -   x      x
+    login            x          x        x       x     -       x   x      -
+    refresh_token    x          x        x       -     -       x   -      -
+    logout           x          x        x       -     -       -   -      -
+    get_health       x          x        x       x     x       -   -      -
+    get_docs         x          x        -       -     -       -   -      -
 
-    refresh_product_cache     -  x        x       x       -   -      -
-    warm_product_cache        -  x        x       x       -   -      -
-    publish_events            -  -        x       -       -   -      -
-    run_migrations            -  x        x       -       -   -      -
-    rotate_access_token_keys  -  -        -       -       -   -      -
+    refresh_product_cache     -  x        x       x     x       -   -      -
+    warm_product_cache        -  x        x       x     x       -   -      -
+    publish_events            -  -        x       -     -       -   -      -
+    run_migrations            -  x        x       -     -       -   -      -
+    rotate_access_token_keys  -  -        -       -     -       -   -      -
 """
 _PACKAGES, *_ROWS = (line.split() for line in BUDGET.splitlines() if line)
 ALLOWED = {
@@ -70,9 +70,12 @@ ON_EVENTS = (
     *("refresh_product_cache", "warm_product_cache", "publish_events"),
     *("run_migrations", "rotate_access_token_keys"),
 )
-# Which of the modules in lean_imports run for an answer after all: urllib3 and the models of Swagger UI read
-# versions.
+# Which of the modules in lean_imports run for an answer after all: redis-py names exceptions of ssl's,
+# urllib3 and the models of Swagger UI read versions.
 RUN_AFTER_ALL = {
+    "get_product": {"ssl"},
+    "list_products": {"ssl"},
+    "login": {"ssl"},
     "get_health": {"ssl", "importlib.metadata"},
     "get_docs": {"importlib.metadata"},
 }
@@ -213,10 +216,10 @@ def test_nothing_is_shipped_that_only_tests_and_type_checkers_read(built: Built)
 
 
 def test_who_asks_for_the_version_of_a_package_still_learns_it(built: Built) -> None:
-    versions = "import importlib.metadata as m; print(*(m.version(n) for n in ('pydantic', 'psycopg')))"
+    versions = "import importlib.metadata as m; print(*(m.version(n) for n in ('pydantic', 'redis')))"
     lock = (DEPENDENCIES / "requirements.txt").read_text()
     for name, version in zip(
-        ("pydantic", "psycopg"), built.run("-c", versions, path=_layer_path(built)).split(), strict=True
+        ("pydantic", "redis"), built.run("-c", versions, path=_layer_path(built)).split(), strict=True
     ):
         assert f"\n{name}=={version} " in lock
 

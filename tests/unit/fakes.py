@@ -16,6 +16,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
+import redis
 import simplejson
 import urllib3
 
@@ -58,7 +59,7 @@ def backends(monkeypatch: pytest.MonkeyPatch) -> Iterator[Backends]:
     fakes = Backends(FakePostgres(), FakeValkey(), FakeCatalog())
     for name in ("fetch_one", "fetch_all", "execute", "run", "transaction", "connection"):
         monkeypatch.setattr(database, name, getattr(fakes.postgres, name))
-    monkeypatch.setattr(cache, "Server", lambda _url: fakes.valkey)
+    monkeypatch.setattr(cache, "_connected", lambda: fakes.valkey)
     monkeypatch.setattr(urllib3, "PoolManager", lambda **_: fakes.catalog)
     fakes.postgres.on("DELETE FROM sessions WHERE session_hash IN", 0)  # none that expired, unless told
     _forget()
@@ -394,9 +395,9 @@ class FakeValkey:
         assert script is login_attempts._ATTEMPT, "a script that this fake does not know"
         return self.wait_after_this_log_in
 
-    def do_all(self, commands: list[tuple[Any, ...]]) -> list[int]:
-        assert all(name == "EVAL" for name, *_ in commands)
-        return [self.eval(*words) for _, *words in commands]
+    def pipeline(self, *, transaction: bool) -> "FakePipeline":
+        assert not transaction  # its keys may be on different servers
+        return FakePipeline(self)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -409,7 +410,21 @@ class FakeValkey:
     def _command(self, name: str) -> None:
         self.commands.append(name)
         if self.is_down:
-            raise ConnectionRefusedError("Connection refused.")
+            raise redis.ConnectionError("Connection refused.")
+
+
+class FakePipeline:
+    """Scripts that are sent together."""
+
+    def __init__(self, valkey: FakeValkey) -> None:
+        self._valkey = valkey
+        self._waiting: list[tuple[Any, ...]] = []
+
+    def eval(self, *arguments: Any) -> None:
+        self._waiting.append(arguments)
+
+    def execute(self) -> list[int]:
+        return [self._valkey.eval(*arguments) for arguments in self._waiting]
 
 
 def lease_of_another(valkey: FakeValkey, name: str) -> None:
