@@ -1,0 +1,103 @@
+"""The tour as a reader follows it: every command runs against the stack, every answer has the shape shown."""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from local.servers.services import wait_until
+from local.stack import Stack
+from tests import documents
+from tests.documents import ROOT
+
+# curl puts no line break behind a body; the pages show the next answer on a line of its own.
+PREAMBLE = 'set -e\ncurl() { command curl --silent "$@"; echo; }\n'
+NEXT = "──── the next block ────"
+
+# What differs from run to run or machine to machine, by its shape.
+VARYING = [
+    (r"…", r".*"),
+    (r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", r"[0-9a-f-]{36}"),
+    (r"\d{4}-\d\d-\d\dT[\d:]{8}\.\d{6}Z", r"\d{4}-\d\d-\d\dT[\d:]{8}\.\d{6}Z"),
+    (r"\b[0-9a-f]{24}\b", r"[0-9a-f]{24}"),  # an entity tag
+    (r"\b[A-Za-z0-9_-]{23,}", r"[A-Za-z0-9_-]+"),  # a cursor
+    (r"(?<=seconds\":)\d+\.\d", r"\d+\.\d"),
+    (r"(?<=max-age=)\d+", r"\d+"),
+    (r"(?<=Age: )\d+", r"\d+"),
+]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the stack, which the commands of a second console find it by."""
+    return tmp_path_factory.mktemp("tour")
+
+
+@pytest.fixture(scope="module")
+def running(data: Path) -> Iterator[Stack]:
+    """A stack with its schedules, as `make run` starts it."""
+    said: list[str] = []
+    with Stack(data=data, schedule_seconds=30, log=said.append) as stack:
+        yield stack
+
+
+@pytest.fixture
+def stack(running: Stack) -> Stack:
+    """The stack, with the price of product 7 that the pages begin with: they change it."""
+    assert running.catalog is not None
+    running.catalog.set_price(7, "11.20")
+    running.catalog.push(7)
+    url = f"{running.url}/products/7"
+    assert wait_until(lambda: '"price":11.20,' in httpx.get(url, timeout=30).text, timeout=20)
+    return running
+
+
+def shape(line: str) -> str:
+    """A pattern for all lines of this shape."""
+    pattern, end = "", 0
+    varying = "|".join(f"({what})" for what, _ in VARYING)
+    for match in re.finditer(varying, line):
+        assert match.lastindex is not None
+        pattern += re.escape(line[end : match.start()]) + VARYING[match.lastindex - 1][1]
+        end = match.end()
+    return pattern + re.escape(line[end:])
+
+
+def told(page: str) -> list[tuple[str, str]]:
+    """The commands of a page that follows the tour, each block with the answers shown below it."""
+    fences = [fence for fence in documents.fences(page) if fence.language != "mermaid"]
+    pairs = zip(fences, [*fences[1:], documents.Fence("bash", "")], strict=True)
+    return [
+        (command.text, answer.text if answer.language == "" else "")
+        for command, answer in pairs
+        if command.language == "bash" and not command.text.startswith("make ")
+    ]
+
+
+@pytest.mark.parametrize("page", ["docs/tour.md", "README.md", "README.pt-BR.md"])
+def test_every_command_of_the_tour_gives_the_answer_shown(stack: Stack, data: Path, page: str) -> None:
+    blocks = told(page)
+    assert blocks
+    name = Path(page).name.lower().replace(".md", "")  # whoever registered in the page before is there still
+    script = PREAMBLE + "".join(f"{command}\necho '{NEXT}'\n" for command, _ in blocks)
+    script = script.replace("http://127.0.0.1:3000", stack.url).replace("ana@", f"{name}@")
+    ran = subprocess.run(  # noqa: S603 - the page's own commands
+        ["/bin/bash", "-c", script],
+        cwd=ROOT,
+        env={**os.environ, "LOCAL_DATA": str(data)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    for (command, shown), said in zip(blocks, ran.stdout.split(NEXT), strict=False):
+        lines = iter(said.replace("\r", "").splitlines())
+        for line in filter(None, shown.replace("ana@", f"{name}@").splitlines()):
+            assert any(re.fullmatch(shape(line), each) for each in lines), (
+                f"{page} shows\n{line}\nwhich does not come in its turn in the answer to\n{command}\n{said}"
+            )
