@@ -86,6 +86,15 @@ faults: $(PACKAGES) ## Let each server fail in every way while the service runs;
 model: $(PACKAGES) ## Hold a minute of customers at random against a model
 	@$(BIN)/python -m tests.model
 
+# An environment is made anew when its Python is gone, or when its folder was moved or copied: the programs in it
+# name the folder that they were made in.
+ifneq ($(wildcard $(PACKAGES)),)
+ifneq ($(shell [ "$$(sed -n 's/^command = .* -m venv --clear //p' .venv/pyvenv.cfg)" -ef .venv ] && $(BIN)/python -c "import samcli" 2>/dev/null && echo usable),usable)
+$(info The Python of .venv is gone, or the folder was moved or copied: .venv is made anew.)
+.PHONY: $(PACKAGES)
+endif
+endif
+
 # An interpreter is run before it is trusted: a `python3.13` on the PATH may be a version manager's shim that
 # fails, or one without the parts that make a virtual environment.
 $(PACKAGES): requirements-dev.txt layers/dependencies/requirements.in
@@ -97,10 +106,11 @@ $(PACKAGES): requirements-dev.txt layers/dependencies/requirements.in
 	  done; \
 	done; \
 	if [ -z "$$python" ]; then echo "Python 3.13, 3.12 or 3.11 (with venv) is needed and none was found." >&2; exit 1; fi; \
-	echo "Installing into .venv with $$python; the first time takes a minute…"; \
+	echo "Installing into .venv with $$python: a dot for each package; it takes a minute."; \
 	$$python -m venv --clear .venv
-	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --requirement requirements-dev.txt
-	@touch $(PACKAGES)
+	@{ $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --requirement requirements-dev.txt \
+	  && touch $(PACKAGES); } 2>&1 | awk '/^Collecting / {printf "."; fflush(); next} /^ERROR|error:/ {print} END {print ""}'
+	@test -e $(PACKAGES)
 
 $(AUDITOR): tests/requirements-checkov.txt | $(PACKAGES)
 	@echo "Installing checkov into $(AUDIT); the first time takes a minute…"
