@@ -16,6 +16,7 @@ from typing import Any
 
 import boto3
 import pytest
+from openapi_spec_validator import OpenAPIV30SpecValidator
 from samcli.commands.deploy.auth_utils import auth_per_resource
 from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
 from samcli.yamlhelper import yaml_parse
@@ -172,6 +173,53 @@ def test_an_endpoint_is_one_short_block_and_the_whole_is_read_in_ten_minutes() -
         (block,) = re.findall(rf"^  {resource_of(folder)}:\n(?:    .*\n)+", text, re.MULTILINE)
         assert block.count("\n") <= 20, folder
         assert not re.search(rf"\b{resource_of(folder)}\b", text.replace(block, "")), folder
+
+
+# What SAM leaves out of every HTTP API, the last one a schema; API Gateway takes it as it is.
+KNOWN_GAPS = {
+    r"paths/.+/(get|put|post|patch|delete)/responses": "{} has less than 1 property",
+    r"paths/.+/parameters/\d+": "is not valid under any of the schemas listed in the 'oneOf' keyword",
+}
+
+
+def unexpected_faults(template: dict[str, Any], *, holds: bool) -> list[str]:
+    """What an OpenAPI validator has against the API's body, every condition being true or every one false."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list):
+            return [plain(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        if "Fn::If" in value:
+            return plain(value["Fn::If"][1 if holds else 2])
+        if "Ref" in value or "Fn::Sub" in value:
+            return "text"
+        return {str(name): plain(each) for name, each in value.items()}
+
+    body = json.loads(json.dumps(plain(template["Resources"]["Api"]["Properties"]["Body"])))
+    faults = (
+        ("/".join(map(str, error.absolute_path)), error.message)
+        for error in OpenAPIV30SpecValidator(body).iter_errors()
+    )
+    return [
+        f"{path}: {message}"
+        for path, message in faults
+        if not any(re.fullmatch(gap, path) and text in message for gap, text in KNOWN_GAPS.items())
+    ]
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_the_api_is_an_openapi_document(transformed: dict[str, Any], holds: bool) -> None:
+    assert unexpected_faults(transformed, holds=holds) == []
+
+
+def test_a_server_without_an_address_would_be_seen() -> None:
+    # As API Gateway sees it, and refuses it where FailOnWarnings asks for that: SAM's issue 2424.
+    text = (ROOT / "template.yaml").read_text()
+    api = "    Type: AWS::Serverless::HttpApi\n    Properties:\n"
+    broken = translated(text.replace(api, api + "      DisableExecuteApiEndpoint: true\n"))
+    (fault,) = unexpected_faults(broken, holds=True)
+    assert "servers/0" in fault
 
 
 def test_it_fits_into_cloudformations_limits(transformed: dict[str, Any]) -> None:
