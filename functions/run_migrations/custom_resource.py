@@ -21,18 +21,21 @@ ATTEMPTS = 3
 LONGEST_REASON = 300  # characters: an answer may have 4096 bytes, and JSON makes up to 12 of one
 
 
-def answer(event: dict[str, Any], migrate: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What CloudFormation was told: SUCCESS or FAILED, the reason, and the schema's version as data.
+def answer(
+    event: dict[str, Any], migrate: Callable[[], dict[str, Any]], fill_copy: Callable[[], str]
+) -> dict[str, Any]:
+    """What CloudFormation was told: SUCCESS or FAILED, why, and as data the schema's version and products.
 
     Removing the stack migrates nothing. A database that is newer than this code is what a deploy that is
     taken back finds: every migration has to let the release before it go on working, so that is a success.
     Raises OSError when CloudFormation cannot be told; it then waits until its own timeout.
     """
-    status, reason, version = "SUCCESS", "Done", ""
+    status, reason, version, products = "SUCCESS", "Done", "", "not looked at"
     try:
         version = migrations.load()[-1].name.partition("_")[0]
         if event["RequestType"] != "Delete":
             logs.logger().info("migrated", **migrate())
+            products = fill_copy()
     except migrations.DatabaseIsNewer as error:
         logs.logger().warning("taken back", reason=str(error))
     except Exception as error:  # noqa: BLE001 - whatever it is, who deploys waits for an answer
@@ -47,7 +50,7 @@ def answer(event: dict[str, Any], migrate: Callable[[], dict[str, Any]]) -> dict
         "StackId": event["StackId"],
         "RequestId": event["RequestId"],
         "LogicalResourceId": event["LogicalResourceId"],
-        "Data": {"SchemaVersion": version},
+        "Data": {"SchemaVersion": version, "Products": products},
     }
     _put(event["ResponseURL"], json.dumps(told).encode())
     return told

@@ -6,7 +6,7 @@ On every deploy, never over HTTP.
 import time
 from typing import Any
 
-from functions.run_migrations import custom_resource, migrations
+from functions.run_migrations import custom_resource, first_poll, migrations
 from shared.errors import DatabaseUnavailable
 from shared.platform import database, deadlines, settings
 
@@ -17,17 +17,13 @@ SPARE = 15.0  # seconds that stay to tell CloudFormation what became of it
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Which migrations were applied now, and whether the first admin was created now.
 
-    CloudFormation, whose event has a ResponseURL, is told there how it went. Everybody else sees what went
-    wrong raised, and stops.
+    CloudFormation, whose event has a ResponseURL, is told there how it went, and the copy of the products is
+    filled for it. Everybody else sees what went wrong raised, and stops.
     """
-
-    def migrate() -> dict[str, Any]:
-        with deadlines.within(deadlines.of_function(context, spare=SPARE)):
-            return _migrate()
-
-    if "ResponseURL" in event:
-        return custom_resource.answer(event, migrate)
-    return migrate()
+    with deadlines.within(deadlines.of_function(context, spare=SPARE)):
+        if "ResponseURL" in event:
+            return custom_resource.answer(event, _migrate, first_poll.fill_copy)
+        return _migrate()
 
 
 def _migrate() -> dict[str, Any]:

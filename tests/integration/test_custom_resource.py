@@ -11,6 +11,8 @@ import pytest
 from functions.run_migrations import handler, migrations
 from functions.run_migrations.migrations import Migration
 from local.servers.http_server import HttpServer
+from shared.products import demand
+from tests.hostile_catalog import Answer, HostileCatalog, product
 
 NEWEST = f"{len(migrations.load()):04}"
 
@@ -66,7 +68,8 @@ def cloud(environment: pytest.MonkeyPatch) -> Iterator[CloudFormation]:
     cloud.server.stop()
 
 
-def test_a_deploy_is_told_that_the_schema_is_there(cloud: CloudFormation) -> None:
+def test_a_deploy_is_told_that_the_schema_is_there(cloud: CloudFormation, store: HostileCatalog) -> None:
+    store.answer("/products", Answer.json([product(7), product(8)]))
     handler.lambda_handler(cloud.event("Create"), None)
     (answer,) = cloud.answers
     assert answer == {
@@ -76,9 +79,30 @@ def test_a_deploy_is_told_that_the_schema_is_there(cloud: CloudFormation) -> Non
         "StackId": "arn:aws:cloudformation:eu-west-1:123456789012:stack/favorites/1",
         "RequestId": "request-1",
         "LogicalResourceId": "Migrations",
-        "Data": {"SchemaVersion": NEWEST},
+        "Data": {"SchemaVersion": NEWEST, "Products": "2 read from the catalog"},
     }
     assert cloud.content_types == [""]  # the address is signed for none
+
+
+def test_the_first_deploy_reads_the_catalog_and_the_next_finds_it_read(
+    cloud: CloudFormation, store: HostileCatalog
+) -> None:
+    handler.lambda_handler(cloud.event("Create"), None)
+    store.answer_all(Answer.reset())
+    assert demand.detail("7").state == "hit"
+    handler.lambda_handler(cloud.event("Update"), None)
+    assert cloud.answers[1]["Data"]["Products"] == "there"
+
+
+def test_a_catalog_that_refuses_does_not_fail_the_deploy_and_is_told_of(
+    cloud: CloudFormation, store: HostileCatalog
+) -> None:
+    store.answer("/products", Answer.status(403))
+    handler.lambda_handler(cloud.event("Create"), None)
+    (answer,) = cloud.answers
+    assert answer["Status"] == "SUCCESS"
+    assert answer["Data"]["SchemaVersion"] == NEWEST
+    assert answer["Data"]["Products"] == "none yet: CatalogUnavailable: it answered with status 403"
 
 
 def test_an_update_keeps_the_resource_what_it_was(cloud: CloudFormation) -> None:
