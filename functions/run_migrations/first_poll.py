@@ -8,14 +8,14 @@ LONGEST_REASON = 300  # characters: it is shown in one line, as the stack's outp
 
 
 def fill_copy() -> str:
-    """Read the catalog if the copy of its products is empty; what there is now, or why there is nothing.
+    """Read the catalog if that was never done; what there is now, or why there is nothing.
 
     A deploy does not fail for it: the service answers without products, and the next poll may do better.
     """
     from shared.products import poll, product_copy  # what migrating needs none of
 
     try:
-        if not product_copy.is_empty():
+        if product_copy.listing().synced_at is not None:
             return "there"
         done = poll.run()
     except Exception as error:  # noqa: BLE001 - whatever it is, who deploys is told

@@ -27,7 +27,7 @@ REQUESTS, TRACES = 1.00, 5.00  # by the million
 LOG_GB = 0.50
 
 # Metrics that the code itself sends, each with every value of its dimension: README, Metrics.
-SENT_METRICS = 16
+SENT_METRICS = 17
 
 
 @dataclass

@@ -25,7 +25,7 @@ from local.servers.services import ServiceFailed
         (
             "CATALOG_POLL_MINUTES",
             "4.5",
-            "CATALOG_POLL_MINUTES must be a whole number from 2 to 60, not '4.5'.",
+            "CATALOG_POLL_MINUTES must be 2, 3, 4, 5, 6, 10, 15, 20, 30 or 60, not '4.5'.",
         ),
         ("ACCESS_TOKEN_KEYS", "abc", "ACCESS_TOKEN_KEYS must be a JSON object of key id to secret."),
         ("ACCESS_TOKEN_KEYS", "{}", "ACCESS_TOKEN_KEYS must be a JSON object of key id to secret."),

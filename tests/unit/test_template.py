@@ -699,12 +699,24 @@ def watched(alarm: dict[str, Any], metric: str) -> dict[str, str]:
 
 
 def test_every_alarm_tells_somebody(resources: dict[str, Resource]) -> None:
-    listening = {"SchedulesAlarm", "AccessTokenKeysAlarm"}  # for silence
+    listening = {"SchedulesAlarm", "CatalogPollsAlarm", "AccessTokenKeysAlarm"}  # for silence
     for name, alarm in alarms(resources).items():
         assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "Alerts"}], name
         assert alarm["AlarmDescription"], name
         silence = "breaching" if name in listening else "notBreaching"
         assert alarm["TreatMissingData"] == silence, name
+
+
+POLL_SECONDS: dict[str, int] = yaml_parse((ROOT / "template.yaml").read_text())["Mappings"]["CatalogPolls"][
+    "Seconds"
+]
+
+
+def test_three_polls_that_are_missed_are_an_alarm_however_often_there_is_one(written: dict[str, Any]) -> None:
+    allowed = written["Parameters"]["CatalogPollMinutes"]["AllowedValues"]
+    assert {str(minutes): minutes * 60 for minutes in allowed} == POLL_SECONDS
+    alarm = written["Resources"]["CatalogPollsAlarm"]["Properties"]
+    assert (alarm["EvaluationPeriods"], alarm["TreatMissingData"]) == (3, "breaching")
 
 
 def test_no_alarm_is_beyond_what_cloudwatch_takes(resources: dict[str, Resource]) -> None:
@@ -717,9 +729,10 @@ def test_no_alarm_is_beyond_what_cloudwatch_takes(resources: dict[str, Resource]
             names = re.findall(r"[a-z_]\w*", query.get("Expression", ""))
             assert set(names) <= {other["Id"] for other in alarm["Metrics"]}, name
         for stat in metrics(alarm).values():
-            period = stat["Period"]
-            assert period % 60 == 0
-            assert period * alarm["EvaluationPeriods"] <= (86_400 if period < 3_600 else 604_800), name
+            fixed = stat["Period"]
+            for period in [fixed] if isinstance(fixed, int) else POLL_SECONDS.values():
+                assert period % 60 == 0
+                assert period * alarm["EvaluationPeriods"] <= (86_400 if period < 3_600 else 604_800), name
 
 
 def test_every_function_that_no_request_waits_for_is_watched(resources: dict[str, Resource]) -> None:
