@@ -1,6 +1,5 @@
 """What the shell says: parameters of template.yaml, and stand-ins for what only the cloud makes."""
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from local.aws.template import declared_parameters
 from local.servers.services import ServiceFailed
 from shared.accounts.passwords import checked_password
 from shared.formats.emails import checked_email
+from shared.platform.settings import MissingSetting, keys_of
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "template.yaml"
@@ -21,8 +21,6 @@ PARAMETERS = (
 )
 # In the cloud these are the stack's own database, cache and secrets.
 VARIABLES = ("DATABASE_URL", "REDIS_URL", "ACCESS_TOKEN_KEYS", "ADMIN_PASSWORD")
-
-_KEY_BYTES = 32  # as shared.platform.settings wants them
 
 
 def settings_from(environment: Mapping[str, str]) -> dict[str, str]:
@@ -100,14 +98,9 @@ def _unmet(declared: Mapping[str, Any], value: str) -> str | None:
 
 def _check_keys(text: str) -> None:
     try:
-        keys = json.loads(text)
-    except ValueError:
-        keys = None
-    if not isinstance(keys, dict) or not keys or not all(isinstance(key, str) for key in keys.values()):
-        raise ServiceFailed("ACCESS_TOKEN_KEYS must be a JSON object of key id to secret.")
-    for key_id, key in keys.items():
-        if len(key.encode()) < _KEY_BYTES:
-            raise ServiceFailed(f"ACCESS_TOKEN_KEYS: the secret of {key_id!r} is shorter than 32 bytes.")
+        keys_of(text)
+    except MissingSetting as error:
+        raise ServiceFailed(f"{error}.") from error
 
 
 def _variable(parameter: str) -> str:

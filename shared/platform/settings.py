@@ -76,7 +76,7 @@ def keys_of(text: str) -> dict[str, str]:
     except ValueError:
         keys = None
     if not isinstance(keys, dict) or not keys or not all(isinstance(key, str) for key in keys.values()):
-        raise MissingSetting("ACCESS_TOKEN_KEYS has to be a JSON object of key id to secret")
+        raise MissingSetting("ACCESS_TOKEN_KEYS must be a JSON object of key id to secret")
     for key_id, key in keys.items():
         if len(key.encode()) < 32:  # RFC 7518 §3.2: a key as long as the hash, or longer
             raise MissingSetting(f"ACCESS_TOKEN_KEYS: the secret of {key_id!r} is shorter than 32 bytes")
