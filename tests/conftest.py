@@ -81,7 +81,8 @@ def _empty_tables(connection: psycopg.Connection) -> None:
     tables = connection.execute(
         """
         SELECT tablename FROM pg_tables
-         WHERE schemaname = 'public' AND tablename NOT IN ('schema_migrations', 'product_list')
+         WHERE schemaname = 'public'
+           AND tablename NOT IN ('schema_migrations', 'product_list', 'outbox_turns')
         """
     ).fetchall()
     if tables:

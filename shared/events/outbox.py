@@ -1,28 +1,45 @@
 """Sends what the outbox holds to the event bus: at least once, and each stream in its order.
 
-One publisher at a time: another finds the lock taken and leaves. Of a stream, the next event goes out when
-the one before it was taken; an event that the bus refuses holds back its own stream only.
+A batch is the next event of each of many streams, sent by several calls at once. It is sent and forgotten in
+one transaction that holds the publishers' turn, so of a run that is killed one batch is sent again, and two
+publishers never send at the same time. An event that the bus refuses for now holds back its own stream only;
+one that it will never take is set aside.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from functools import cache, partial
+from typing import Any
 
 from psycopg.rows import class_row
 
-from shared.platform import database, logs, metrics, settings
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+from shared.platform import database, deadlines, logs, metrics, settings
 
 SOURCE = "favorites"  # of every event that goes out
 AT_ONCE = 10  # entries a PutEvents call takes
-READ = 200  # events a transaction sends at the most
-ATTEMPTS = 3  # for an entry that the bus refuses, before it waits for the next run
+CALLS = 8  # at a time; a batch is what they take together
+READ = 500  # events that are read at a time
+ATTEMPTS = 3  # for an entry that the bus refuses for now, before its stream waits for the next run
+SENDING = 8.0  # seconds for the calls of a batch; _client gives up before that
+BATCH_SECONDS = SENDING + 4  # with less left, none is begun
+COUNTED = 100_000  # events that wait; more of them are not counted
 
 _LOCK = 4_242_002  # beside that of the migrations
+
+# Bytes for the entries of a call, by PutEvents' own count (_size). The bus takes 1 MB; it took 256 KB until
+# 2026, and a region or account may still: whatever is larger is sent alone, so that it is refused alone.
+CALL_BYTES = 256 * 1024
+ENTRY_BYTES = 1024 * 1024  # for one entry: what is larger no bus takes
+
+Entry = dict[str, Any]
+Outcome = bool | str
+"""Of an entry: True where the bus took it, False where it may do so later, or why it never will."""
+Send = Callable[[Sequence[Entry]], Sequence[Outcome]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +51,7 @@ class _Waiting:
     created_at: datetime
     age: float
 
-    def entry(self, bus: str) -> dict[str, Any]:
+    def entry(self, bus: str) -> Entry:
         return {
             "Time": self.created_at,
             "Source": SOURCE,
@@ -46,107 +63,230 @@ class _Waiting:
 
 @dataclass(slots=True)
 class Published:
-    """What a run did: events `sent`, and those that were `refused` and stay for the next run."""
+    """What a run did: events `sent`, `refused` (they stay for the next run) and `set_aside`.
+
+    How many are `left` is counted no further than `COUNTED`.
+    """
 
     sent: int = 0
     refused: int = 0
+    set_aside: int = 0
+    left: int = 0
+
+
+@dataclass(slots=True)
+class _Run:
+    """What a run knows: of each stream the next events in their order, and which streams have to wait."""
+
+    published: Published = field(default_factory=Published)
+    queues: dict[str, deque[_Waiting]] = field(default_factory=dict)
     blocked: set[str] = field(default_factory=set)
+    attempts: dict[int, int] = field(default_factory=dict)
+    turn: int | None = None
+    all_read: bool = False
+    lag_is_told: bool = False
+    failure: Exception | None = None
 
 
-def publish(send: Callable[[Sequence[dict[str, Any]]], Sequence[bool]]) -> Published:
-    """Send all that waits, oldest first; `send` says of each of up to `AT_ONCE` entries whether it was taken.
+def publish(send: Send) -> Published:
+    """Send all that waits, oldest first, as long as there is time (`deadlines`).
 
-    Raises DatabaseUnavailable, and what `send` raises: what was sent up to `READ` events before that is
-    forgotten and sent again by the next run.
+    Raises DatabaseUnavailable, and the first of what `send` raised, after what was taken is forgotten.
     """
-    published = Published()
-    while database.transaction(lambda current: _publish_some(current, send, published)):
-        pass
-    return published
+    run = _Run()
+    pool = ThreadPoolExecutor(CALLS)
+    try:
+        while deadlines.left(BATCH_SECONDS) >= BATCH_SECONDS and not run.failure:
+            if not database.transaction(partial(_publish_batch, run, pool, send)):
+                break
+    finally:
+        pool.shutdown(wait=False)
+    _count_what_is_left(run.published)
+    if run.failure:
+        raise run.failure
+    return run.published
 
 
-def put_events(entries: Sequence[dict[str, Any]]) -> list[bool]:
-    """Send the entries to EventBridge; whether each was taken."""
-    answer = _client().put_events(Entries=list(entries))
-    for result in answer["Entries"]:
-        if "ErrorCode" in result:
-            logs.logger().warning(
-                "event refused", code=result["ErrorCode"], reason=result.get("ErrorMessage", "")
-            )
-    return ["ErrorCode" not in result for result in answer["Entries"]]
-
-
-def _publish_some(
-    current: database.Connection,
-    send: Callable[[Sequence[dict[str, Any]]], Sequence[bool]],
-    published: Published,
-) -> bool:
-    """Whether there may be more to send."""
-    row = current.execute("SELECT pg_try_advisory_xact_lock(%(lock)s) AS ours", {"lock": _LOCK}).fetchone()
-    if not row or not row["ours"]:
+def _publish_batch(run: _Run, pool: ThreadPoolExecutor, send: Send, current: database.Connection) -> bool:
+    """Send one batch; whether there may be another."""
+    row = current.execute(
+        "SELECT pg_try_advisory_xact_lock(%(lock)s) AS ours, turn FROM outbox_turns", {"lock": _LOCK}
+    ).fetchone()
+    if row is None or not row["ours"]:
+        return False  # another publisher is at it, and goes on until nothing is left
+    if row["turn"] != run.turn:  # another one was at it meanwhile
+        run.queues.clear()
+        run.all_read = False
+    run.turn = row["turn"] + 1
+    _fill(run, current)
+    batch = [queue[0] for queue, _ in zip(run.queues.values(), range(CALLS * AT_ONCE), strict=False)]
+    if not batch:
         return False
-    with current.cursor(row_factory=class_row(_Waiting)) as cursor:
-        waiting = cursor.execute(
-            """
-            SELECT outbox_id, stream, detail_type, created_at,
-                   (jsonb_build_object('event_id', event_id) || detail::jsonb)::text AS detail,
-                   extract(epoch FROM now() - created_at)::float AS age
-              FROM outbox
-             WHERE stream <> ALL (%(blocked)s)
-             ORDER BY outbox_id
-             LIMIT %(limit)s
-            """,
-            {"blocked": list(published.blocked), "limit": READ},
-        ).fetchall()
-    if waiting:
-        metrics.put({"OutboxLag": (waiting[0].age, "Seconds")})
-    sent = _send(waiting, send, published)
-    current.execute("DELETE FROM outbox WHERE outbox_id = ANY (%(sent)s)", {"sent": sent})
-    published.sent += len(sent)
-    return len(waiting) == READ
+    outcomes = _send(run, pool, send, batch)
+    taken = [event for event, outcome in outcomes if outcome is True]
+    refused = [event for event, outcome in outcomes if outcome is False]
+    set_aside = [(event, outcome) for event, outcome in outcomes if isinstance(outcome, str)]
+    current.execute(
+        """
+        WITH sent AS (DELETE FROM outbox WHERE outbox_id = ANY (%(taken)s)),
+        set_aside AS (
+            DELETE FROM outbox WHERE outbox_id = ANY (%(set_aside)s::bigint[]) RETURNING *
+        ), kept AS (
+            INSERT INTO outbox_refused
+                   (outbox_id, event_id, stream, detail_type, detail, created_at, reason)
+            SELECT outbox_id, event_id, stream, detail_type, detail, created_at, reason
+              FROM set_aside
+              JOIN unnest(%(set_aside)s::bigint[], %(reasons)s::text[]) AS refused (outbox_id, reason)
+                   USING (outbox_id)
+        )
+        UPDATE outbox_turns SET turn = turn + 1
+        """,
+        {
+            "taken": [event.outbox_id for event in taken],
+            "set_aside": [event.outbox_id for event, _ in set_aside],
+            "reasons": [reason for _, reason in set_aside],
+        },
+    )
+    run.published.sent += len(taken)
+    run.published.set_aside += len(set_aside)
+    for event, reason in set_aside:
+        metrics.count("EventsSetAside")
+        logs.logger().error(
+            "event set aside", outbox_id=event.outbox_id, detail_type=event.detail_type, reason=reason
+        )
+    for event in (*taken, *(event for event, _ in set_aside)):
+        _advance(run, event.stream)
+    for event in refused:
+        run.attempts[event.outbox_id] = run.attempts.get(event.outbox_id, 0) + 1
+        if run.attempts[event.outbox_id] == ATTEMPTS:
+            run.published.refused += 1
+            run.blocked.add(event.stream)
+            del run.queues[event.stream]
+    return True
+
+
+def _fill(run: _Run, current: database.Connection) -> None:
+    """Have enough streams for a batch, where there are as many.
+
+    Only streams of which nothing is in memory are read: one with thousands of events keeps out nobody.
+    """
+    while len(run.queues) < CALLS * AT_ONCE and not run.all_read:
+        with current.cursor(row_factory=class_row(_Waiting)) as cursor:
+            found = cursor.execute(
+                """
+                SELECT outbox_id, stream, detail_type, created_at,
+                       (jsonb_build_object('event_id', event_id) || detail::jsonb)::text AS detail,
+                       extract(epoch FROM now() - created_at)::float AS age
+                  FROM outbox
+                 WHERE stream <> ALL (%(known)s)
+                 ORDER BY outbox_id
+                 LIMIT %(limit)s
+                """,
+                {"known": [*run.blocked, *run.queues], "limit": READ},
+            ).fetchall()
+        if found and not run.lag_is_told:
+            metrics.put({"OutboxLag": (found[0].age, "Seconds")})
+            run.lag_is_told = True
+        for event in found:
+            run.queues.setdefault(event.stream, deque()).append(event)
+        run.all_read = len(found) < READ
+
+
+def _advance(run: _Run, stream: str) -> None:
+    """The stream's next event becomes its first, behind those of all other streams."""
+    queue = run.queues.pop(stream)
+    queue.popleft()
+    if queue:
+        run.queues[stream] = queue
+    else:
+        run.all_read = False  # what of it was not in memory may be read now
 
 
 def _send(
-    waiting: list[_Waiting],
-    send: Callable[[Sequence[dict[str, Any]]], Sequence[bool]],
-    published: Published,
-) -> list[int]:
-    """Send in rounds, each stream's next in each round; the ids of what was taken."""
+    run: _Run, pool: ThreadPoolExecutor, send: Send, batch: Sequence[_Waiting]
+) -> list[tuple[_Waiting, Outcome]]:
+    """What became of each event; those of a call that failed are left out, and `run` has the failure."""
     bus = settings.event_bus_name()
-    sent: list[int] = []
-    failures: dict[int, int] = {}
-    while waiting:
-        batch = _next_of_each_stream(waiting)
-        taken = send([event.entry(bus) for event in batch])
-        for event, was_taken in zip(batch, taken, strict=True):
-            if was_taken:
-                sent.append(event.outbox_id)
-                continue
-            failures[event.outbox_id] = failures.get(event.outbox_id, 0) + 1
-            if failures[event.outbox_id] == ATTEMPTS:
-                published.refused += 1
-                published.blocked.add(event.stream)
-        done = set(sent)
-        waiting = [
-            event
-            for event in waiting
-            if event.outbox_id not in done and event.stream not in published.blocked
-        ]
-    return sent
+    outcomes: list[tuple[_Waiting, Outcome]] = []
+    calls: list[list[_Waiting]] = [[]]
+    for event in batch:
+        size = _size(event)
+        if size > ENTRY_BYTES:
+            outcomes.append((event, f"it has {size} bytes, and the bus takes {ENTRY_BYTES}"))
+            continue
+        if len(calls[-1]) == AT_ONCE or sum(map(_size, calls[-1])) + size > CALL_BYTES:
+            calls.append([])
+        calls[-1].append(event)
+    sending: dict[Future[Sequence[Outcome]], list[_Waiting]] = {
+        pool.submit(send, [event.entry(bus) for event in call]): call for call in calls if call
+    }
+    done, late = wait(sending, SENDING)
+    for future in done:
+        if isinstance(error := future.exception(), Exception):
+            run.failure = run.failure or error
+        else:
+            outcomes += zip(sending[future], future.result(), strict=True)
+    if late:
+        run.failure = run.failure or TimeoutError(f"the bus did not answer in {SENDING} seconds")
+    return outcomes
 
 
-def _next_of_each_stream(waiting: list[_Waiting]) -> list[_Waiting]:
-    first: dict[str, _Waiting] = {}
-    for event in waiting:
-        first.setdefault(event.stream, event)
-    return list(first.values())[:AT_ONCE]
+def _size(event: _Waiting) -> int:
+    """The entry's bytes as PutEvents counts them.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html
+    """
+    return 14 + sum(len(text.encode()) for text in (SOURCE, event.detail_type, event.detail))
 
 
+def _count_what_is_left(published: Published) -> None:
+    row = database.run(
+        lambda current: current.execute(
+            "SELECT count(*) AS waiting FROM (SELECT FROM outbox LIMIT %(counted)s) AS outbox",
+            {"counted": COUNTED},
+        ).fetchone(),
+        repeatable=True,
+    )
+    published.left = row["waiting"] if row else 0
+    metrics.put({"OutboxWaiting": (published.left, "Count")})
+
+
+def put_events(entries: Sequence[Entry]) -> list[Outcome]:
+    """Send the entries to EventBridge; what became of each."""
+    from botocore.exceptions import ClientError
+
+    try:
+        answer = _client().put_events(Entries=list(entries))
+    except ClientError as error:
+        # Only an entry that was sent alone for its size is refused for good when the whole call is.
+        if len(entries) == 1 and len(entries[0]["Detail"].encode()) > CALL_BYTES - 1_024:
+            return [f"the bus refused it: {error}"]
+        raise
+    return [_outcome(result) for result in answer["Entries"]]
+
+
+def _outcome(result: dict[str, str]) -> Outcome:
+    code, message = result.get("ErrorCode"), result.get("ErrorMessage", "")
+    if code is None:
+        return True
+    if code == "MalformedDetail":
+        return f"the bus refused it: {code} {message}"
+    logs.logger().warning("event refused", code=code, reason=message)
+    return False
+
+
+@cache
 def _client() -> Any:
     # boto3 is the Lambda runtime's own, and slow to load: nothing but this function needs it.
     import boto3
     from botocore.config import Config
 
     return boto3.client(
-        "events", config=Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard"})
+        "events",
+        config=Config(
+            connect_timeout=1,
+            read_timeout=2,
+            retries={"mode": "standard", "total_max_attempts": 2},
+            max_pool_connections=CALLS,
+        ),
     )

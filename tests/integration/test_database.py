@@ -181,7 +181,7 @@ def test_a_transaction_whose_work_fails_leaves_nothing_and_the_connection_works(
 def test_a_statement_that_takes_too_long_is_given_up_and_the_connection_works(
     run: Callable[[Callable[[Connection], None]], None],
 ) -> None:
-    database.connection().execute("SET statement_timeout = '50ms'")  # 5 s by the first migration
+    database.connection().execute("SET statement_timeout = '50ms'")
     tries = 0
 
     def work(current: Connection) -> None:
@@ -204,7 +204,7 @@ def test_the_environments_connection_has_the_statement_timeout_of_the_migrations
         row = current.execute("SHOW statement_timeout").fetchone()
         return row and row["statement_timeout"]
 
-    assert database.run(timeout, repeatable=True) == "5s"
+    assert database.run(timeout, repeatable=True) == "3500ms"
 
 
 def test_the_server_ends_a_session_that_was_idle_for_ten_minutes_and_the_next_request_opens_another() -> None:

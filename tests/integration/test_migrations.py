@@ -213,7 +213,7 @@ def test_new_connections_have_a_statement_timeout_and_the_one_that_migrated_has_
         migrations.run(connection)
         assert timeouts(connection) == before
     with connect(empty_url) as connection:
-        assert timeouts(connection) == {"statement": "5s", "lock": "0"}
+        assert timeouts(connection) == {"statement": "3500ms", "lock": "0"}
 
 
 # ── The first admin ───────────────────────────────────────────────────────────────────────────────────────

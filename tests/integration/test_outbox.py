@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,12 +18,14 @@ import jsonschema
 import psycopg
 import pytest
 import simplejson
+from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
 from functions.publish_events.handler import lambda_handler
 from functions.warm_product_cache.handler import lambda_handler as poll
+from local.servers.services import wait_until
 from shared.accounts import clients
 from shared.accounts.access_tokens import Caller
 from shared.accounts.models import ClientChanges
@@ -29,7 +33,7 @@ from shared.errors import AlreadyFavorite, DatabaseUnavailable, EmailTaken, NotF
 from shared.events import outbox
 from shared.events.outbox import Published
 from shared.favorites import marks
-from shared.platform import database
+from shared.platform import database, deadlines
 from shared.products import product_copy
 from shared.products.catalog import CatalogProduct
 from tests.hostile_catalog import Answer, HostileCatalog, product
@@ -389,7 +393,7 @@ def test_no_call_has_more_than_ten_entries_or_a_stream_twice(look: psycopg.Conne
         assert 1 <= len(call) <= 10
         streams = [named(entry)[0] for entry in call]
         assert len(set(streams)) == len(streams)
-    assert len(bus.calls) < 60  # and they are well filled
+    assert len(bus.calls) <= 60  # and they are well filled
 
 
 def test_one_long_stream_holds_back_nobody(look: psycopg.Connection) -> None:
@@ -420,8 +424,7 @@ def test_a_stream_that_is_refused_waits_for_the_next_run_and_holds_back_no_other
 ) -> None:
     put(look, *((stream, number) for number in range(3) for stream in "abc"))
     bus = Bus(lambda entry: named(entry) == ("a", 1))
-    published = outbox.publish(bus.send)
-    assert (published.sent, published.refused) == (7, 1)
+    assert outbox.publish(bus.send) == Published(sent=7, refused=1, left=2)
     assert [named(entry) for call in bus.calls for entry in call].count(("a", 1)) == outbox.ATTEMPTS
     assert left(look) == [("a", 1), ("a", 2)]
     bus.refuses = lambda _: False
@@ -498,6 +501,164 @@ def test_whatever_is_refused_or_breaks_each_stream_arrives_whole_and_in_order(
             assert arrived == expected  # and, where nothing broke, once
 
 
+# ── What the bus will never take ──────────────────────────────────────────────────────────────────────────
+
+
+def put_large(look: psycopg.Connection, stream: str, number: int, size: int) -> None:
+    """An event to send of that many bytes and some."""
+    detail = {"stream": stream, "number": number, "text": "ç" * (size // 2)}
+    look.execute(
+        "INSERT INTO outbox (stream, detail_type, detail) VALUES (%s, 'Numbered', %s)",
+        [stream, json.dumps(detail, ensure_ascii=False)],
+    )
+
+
+def set_aside(look: psycopg.Connection) -> list[tuple[str, int, str]]:
+    found = look.execute("SELECT detail, reason FROM outbox_refused ORDER BY outbox_id").fetchall()
+    return [(detail["stream"], detail["number"], reason) for detail, reason in found]
+
+
+def test_an_event_that_no_bus_takes_is_set_aside_and_its_stream_goes_on(
+    look: psycopg.Connection, environment: pytest.MonkeyPatch
+) -> None:
+    lines = recorder.log(environment)
+    put(look, ("a", 1))
+    put_large(look, "a", 2, outbox.ENTRY_BYTES)
+    put(look, ("a", 3), ("b", 1))
+    bus = Bus()
+    assert outbox.publish(bus.send) == Published(sent=3, set_aside=1)
+    assert (bus.numbers("a"), bus.numbers("b")) == ([1, 3], [1])
+    ((stream, number, reason),) = set_aside(look)
+    assert (stream, number) == ("a", 2)
+    assert re.fullmatch(r"it has \d{7} bytes, and the bus takes 1048576", reason)
+    assert [line.more["reason"] for line in lines if line.message == "event set aside"] == [reason]
+
+
+class SmallBus:
+    """EventBridge with a limit for the entries of a call, as it counts them."""
+
+    limit = 256 * 1024
+
+    def __init__(self) -> None:
+        self.taken: list[Entry] = []
+
+    def put_events(self, *, Entries: list[Entry]) -> dict[str, Any]:  # noqa: N803 — named so by AWS
+        sizes = [
+            14 + sum(len(entry[name].encode()) for name in ("Source", "DetailType", "Detail"))
+            for entry in Entries
+        ]
+        if sum(sizes) > self.limit:
+            raise ClientError(
+                {"Error": {"Code": "ValidationException", "Message": "Total size is over the limit."}},
+                "PutEvents",
+            )
+        self.taken += Entries
+        return {"Entries": [{"EventId": "1"} for _ in Entries]}
+
+
+def test_a_bus_with_a_smaller_limit_gets_what_it_takes_and_the_rest_is_set_aside(
+    look: psycopg.Connection, environment: pytest.MonkeyPatch
+) -> None:
+    bus = SmallBus()
+    environment.setattr(outbox, "_client", lambda: bus)
+    for number in range(12):
+        put_large(look, f"s{number}", 0, 60_000)
+    put_large(look, "s3", 1, 300_000)
+    put(look, ("s3", 2))
+    assert outbox.publish(outbox.put_events) == Published(sent=13, set_aside=1)
+    assert [named(entry) for entry in bus.taken if named(entry)[0] == "s3"] == [("s3", 0), ("s3", 2)]
+    ((stream, number, reason),) = set_aside(look)
+    assert (stream, number) == ("s3", 1)
+    assert "over the limit" in reason
+
+
+def test_a_call_that_is_refused_for_another_reason_sets_nothing_aside(
+    look: psycopg.Connection, environment: pytest.MonkeyPatch
+) -> None:
+    bus = SmallBus()
+    bus.limit = 0
+    environment.setattr(outbox, "_client", lambda: bus)
+    put(look, ("a", 1))
+    with pytest.raises(ClientError):
+        outbox.publish(outbox.put_events)
+    assert (left(look), set_aside(look)) == ([("a", 1)], [])
+
+
+# ── Time ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_run_stops_before_its_time_is_over_and_says_how_much_is_left(
+    look: psycopg.Connection, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setattr(outbox, "BATCH_SECONDS", 0.5)
+    put(look, *(("a", number) for number in range(100)))
+    bus = Bus()
+
+    def slow(entries: Sequence[Entry]) -> list[bool]:
+        time.sleep(0.05)
+        return bus.send(entries)
+
+    started = time.monotonic()
+    with deadlines.within(1):
+        published = outbox.publish(slow)
+    assert time.monotonic() - started < 1
+    assert 0 < published.sent < 15
+    assert published == Published(sent=published.sent, left=100 - published.sent)
+    assert outbox.publish(bus.send).sent == 100 - published.sent
+    assert bus.numbers("a") == list(range(100))
+
+
+def test_a_run_without_time_begins_nothing(look: psycopg.Connection) -> None:
+    put(look, ("a", 1))
+    bus = Bus()
+    with deadlines.within(outbox.BATCH_SECONDS - 1):
+        assert outbox.publish(bus.send) == Published(left=1)
+    assert bus.calls == []
+
+
+def test_a_call_that_does_not_end_ends_the_run_and_what_the_others_sent_is_forgotten(
+    look: psycopg.Connection, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setattr(outbox, "SENDING", 0.2)
+    put(look, *((f"s{number}", 0) for number in range(20)))
+    bus, go_on = Bus(), threading.Event()
+
+    def hang(entries: Sequence[Entry]) -> list[bool]:
+        if ("s0", 0) in map(named, entries):
+            go_on.wait(10)
+        return bus.send(entries)
+
+    with pytest.raises(TimeoutError):
+        outbox.publish(hang)
+    assert left(look) == [(f"s{number}", 0) for number in range(10)]
+    go_on.set()
+
+
+def test_streams_are_sent_in_parallel(look: psycopg.Connection) -> None:
+    put(look, *((f"s{number}", 0) for number in range(outbox.CALLS * outbox.AT_ONCE)))
+    bus, together = Bus(), threading.Barrier(outbox.CALLS, timeout=10)
+
+    def send(entries: Sequence[Entry]) -> list[bool]:
+        together.wait()
+        return bus.send(entries)
+
+    assert outbox.publish(send).sent == outbox.CALLS * outbox.AT_ONCE
+
+
+def test_streams_with_more_events_than_are_read_at_a_time_keep_out_nobody(
+    look: psycopg.Connection, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setattr(outbox, "READ", 5)
+    put(look, *(("long", number) for number in range(40)), *((f"s{number}", 0) for number in range(9)))
+    bus = Bus()
+    assert outbox.publish(bus.send).sent == 49
+    assert {named(entry) for entry in bus.calls[0]} == {
+        ("long", 0),
+        *((f"s{number}", 0) for number in range(9)),
+    }
+    assert bus.numbers("long") == list(range(40))
+
+
 # ── Crashes, and two at once ──────────────────────────────────────────────────────────────────────────────
 
 
@@ -527,9 +688,9 @@ def test_a_crash_between_sending_and_committing_sends_again(look: psycopg.Connec
     with pytest.raises(KeyboardInterrupt):
         outbox.publish(crash_at_the_end)
     outbox.publish(bus.send)
-    assert bus.numbers("a") == [1, 2, 1, 2]
+    assert bus.numbers("a") == [1, 2, 2]
     ids = [json.loads(entry["Detail"])["event_id"] for entry in bus.taken]
-    assert ids[:2] == ids[2:]  # by which who takes them can tell
+    assert ids[1] == ids[2]  # by which who takes them can tell
 
 
 def test_a_connection_that_is_lost_before_the_commit_loses_nothing(look: psycopg.Connection) -> None:
@@ -563,6 +724,42 @@ def test_an_event_that_comes_meanwhile_is_sent_by_the_same_run_or_the_next(
     outbox.publish(bus.send)
     assert bus.numbers("a") == [1, 2]
     assert left(look) == []
+
+
+KILLED = """
+import json, os, time
+from shared.events import outbox
+
+def send(entries):
+    time.sleep(0.02)
+    for entry in entries:
+        detail = json.loads(entry["Detail"])
+        os.write(1, f"{detail['stream']} {detail['number']}\\n".encode())
+    return [True] * len(entries)
+
+outbox.publish(send)
+"""
+
+
+def test_of_a_run_that_is_killed_one_batch_at_most_is_sent_again(look: psycopg.Connection) -> None:
+    put(look, *((f"s{number % 100}", number // 100) for number in range(2_000)))
+    process = subprocess.Popen(  # noqa: S603 — our own module
+        [sys.executable, "-c", KILLED], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    lines = [process.stdout.readline() for _ in range(300)]
+    process.kill()
+    lines += process.communicate()[0].splitlines()
+    pairs = [line.split() for line in lines if line.startswith("s")]
+    sent = [(stream, int(number)) for stream, number in pairs]
+    bus = Bus()
+    assert wait_until(lambda: outbox.publish(bus.send).left == 0, 10)
+    again = [named(entry) for entry in bus.taken]
+    assert 300 <= len(sent) < 2_000
+    assert len(sent) + len(again) - 2_000 <= outbox.CALLS * outbox.AT_ONCE
+    for stream in range(100):
+        numbers = [number for name, number in (*sent, *again) if name == f"s{stream}"]
+        assert list(dict.fromkeys(numbers)) == list(range(20))
 
 
 @pytest.mark.usefixtures("connection_per_thread")
@@ -608,7 +805,7 @@ def test_a_second_publisher_leaves_while_the_first_is_at_it(look: psycopg.Connec
     first.start()
     assert sending.wait(10)
     started = time.monotonic()
-    assert outbox.publish(bus.send) == Published()
+    assert outbox.publish(bus.send) == Published(left=1)
     assert time.monotonic() - started < 1
     go_on.set()
     first.join()
@@ -670,7 +867,7 @@ def _all_that_can_happen() -> None:
 
 def test_all_that_is_sent_is_as_its_schema_says(queue: Queue) -> None:
     _all_that_can_happen()
-    assert lambda_handler({}, None) == {"sent": 8, "refused": 0}
+    assert lambda_handler({}, None) == {"sent": 8, "refused": 0, "set_aside": 0, "left": 0}
     events = queue.received()
     for event in events:
         schema = json.loads(
@@ -726,7 +923,7 @@ def test_what_eventbridge_refuses_is_logged_with_its_reason(
     lines = recorder.log(environment)
     environment.setattr(outbox, "_client", Refusing)
     put(look, ("a", 1), ("b", 1))
-    assert lambda_handler({}, None) == {"sent": 1, "refused": 1}
+    assert lambda_handler({}, None) == {"sent": 1, "refused": 1, "set_aside": 0, "left": 1}
     assert left(look) == [("a", 1)]
     refusals = [line for line in lines if line.message == "event refused"]
     assert len(refusals) == outbox.ATTEMPTS

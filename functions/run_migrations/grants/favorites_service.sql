@@ -22,3 +22,7 @@ GRANT SELECT, UPDATE (generation, synced_at, scheduled_at) ON product_list TO fa
 GRANT SELECT, INSERT, DELETE ON products_missed TO favorites_service;
 
 GRANT SELECT, DELETE, INSERT (stream, detail_type, detail) ON outbox TO favorites_service;
+
+GRANT SELECT, UPDATE (turn) ON outbox_turns TO favorites_service;
+
+GRANT INSERT (outbox_id, event_id, stream, detail_type, detail, created_at, reason) ON outbox_refused TO favorites_service;
