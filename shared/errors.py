@@ -58,6 +58,14 @@ class InvalidToken(DomainError):
     """The access token is malformed, forged, expired, for somebody else, or its client is gone."""
 
 
+class LogInTooLongAgo(DomainError):
+    """The caller is known, but gave the password more than `max_age` seconds ago (RFC 9470)."""
+
+    def __init__(self, detail: str, *, max_age: int) -> None:
+        super().__init__(detail)
+        self.max_age = max_age
+
+
 class InvalidCredentials(DomainError):
     """The e-mail and password do not belong together, or nobody has that e-mail: the same answer for both."""
 
@@ -67,7 +75,7 @@ class InvalidRefreshToken(DomainError):
 
 
 class TooManyAttempts(DomainError):
-    """Too many failed log-ins for one account; `retry_after` says when the next is heard."""
+    """Too many guesses at one password; `retry_after` says when the next is heard."""
 
 
 class Forbidden(DomainError):
@@ -87,6 +95,10 @@ class UnknownClient(DomainError):
 
 class EmailTaken(DomainError):
     """Another client has that e-mail."""
+
+
+class LastAdmin(DomainError):
+    """Without this one there would be no admin."""
 
 
 class ChangedMeanwhile(DomainError):

@@ -137,6 +137,12 @@ def header(app: Resolver, name: str) -> str | None:
     return app.current_event.headers.get(name)
 
 
+def source(app: Resolver) -> str:
+    """The IP address of the connection to API Gateway, which no header can forge (docs/decisions.md)."""
+    address: str = app.current_event.raw_event["requestContext"]["http"]["sourceIp"]
+    return address
+
+
 def _authenticate(event: Event) -> Caller:
     """The caller that the Authorization header's bearer token names (RFC 6750 §2.1)."""
     scheme, _, token = _header(event, "authorization").strip().partition(" ")
@@ -291,6 +297,7 @@ PROBLEMS: dict[type[Exception], ProblemType] = {
     errors.InvalidInput: ProblemType(422, "invalid-input", "Invalid input"),
     errors.MissingCredentials: ProblemType(401, "missing-credentials", "Missing credentials"),
     errors.InvalidToken: ProblemType(401, "invalid-token", "Invalid access token"),
+    errors.LogInTooLongAgo: ProblemType(401, "insufficient-user-authentication", "Log-in too long ago"),
     errors.InvalidCredentials: ProblemType(401, "invalid-credentials", "Wrong e-mail or password"),
     errors.InvalidRefreshToken: ProblemType(401, "invalid-refresh-token", "Invalid refresh token"),
     errors.TooManyAttempts: ProblemType(429, "too-many-attempts", "Too many failed attempts"),
@@ -298,6 +305,7 @@ PROBLEMS: dict[type[Exception], ProblemType] = {
     errors.WrongPassword: ProblemType(403, "wrong-password", "Wrong password"),
     errors.UnknownClient: ProblemType(404, "unknown-client", "Unknown client"),
     errors.EmailTaken: ProblemType(409, "email-taken", "E-mail taken"),
+    errors.LastAdmin: ProblemType(409, "last-admin", "Last admin"),
     errors.ChangedMeanwhile: ProblemType(412, "changed-meanwhile", "Changed meanwhile"),
     errors.UnknownProduct: ProblemType(404, "unknown-product", "Unknown product"),
     errors.NotFavorite: ProblemType(404, "not-favorite", "Not a favorite"),
@@ -326,9 +334,7 @@ def problem(error: Exception, event: Event) -> Response[str]:
     kind = next(PROBLEMS[ancestor] for ancestor in type(error).__mro__ if ancestor in PROBLEMS)
     fields = {"Cache-Control": "no-store"}
     if kind.status == 401:
-        fields["WWW-Authenticate"] = (
-            'Bearer error="invalid_token"' if isinstance(error, errors.InvalidToken) else "Bearer"
-        )
+        fields["WWW-Authenticate"] = _challenge(error)
     if isinstance(error, errors.UnsupportedMediaType) and error.accept_patch:
         fields["Accept-Patch"] = error.accept_patch  # RFC 5789 §2.2
     if isinstance(error, errors.DomainError):
@@ -353,6 +359,15 @@ def problem(error: Exception, event: Event) -> Response[str]:
     if kind.status == 422:
         body["errors"] = input_errors
     return Response(kind.status, "application/problem+json", json_text.dumps(body), fields)
+
+
+def _challenge(error: Exception) -> str:
+    """What the caller needs (RFC 6750 §3); a more recent log-in is RFC 9470 §3."""
+    if isinstance(error, errors.InvalidToken):
+        return 'Bearer error="invalid_token"'
+    if isinstance(error, errors.LogInTooLongAgo):
+        return f'Bearer error="insufficient_user_authentication", max_age="{error.max_age}"'
+    return "Bearer"
 
 
 def _foreseen(error: Exception, event: Event) -> tuple[Exception, list[dict[str, str]]]:

@@ -2,14 +2,16 @@
 
 from shared import web
 from shared.accounts import clients
-from shared.errors import Forbidden, UnknownClient
+from shared.errors import Forbidden, LastAdmin, LogInTooLongAgo, UnknownClient
 from shared.web import Response
 
 app = web.resolver()
 
 
 @app.delete(
-    "/clients/<client_id>", status_code=204, openapi_extensions=web.refusals(Forbidden, UnknownClient)
+    "/clients/<client_id>",
+    status_code=204,
+    openapi_extensions=web.refusals(Forbidden, UnknownClient, LastAdmin, LogInTooLongAgo),
 )
 def delete_client(client_id: web.ClientRef) -> Response[None]:
     """Remove a client with all favorites and sessions: oneself, or as an admin anybody."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Literal
 from uuid import UUID
 
@@ -16,6 +17,8 @@ from shared.errors import (
     Forbidden,
     InvalidInput,
     InvalidToken,
+    LastAdmin,
+    LogInTooLongAgo,
     UnknownClient,
     WrongPassword,
 )
@@ -26,6 +29,8 @@ from shared.models import Page
 from shared.platform import database
 
 ClientRef = Literal["me"] | UUID
+
+RECENT_LOG_IN = 5 * 60  # seconds since the password was given, for removing the own account
 
 _LIST = "clients"
 
@@ -118,18 +123,21 @@ def list_all(caller: Caller, *, limit: int, cursor: str | None, email: str | Non
     return Page[Client](items=clients, next_cursor=next_cursor)
 
 
-def update(caller: Caller, ref: ClientRef, changes: ClientChanges, *, if_match: str | None) -> Client:
+def update(
+    caller: Caller, ref: ClientRef, changes: ClientChanges, *, if_match: str | None, source: str = ""
+) -> Client:
     """The client as it is after the changes; a new password ends all of the client's sessions and tokens.
 
-    `if_match` is the If-Match header (RFC 9110 §13.1.1), None where there is none.
+    `if_match` is the If-Match header (RFC 9110 §13.1.1), None where there is none; `source` is the address
+    that asks. The own e-mail or password takes the current password: an access token alone may be stolen.
     Raises Forbidden, UnknownClient, EmailTaken, ChangedMeanwhile, WrongPassword, InvalidInput,
     TooManyAttempts.
     """
     client_id = _permitted(caller, ref)
     given = changes.model_fields_set
-    if "password" in given and client_id == caller.client_id and "current_password" not in given:
+    if given & {"email", "password"} and client_id == caller.client_id and "current_password" not in given:
         raise InvalidInput(
-            "is needed to change the password", location="body.current_password", kind="missing"
+            "is needed to change the e-mail or password", location="body.current_password", kind="missing"
         )
     # Hashed before the row is locked: it takes a while.
     new_hash = passwords.hash_password(changes.password) if "password" in given else None
@@ -152,7 +160,7 @@ def update(caller: Caller, ref: ClientRef, changes: ClientChanges, *, if_match: 
         if if_match is not None and not _is_match(if_match, client):
             raise ChangedMeanwhile("The client is not as If-Match says.")
         if "current_password" in given:
-            _confirm(client, changes.current_password, password_hash)
+            _confirm(client_id, changes.current_password, password_hash, source)
         if new_hash is not None:
             from shared.accounts import sessions  # for those few who change their password
 
@@ -162,40 +170,102 @@ def update(caller: Caller, ref: ClientRef, changes: ClientChanges, *, if_match: 
         }
         if new_hash is None and all(held[name] == value for name, value in changed.items()):
             return client
+        former_emails.append(client.email)
         return _write(current, client, changed, new_hash)
 
+    former_emails: list[str] = []
     try:
-        return database.transaction(work)
+        changed = database.transaction(work)
     except psycopg.errors.UniqueViolation as error:
         raise _email_taken() from error
+    for email in former_emails:
+        if email_key(email) != email_key(changed.email):
+            _forget_attempts(email, client_id)
+    return changed
 
 
 def remove(caller: Caller, ref: ClientRef) -> None:
-    """Remove the client, and with it the favorites and the tokens.
+    """Remove the client, and with it the favorites, the sessions and the tokens.
+
+    Raises Forbidden, UnknownClient, LastAdmin, LogInTooLongAgo for the own account, and InvalidToken where
+    the caller's token no longer counts.
+    """
+    client_id = _permitted(caller, ref)
+
+    def work(current: database.Connection) -> str:
+        held = current.execute(
+            """
+            SELECT email, role
+              FROM clients
+             WHERE client_id = %(client_id)s
+               AND (%(generation)s::bigint IS NULL OR token_generation = %(generation)s)
+            """,
+            {"client_id": client_id, "generation": _generation_of(caller, client_id)},
+        ).fetchone()
+        if held is None:
+            raise _nobody(caller, client_id)
+        if client_id == caller.client_id and time.time() - caller.authenticated_at > RECENT_LOG_IN:
+            raise LogInTooLongAgo("Removing your account takes a recent log-in.", max_age=RECENT_LOG_IN)
+        if held["role"] == "admin":
+            _keep_an_admin(current, client_id)
+        removed = current.execute(
+            """
+            WITH removed AS (
+                DELETE FROM clients WHERE client_id = %(client_id)s RETURNING client_id
+            ), emitted AS (
+                INSERT INTO outbox (stream, detail_type, detail)
+                SELECT 'client:' || client_id, 'ClientRemoved', json_build_object(
+                           'client_id', client_id,
+                           'removed_at', rfc3339(now()))
+                  FROM removed
+            )
+            SELECT client_id FROM removed
+            """,
+            {"client_id": client_id},
+        ).rowcount
+        if not removed:
+            raise _nobody(caller, client_id)
+        email: str = held["email"]
+        return email
+
+    _forget_attempts(database.transaction(work), client_id)
+
+
+def log_out_everywhere(caller: Caller, ref: ClientRef) -> None:
+    """End all sessions of the client, and all access tokens that were given out so far.
 
     Raises Forbidden, UnknownClient, and InvalidToken where the caller's token no longer counts.
     """
     client_id = _permitted(caller, ref)
-    removed = database.execute(
-        """
-        WITH removed AS (
-            DELETE FROM clients
+
+    def work(current: database.Connection) -> None:
+        ended = current.execute(
+            """
+            UPDATE clients SET token_generation = token_generation + 1
              WHERE client_id = %(client_id)s
                AND (%(generation)s::bigint IS NULL OR token_generation = %(generation)s)
-            RETURNING client_id
-        ), emitted AS (
-            INSERT INTO outbox (stream, detail_type, detail)
-            SELECT 'client:' || client_id, 'ClientRemoved', json_build_object(
-                       'client_id', client_id,
-                       'removed_at', rfc3339(now()))
-              FROM removed
-        )
-        SELECT client_id FROM removed
-        """,
-        {"client_id": client_id, "generation": _generation_of(caller, client_id)},
-    )
-    if not removed:
-        raise _nobody(caller, client_id)
+            """,
+            {"client_id": client_id, "generation": _generation_of(caller, client_id)},
+        ).rowcount
+        if not ended:
+            raise _nobody(caller, client_id)
+        from shared.accounts import sessions  # as in update
+
+        sessions.revoke_all(current, client_id)
+
+    database.transaction(work)
+
+
+def _keep_an_admin(current: database.Connection, client_id: UUID) -> None:
+    """Lock the admins, all of them in one order, so that two who remove each other come one after the other.
+
+    Raises LastAdmin where there is no other.
+    """
+    admins = current.execute(
+        "SELECT client_id FROM clients WHERE role = 'admin' ORDER BY client_id FOR UPDATE"
+    ).fetchall()
+    if all(admin["client_id"] == client_id for admin in admins):
+        raise LastAdmin("This is the last admin: make another client one first.")
 
 
 def _write(
@@ -223,14 +293,21 @@ def _write(
     return Client(**(row or {}))  # the row is locked: it is there
 
 
-def _confirm(client: Client, password: str, password_hash: str) -> None:
+def _confirm(client_id: UUID, password: str, password_hash: str, source: str) -> None:
     """Somebody with a stolen access token gets no more guesses at the password than at the log-in."""
-    from shared.accounts import login_attempts  # for those few who change their password
+    from shared.accounts import login_attempts  # for those few who change their e-mail or password
 
-    wait = login_attempts.begin(client.email)
+    attempts = login_attempts.of_current_password(client_id, source)
+    wait = login_attempts.begin(attempts)
     if not passwords.is_password(password, password_hash):
         raise login_attempts.too_many(wait) if wait else WrongPassword("The current password is another.")
-    login_attempts.succeed(client.email)
+    login_attempts.succeed(attempts)
+
+
+def _forget_attempts(email: str, client_id: UUID) -> None:
+    from shared.accounts import login_attempts  # as in _confirm
+
+    login_attempts.forget(email, client_id)
 
 
 def _is_match(if_match: str, client: Client) -> bool:

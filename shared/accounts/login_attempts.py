@@ -1,83 +1,245 @@
-"""Failed log-ins, counted per account in Valkey: the fifth in a row, and all that follow, have to wait.
+"""Guesses at a password, slowed where they come from, and a little for the account as a whole.
 
-Every attempt is counted as failed before its password is even looked at, in one step on the server, so that
-many at once get no more tries than one after the other. A log-in that succeeds clears the count.
+All that is known of one account is one hash in Valkey: one step on the server decides, one DEL forgets.
+
+- Each source address has a count of its own. Its fifth failure, and all that follow, have to wait, from a
+  second up to 15 minutes. Whoever guesses elsewhere does not keep the owner waiting.
+- Against guessing from many addresses, the account as a whole hears `ACCOUNT_FREE` failures a day. After
+  that, addresses take turns. One that is not heard at once has its turn kept for it, and is told when that
+  is, at most `LONGEST_QUEUE` seconds ahead. Meanwhile a failure makes its address wait from 16 seconds up,
+  and addresses that have failed may take turns in the nearer half of the queue only: who has not failed
+  finds a place, however many others guess.
+- An address from which the owner has logged in needs no turn, and waits as if nobody else guessed.
+
+Every attempt is counted as failed before its password is even looked at, so that many at once get no more
+tries than one after the other. A log-in that succeeds clears its address's count.
 """
 
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 from contextlib import suppress
+from dataclasses import dataclass
+from uuid import UUID
 
 from shared.errors import TooManyAttempts
 from shared.formats.emails import email_key
 from shared.platform import logs, valkey
 from shared.platform.valkey import CacheDown
 
-FREE_FAILURES = 4  # the next one is answered 429
+FREE_FAILURES = 4  # of an address; the next one is answered 429
 LONGEST_WAIT = 15 * 60  # seconds; it begins with 1 and doubles
-FORGOTTEN_AFTER = 24 * 60 * 60  # seconds without an attempt
+FORGOTTEN_AFTER = 24 * 60 * 60  # seconds without an attempt of the address, and for the account's count
 
+ACCOUNT_FREE = 20  # failures a day, from whatever addresses, before they take turns
+SHORTEST_TURN, LONGEST_TURN = 0.25, 5  # seconds; it grows with the failures, to the longest at 1,000 of them
+LONGEST_QUEUE = 30  # seconds; who would wait longer gets no turn, and may ask again after so long
+
+KNOWN_FOR = 30 * 24 * 60 * 60  # seconds since the last log-in from there
+MOST_KNOWN = 8  # addresses; the one that was used longest ago is forgotten
+MOST_ADDRESSES = 200  # that are counted one by one; the one that could come back first is forgotten
+
+# An account that somebody tried once or twice, perhaps one that nobody has, is forgotten in an hour: what a
+# flood of made-up accounts leaves is bounded by the requests that API Gateway lets in within that time.
+SOON_FORGOTTEN_AFTER = 60 * 60  # seconds, while nobody has to wait
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """What is counted: the guesses at one account's password from one address."""
+
+    key: str
+    address: str
+
+
+def of_log_in(email: str, source: str) -> Counter:
+    """The guesses at the log-in of the account with that e-mail, whether or not there is one."""
+    return Counter(_log_in_key(email), _address(source))
+
+
+def of_current_password(client_id: UUID, source: str) -> Counter:
+    """The guesses of who has an access token; they do not count at the log-in, nor those here."""
+    return Counter(_current_password_key(client_id), _address(source))
+
+
+# Fields: `all` is the account's failures, since when they are counted, and the last turn that was given;
+# `at:…` an address's failures, not-before, whether that is a turn, and last attempt; `known:…` a log-in.
 # Returns the seconds to wait if this attempt fails, or -1 - seconds if it is not heard at all.
 _ATTEMPT = """
+local key, at, known = KEYS[1], 'at:' .. ARGV[1], 'known:' .. ARGV[1]
+local free, longest_wait, forgotten = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local account_free, shortest, longest = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local longest_queue, most_addresses = tonumber(ARGV[8]), tonumber(ARGV[9])
+local soon_forgotten, known_for = tonumber(ARGV[10]), tonumber(ARGV[11])
 local now = redis.call('TIME')
 now = tonumber(now[1]) + tonumber(now[2]) / 1e6
-local state = redis.call('HMGET', KEYS[1], 'failures', 'not_before')
-local left = (tonumber(state[2]) or 0) - now
-if left > 0 then return -1 - math.ceil(left) end
-local failures = (tonumber(state[1]) or 0) + 1
-local wait = 0
-if failures > tonumber(ARGV[1]) then
-  wait = math.min(2 ^ math.min(failures - ARGV[1] - 1, 20), tonumber(ARGV[2]))
+
+local function numbers(text, ...)
+  if not text then return ... end
+  local found = {}
+  for number in string.gmatch(text, '%S+') do found[#found + 1] = tonumber(number) end
+  return unpack(found)
 end
-local not_before = wait > 0 and string.format('%.3f', now + wait) or 0
-redis.call('HSET', KEYS[1], 'failures', failures, 'not_before', not_before)
-redis.call('EXPIRE', KEYS[1], ARGV[3])
+local held = redis.call('HMGET', key, 'all', at, known)
+local total, since, last_turn = numbers(held[1], 0, now, 0)
+local failures, not_before, is_turn, tried = numbers(held[2], 0, 0, 0, now)
+local is_known = now - numbers(held[3], 0) < known_for
+if now - since >= forgotten then total, since = 0, now end
+if now - tried >= forgotten then failures = 0 end
+
+local function keep(seconds)
+  if not held[2] and redis.call('HLEN', key) > most_addresses then
+    local first, first_field
+    local all = redis.call('HGETALL', key)
+    for i = 1, #all, 2 do
+      if string.sub(all[i], 1, 3) == 'at:' then
+        local _, until_then = numbers(all[i + 1])
+        if not first or until_then < first then first, first_field = until_then, all[i] end
+      end
+    end
+    if first_field then redis.call('HDEL', key, first_field) end
+  end
+  redis.call('HSET', key, 'all', string.format('%d %.3f %.3f', total, since, last_turn),
+                          at, string.format('%d %.3f %d %.3f', failures, not_before, is_turn, now))
+  if redis.call('TTL', key) < seconds then redis.call('EXPIRE', key, seconds) end
+end
+
+if not_before > now then return -1 - math.ceil(not_before - now) end
+local in_turns = not is_known and total >= account_free
+if in_turns and is_turn == 0 then
+  local turn = math.max(shortest, math.min(longest, total / 200))
+  local mine = math.max(last_turn + turn, now)
+  local ahead = failures > 0 and longest_queue / 2 or longest_queue
+  if mine - now > ahead then return -1 - longest_queue end
+  last_turn = mine
+  if mine > now then
+    not_before, is_turn = mine, 1
+    keep(forgotten)
+    return -1 - math.ceil(mine - now)
+  end
+end
+failures, total, is_turn = failures + 1, total + 1, 0
+local wait = 0
+local doublings = in_turns and failures + 3 or failures - free - 1
+if doublings >= 0 then wait = math.min(2 ^ math.min(doublings, 20), longest_wait) end
+not_before = wait > 0 and now + wait or 0
+keep((wait > 0 or total >= account_free) and forgotten or soon_forgotten)
 return wait
 """
 
+_SUCCEED = """
+local key, at, known = KEYS[1], 'at:' .. ARGV[1], 'known:' .. ARGV[1]
+local known_for, most_known = tonumber(ARGV[2]), tonumber(ARGV[3])
+local now = tonumber(redis.call('TIME')[1])
+redis.call('HDEL', key, at)
+redis.call('HSET', key, known, now)
+local all, count, oldest, oldest_field = redis.call('HGETALL', key), 0, nil, nil
+for i = 1, #all, 2 do
+  if string.sub(all[i], 1, 6) == 'known:' then
+    count = count + 1
+    local at_that_time = tonumber(all[i + 1])
+    if not oldest or at_that_time < oldest then oldest, oldest_field = at_that_time, all[i] end
+  end
+end
+if count > most_known then redis.call('HDEL', key, oldest_field) end
+local total, since, last_turn = string.match(redis.call('HGET', key, 'all') or '', '(%S+) (%S+) (%S+)')
+if total and tonumber(total) > 0 then
+  redis.call('HSET', key, 'all', string.format('%d %s %s', tonumber(total) - 1, since, last_turn))
+end
+redis.call('EXPIRE', key, known_for)
+"""
 
 _TAKE_BACK = """
-if redis.call('EXISTS', KEYS[1]) == 0 then return end
-redis.call('HINCRBY', KEYS[1], 'failures', -1)
-redis.call('HDEL', KEYS[1], 'not_before')
+local at = 'at:' .. ARGV[1]
+local failures, tried = string.match(redis.call('HGET', KEYS[1], at) or '', '(%S+) %S+ %S+ (%S+)')
+if not failures then return end
+redis.call('HSET', KEYS[1], at, string.format('%d 0 1 %s', math.max(0, tonumber(failures) - 1), tried))
+local total, since, last_turn = string.match(redis.call('HGET', KEYS[1], 'all') or '', '(%S+) (%S+) (%S+)')
+if total then
+  total = math.max(0, tonumber(total) - 1)
+  redis.call('HSET', KEYS[1], 'all', string.format('%d %s %s', total, since, last_turn))
+end
 """
 
 
-def begin(email: str) -> int:
-    """Count an attempt for the account; the seconds that the next one has to wait if this one fails.
+def begin(counter: Counter) -> int:
+    """Count an attempt; the seconds that the address's next one has to wait if this one fails.
 
-    Raises TooManyAttempts where the account has to wait already. While Valkey is down nothing is counted:
-    log-ins go on, slowed by the cost of the password hash alone.
+    Raises TooManyAttempts where it has to wait already. While Valkey is down nothing is counted: log-ins go
+    on, slowed by the cost of the password hash alone, and the log says so.
     """
     try:
-        arguments = (FREE_FAILURES, LONGEST_WAIT, FORGOTTEN_AFTER)
-        wait = int(valkey.command(lambda server: server.eval(_ATTEMPT, 1, _key(email), *arguments)))
+        wait = int(
+            _run(
+                _ATTEMPT,
+                counter,
+                *(FREE_FAILURES, LONGEST_WAIT, FORGOTTEN_AFTER),
+                *(ACCOUNT_FREE, SHORTEST_TURN, LONGEST_TURN, LONGEST_QUEUE, MOST_ADDRESSES),
+                *(SOON_FORGOTTEN_AFTER, KNOWN_FOR),
+            )
+        )
     except CacheDown:
-        logs.logger().warning("log-in attempts are not counted while the cache is down")
+        logs.logger().warning(
+            "log-in attempts are not counted while the cache is down: only the cost of the hash slows guesses"
+        )
         return 0
     if wait < 0:
         raise too_many(-1 - wait)
     return wait
 
 
-def succeed(email: str) -> None:
-    """Clear the account's count."""
+def succeed(counter: Counter) -> None:
+    """Clear the address's count, and remember the address as one of the owner's."""
     with suppress(CacheDown):
-        valkey.command(lambda server: server.delete(_key(email)))
+        _run(_SUCCEED, counter, KNOWN_FOR, MOST_KNOWN)
 
 
-def take_back(email: str) -> None:
-    """Uncount the attempt that was begun last: it was neither right nor wrong."""
+def take_back(counter: Counter) -> None:
+    """Uncount the attempt that was begun last, and its wait: it was neither right nor wrong."""
     with suppress(CacheDown):
-        valkey.command(lambda server: server.eval(_TAKE_BACK, 1, _key(email)))
+        _run(_TAKE_BACK, counter)
+
+
+def forget(email: str, client_id: UUID) -> None:
+    """Keep nothing of the account: it was removed, or has another e-mail. Without Valkey it expires."""
+    for key in (_log_in_key(email), _current_password_key(client_id)):
+        with suppress(CacheDown):
+            valkey.command(lambda server, key=key: server.delete(key))  # type: ignore[misc]
 
 
 def too_many(seconds: int) -> TooManyAttempts:
     """The refusal that says how long to wait."""
-    return TooManyAttempts("Too many failed attempts for this account.", retry_after=seconds)
+    return TooManyAttempts("Too many failed attempts.", retry_after=seconds)
 
 
-def _key(email: str) -> str:
-    # A hash: what is typed into a log-in form has no business in a cache's key list.
+def _run(script: str, counter: Counter, *arguments: float) -> int:
+    result: int = valkey.command(
+        lambda server: server.eval(script, 1, counter.key, counter.address, *arguments)
+    )
+    return result
+
+
+# What is typed into a log-in form, and where from, has no business in a cache: hashes have.
+
+
+def _log_in_key(email: str) -> str:
     return "login:" + hashlib.sha256(email_key(email).encode(errors="surrogatepass")).hexdigest()
+
+
+def _current_password_key(client_id: UUID) -> str:
+    return f"password:{client_id}"
+
+
+def _address(source: str) -> str:
+    """The part of the address that one customer of a provider has: of IPv6 that is a /64 (RFC 6177)."""
+    try:
+        address = ipaddress.ip_address(source.partition("%")[0])
+    except ValueError:
+        network = source
+    else:
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+            address = address.ipv4_mapped
+        prefix = 64 if address.version == 6 else 32
+        network = str(ipaddress.ip_network((address, prefix), strict=False))
+    return hashlib.sha256(network.encode(errors="surrogatepass")).hexdigest()[:16]

@@ -69,7 +69,7 @@ class NewClient(Input):
 class ClientChanges(Input):
     """What of a client changes (RFC 7396 merge patch): fields that are left out stay as they are.
 
-    Changing one's own password takes the current one too.
+    Changing one's own e-mail or password takes the current password too.
     """
 
     # The default stands for "left out" (a factory keeps it out of the schema); null is no value of any field.

@@ -45,15 +45,16 @@ class _Account:
     password_hash: str
 
 
-def log_in(email: str, password: str) -> Tokens:
-    """Tokens for the client with that e-mail and password.
+def log_in(email: str, password: str, *, source: str = "") -> Tokens:
+    """Tokens for the client with that e-mail and password; `source` is the address that asks.
 
     Raises InvalidCredentials, at the same cost whether the e-mail or the password is wrong, and
     TooManyAttempts.
     """
     from shared.accounts import login_attempts  # refreshing and logging out count nothing
 
-    wait = login_attempts.begin(email)
+    attempts = login_attempts.of_log_in(email, source)
+    wait = login_attempts.begin(attempts)
     try:
         account = database.fetch_one(
             _Account,
@@ -62,13 +63,13 @@ def log_in(email: str, password: str) -> Tokens:
             repeatable=True,
         )
     except DatabaseUnavailable:
-        login_attempts.take_back(email)  # nobody failed but us
+        login_attempts.take_back(attempts)  # nobody failed but us
         raise
     if not passwords.is_password(password, account.password_hash if account else None) or not account:
         if wait:
             raise login_attempts.too_many(wait)
         raise InvalidCredentials("The e-mail and password do not belong together.")
-    login_attempts.succeed(email)
+    login_attempts.succeed(attempts)
     new_hash = passwords.hash_password(password) if passwords.needs_rehash(account.password_hash) else None
     tokens = database.transaction(lambda current: _begin(current, account, new_hash))
     if tokens is None:

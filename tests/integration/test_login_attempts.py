@@ -1,16 +1,18 @@
-"""Failed log-ins are counted per account in Valkey, and have to wait longer and longer."""
+"""Failed log-ins are counted per account and address in Valkey, and have to wait longer and longer."""
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 
 import pytest
 import redis
 
 from local.servers.valkey import Valkey
-from shared.accounts import login_attempts, passwords, sessions
-from shared.accounts.models import Tokens
-from shared.errors import DatabaseUnavailable, InvalidCredentials, TooManyAttempts
+from shared.accounts import clients, login_attempts, passwords, sessions
+from shared.accounts.access_tokens import Caller
+from shared.accounts.models import ClientChanges, Tokens
+from shared.errors import DatabaseUnavailable, InvalidCredentials, TooManyAttempts, WrongPassword
 from shared.platform import database
 from shared.platform import valkey as cache
 from tests.integration import accounts, witness
@@ -40,22 +42,57 @@ def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-def fail(email: str = EMAIL, *, typed: str = "wrong") -> int:
+HERE = "203.0.113.24"
+COUNTER = login_attempts.of_log_in(EMAIL, HERE)
+
+
+def fail(email: str = EMAIL, *, typed: str = "wrong", source: str = HERE) -> int:
     """A log-in that fails: 0 for a plain refusal, or the seconds that it tells to wait."""
     with pytest.raises((InvalidCredentials, TooManyAttempts)) as refused:
-        sessions.log_in(email, typed)
+        sessions.log_in(email, typed, source=source)
     return refused.value.retry_after or 0
 
 
-def let_the_wait_pass(server: redis.Redis) -> None:
+def log_in(source: str = HERE) -> Tokens:
+    return sessions.log_in(EMAIL, PASSWORD, source=source)
+
+
+def _text(held: object) -> dict[str, str]:
+    assert isinstance(held, dict)
+    return {str(field): str(value) for field, value in held.items()}
+
+
+def waits_until(server: redis.Redis, moment: float) -> None:
+    """Let the waits of all addresses end then."""
     [key] = server.keys("login:*")
-    server.hset(key, "not_before", f"{time.time() - 1:.3f}")
+    for field, held in _text(server.hgetall(key)).items():
+        if field.startswith("at:"):
+            failures, _, is_turn, tried = held.split()
+            server.hset(key, field, f"{failures} {moment:.3f} {is_turn} {tried}")
+
+
+def let_the_wait_pass(server: redis.Redis) -> None:
+    waits_until(server, time.time() - 1)
 
 
 def let_the_wait_last(server: redis.Redis) -> None:
     """A minute is longer than the test takes on any machine."""
-    [key] = server.keys("login:*")
-    server.hset(key, "not_before", f"{time.time() + 59.5:.3f}")
+    waits_until(server, time.time() + 59.5)
+
+
+def let_pass(server: redis.Redis, seconds: float) -> None:
+    """Make everything so much older."""
+    for key in server.keys("login:*"):
+        for field, held in _text(server.hgetall(key)).items():
+            if field == "all":
+                total, since, turn = held.split()
+                older = f"{total} {float(since) - seconds:.3f} {float(turn) - seconds:.3f}"
+            elif field.startswith("at:"):
+                failures, not_before, is_turn, tried = held.split()
+                older = f"{failures} {float(not_before) - seconds:.3f} {is_turn} {float(tried) - seconds:.3f}"
+            else:
+                older = str(float(held) - seconds)
+            server.hset(key, field, older)
 
 
 def test_four_failures_are_free_and_the_fifth_has_to_wait_a_second() -> None:
@@ -97,17 +134,15 @@ def test_the_time_left_is_told_in_whole_seconds_rounded_up(server: redis.Redis) 
     accounts.register(email=EMAIL)
     for _ in range(5):
         fail()
-    [key] = server.keys("login:*")
-    server.hset(key, "not_before", f"{time.time() + 41.5:.3f}")
+    waits_until(server, time.time() + 41.5)
     assert fail() == 42
 
 
-def test_a_log_in_that_succeeds_clears_the_count(server: redis.Redis) -> None:
+def test_a_log_in_that_succeeds_clears_the_count() -> None:
     accounts.register(email=EMAIL)
     for _ in range(4):
         fail()
-    sessions.log_in(EMAIL, PASSWORD)
-    assert server.keys("login:*") == []
+    log_in()
     assert [fail() for _ in range(5)] == [0, 0, 0, 0, 1]
 
 
@@ -116,7 +151,7 @@ def test_the_right_password_is_heard_once_the_wait_is_over(server: redis.Redis) 
     for _ in range(6):
         fail()
     let_the_wait_pass(server)
-    assert isinstance(sessions.log_in(EMAIL, PASSWORD), Tokens)
+    assert isinstance(log_in(), Tokens)
 
 
 def test_the_accounts_are_counted_apart() -> None:
@@ -144,9 +179,12 @@ def test_what_was_typed_is_not_to_be_read_from_the_cache(server: redis.Redis) ->
     assert "secret" not in str(server.hgetall(key))
 
 
-def test_a_count_is_forgotten_a_day_after_the_last_attempt(server: redis.Redis) -> None:
+def test_what_made_nobody_wait_is_forgotten_in_an_hour_and_the_rest_in_a_day(server: redis.Redis) -> None:
     fail()
     [key] = server.keys("login:*")
+    assert server.ttl(key) == pytest.approx(3600, abs=5)
+    for _ in range(4):
+        fail()
     assert server.ttl(key) == pytest.approx(24 * 3600, abs=5)
 
 
@@ -155,7 +193,7 @@ def test_many_guesses_at_once_get_no_more_looks_than_one_after_the_other(
 ) -> None:
     """Of the count alone: with a log-in around it, a busy machine needs longer than the wait of a second."""
     monkeypatch.setattr(cache, "TIMEOUT", 5.0)  # fifty threads share one interpreter here
-    waits = witness.at_once([partial(login_attempts.begin, EMAIL)] * 50)
+    waits = witness.at_once([partial(login_attempts.begin, COUNTER)] * 50)
     assert sorted(wait for wait in waits if isinstance(wait, int)) == [0, 0, 0, 0, 1]  # the looks
     assert sum(isinstance(wait, TooManyAttempts) for wait in waits) == 45
 
@@ -177,24 +215,187 @@ def test_without_valkey_log_ins_work_and_are_not_counted(valkey: Valkey, trouble
     else:
         valkey.stop()
     assert [fail() for _ in range(6)] == [0] * 6
-    assert isinstance(sessions.log_in(EMAIL, PASSWORD), Tokens)
+    assert isinstance(log_in(), Tokens)
 
 
-def test_a_failure_that_is_the_databases_is_not_the_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An outage does not lock out who tried to log in during it."""
+@pytest.mark.parametrize("failures_before", [0, 4, 5])
+def test_a_failure_that_is_the_databases_is_not_the_accounts(
+    environment: pytest.MonkeyPatch, server: redis.Redis, failures_before: int
+) -> None:
+    """An outage does not lock out who tried to log in during it: neither the count nor the wait stays."""
     accounts.register(email=EMAIL)
-    with monkeypatch.context() as outage:
+    for _ in range(failures_before):
+        fail()
+    if failures_before > login_attempts.FREE_FAILURES:
+        let_the_wait_pass(server)
+    with environment.context() as outage:
         outage.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:9/nothing")
         database.close()
         for _ in range(5):
             with pytest.raises(DatabaseUnavailable):
-                sessions.log_in(EMAIL, PASSWORD)
-    assert isinstance(sessions.log_in(EMAIL, PASSWORD), Tokens)
+                log_in()
+    assert fail() == {0: 0, 4: 1, 5: 2}[failures_before]
+
+
+# ── From where ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def address(number: int) -> str:
+    return f"198.51.100.{number}"
+
+
+def test_guesses_from_elsewhere_do_not_keep_the_owner_waiting(server: redis.Redis) -> None:
+    accounts.register(email=EMAIL)
+    for _ in range(14):
+        fail(source=address(1))
+        let_the_wait_pass(server)
+    fail(source=address(1))
+    let_the_wait_last(server)
+    assert fail(source=address(1), typed=PASSWORD) > 30
+    assert isinstance(log_in(address(2)), Tokens)
+
+
+def test_sixty_guesses_from_sixty_addresses_are_slowed(quick_hashes: list[str]) -> None:
+    accounts.register(email=EMAIL)
+    waits = [fail(source=address(number)) for number in range(60)]
+    assert waits[:20] == [0] * 20
+    assert waits[20] == 16  # nobody waits for a turn yet, but this one for its next guess
+    assert all(1 <= wait <= 11 for wait in waits[21:])
+    assert len(quick_hashes) == 21  # the others were not even looked at
+
+
+def test_the_owner_at_a_new_address_gets_in_when_the_answer_said(server: redis.Redis) -> None:
+    accounts.register(email=EMAIL)
+    for number in range(60):
+        fail(source=address(number))
+    wait = fail(source=HERE, typed=PASSWORD)
+    assert wait <= 11
+    let_pass(server, wait)
+    assert isinstance(log_in(HERE), Tokens)
+
+
+def waits_or_gets_in(source: str) -> int:
+    try:
+        log_in(source)
+    except TooManyAttempts as refused:
+        return refused.retry_after or 0
+    return 0
+
+
+def test_an_owner_gets_in_while_sixty_addresses_guess_as_fast_as_they_are_heard(server: redis.Redis) -> None:
+    """An hour of it, and now and then the owner comes from an address that is new."""
+    accounts.register(email=EMAIL)
+    heard = 0
+    for second in range(0, 3600, 5):
+        for number in range(60):
+            with suppress(TooManyAttempts):
+                heard += 1
+                login_attempts.begin(login_attempts.of_log_in(EMAIL, address(number)))
+                continue
+            heard -= 1
+        if second % 600 == 300:
+            source = f"192.0.2.{second // 600}"
+            wait = waits_or_gets_in(source)
+            assert wait <= login_attempts.LONGEST_QUEUE
+            let_pass(server, wait)
+            assert waits_or_gets_in(source) == 0
+        let_pass(server, 5)
+    assert heard < 1_000  # of 43,200 tries
+
+
+def test_an_address_that_logged_in_before_needs_no_turn() -> None:
+    accounts.register(email=EMAIL)
+    log_in(HERE)
+    for number in range(60):
+        fail(source=address(number))
+    assert isinstance(log_in(HERE), Tokens)
+    assert fail(source=HERE) == 0
+
+
+def test_an_address_is_known_for_thirty_days(server: redis.Redis) -> None:
+    accounts.register(email=EMAIL)
+    log_in(HERE)
+    [key] = server.keys("login:*")
+    assert server.ttl(key) == pytest.approx(30 * 24 * 3600, abs=5)
+    let_pass(server, 31 * 24 * 3600)
+    for number in range(21):
+        fail(source=address(number))
+    assert fail(source=HERE, typed=PASSWORD) > 0
+
+
+def test_a_turn_is_kept_for_its_address_and_is_one_guess(server: redis.Redis) -> None:
+    accounts.register(email=EMAIL)
+    for number in range(22):
+        fail(source=address(number))
+    assert fail(source=address(30)) == 1
+    let_pass(server, 2)
+    assert fail(source=address(30)) == 16  # heard, and from now on it waits
+    assert 10 <= fail(source=address(30)) <= 16
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "are_one"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::ffff:203.0.113.24", HERE, True),
+        ("fe80::1%eth0", "fe80::2", True),
+        ("203.0.113.25", HERE, False),
+    ],
+)
+def test_an_address_is_what_one_customer_of_a_provider_has(one: str, other: str, are_one: bool) -> None:
+    same = login_attempts.of_log_in(EMAIL, one) == login_attempts.of_log_in(EMAIL, other)
+    assert same == are_one
+
+
+def test_what_an_account_keeps_is_bounded_whoever_guesses(server: redis.Redis) -> None:
+    accounts.register(email=EMAIL)
+    for number in range(12):
+        log_in(f"192.0.2.{number}")
+    for number in range(600):
+        with suppress(TooManyAttempts):
+            login_attempts.begin(login_attempts.of_log_in(EMAIL, f"10.0.{number // 200}.{number % 200}"))
+        let_pass(server, 30)
+    [key] = server.keys("login:*")
+    fields = list(_text(server.hgetall(key)))
+    assert sum(field.startswith("known:") for field in fields) == login_attempts.MOST_KNOWN
+    assert len(fields) <= login_attempts.MOST_ADDRESSES + 2
+
+
+def test_guesses_at_the_current_password_do_not_count_at_the_log_in() -> None:
+    ana = accounts.register(email=EMAIL)
+    changes = ClientChanges(password="another fine password", current_password="a guess")
+    for _ in range(6):
+        with pytest.raises((WrongPassword, TooManyAttempts)):
+            clients.update(accounts.caller(ana), "me", changes, if_match=None, source=HERE)
+    assert isinstance(log_in(), Tokens)
+
+
+def test_guesses_at_the_log_in_do_not_keep_the_client_from_changing_the_password() -> None:
+    ana = accounts.register(email=EMAIL)
+    for _ in range(6):
+        fail()
+    changes = ClientChanges(password="another fine password", current_password=PASSWORD)
+    assert clients.update(accounts.caller(ana), "me", changes, if_match=None, source=HERE)
+
+
+@pytest.mark.parametrize("end", ["removal", "another e-mail"])
+def test_nothing_of_the_account_is_left_after_its(server: redis.Redis, end: str) -> None:
+    ana = accounts.register(email=EMAIL)
+    log_in()
+    fail()
+    caller = Caller(ana.client_id, "client", authenticated_at=int(time.time()))
+    if end == "removal":
+        clients.remove(caller, "me")
+    else:
+        changes = ClientChanges(email="anna@example.com", current_password=PASSWORD)
+        clients.update(caller, "me", changes, if_match=None)
+    assert server.keys("*") == []
 
 
 def test_the_count_is_one_command_and_one_trip(valkey: Valkey) -> None:
-    login_attempts.begin(EMAIL)
+    login_attempts.begin(COUNTER)
     with witness.commands(valkey.url) as counted:
-        login_attempts.begin(EMAIL)
+        login_attempts.begin(COUNTER)
     assert counted["eval"] == 1
-    assert set(counted) <= {"eval", "time", "hmget", "hset", "expire"}
+    assert set(counted) <= {"eval", "time", "hmget", "hlen", "hset", "ttl", "expire"}
