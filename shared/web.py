@@ -102,6 +102,7 @@ def entry_point(app: Resolver, *, uses: Sequence[str] = ()) -> Callable[[Event, 
                 "body": refusal.body,
                 "isBase64Encoded": False,
             }
+        result["headers"] = result["headers"] | headers.ALWAYS
         # At DEBUG: API Gateway's access log says as much, and costs no time here.
         if logs.debugs():
             logs.logger().debug(
@@ -267,6 +268,12 @@ def health(app: Resolver, body: Health, reason: str) -> Response[Health]:
     if body.status == "down":
         _log_unavailable("down", reason, app.current_event.raw_event)
     return _json(503 if body.status == "down" else 200, body, {"Cache-Control": "no-store"})
+
+
+def attachment(body: Body | Rendered[Body], name: str) -> Response[Body]:
+    """200 with JSON that a browser saves as a file of that name, and that nobody else may keep."""
+    fields = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    return _json(200, body, fields)
 
 
 def text(body: str, content_type: str, fields: dict[str, str]) -> Response[Any]:

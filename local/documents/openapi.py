@@ -74,6 +74,22 @@ EXAMPLES: dict[str, Json] = {
         "expires_in": 900,
         "refresh_token": "0GcV0i9y0Yw3pX7mJ3bZb7h6k2c1l5n8q4r9s2t6u1w",
     },
+    "Export": {
+        "exported_at": "2026-11-23T12:00:00.000000Z",
+        "clients": [{**_CLIENT, "email_key": "ana@example.com", "token_generation": 0}],
+        "favorites": [
+            {"product_id": "7", "favorited_at": "2026-11-23T12:00:00.000000Z", "price_when_favorited": 13.7}
+        ],
+        "sessions": [
+            {
+                "logged_in_at": "2026-11-23T12:00:00.000000Z",
+                "rotated_at": "2026-11-23T12:00:00.000000Z",
+                "expires_at": "2026-12-23T12:00:00.000000Z",
+            }
+        ],
+        "refresh_tokens": [],
+        "outbox": [],
+    },
     "Product": _PRODUCT,
     "Page_Product_": {"items": [_PRODUCT], "next_cursor": _CURSOR},
     "NewFavorite": {"product_id": "7"},
@@ -89,6 +105,10 @@ EXAMPLES: dict[str, Json] = {
 
 _HEADERS: dict[str, Json] = {
     "Location": {"description": "Where the new resource can be read.", "schema": {"type": "string"}},
+    "Content-Disposition": {
+        "description": "A file, to be saved (RFC 6266).",
+        "schema": {"type": "string", "examples": ['attachment; filename="favorites-export.json"']},
+    },
     "Link": {
         "description": 'The next page, if there is one: `<…>; rel="next"` (RFC 8288).',
         "schema": {"type": "string"},
@@ -217,6 +237,8 @@ def _success(response: Json, status: str, path: str, method: str) -> Json:
         names = ["Age", "Cache-Control", "ETag", "X-Cache"]
     elif path == "/clients/{client_id}":
         names = ["ETag"]
+    elif path.endswith("/export"):
+        names = ["Content-Disposition"]
     if method == "post" and status == "201":
         names.append("Location")
     content = response["content"]

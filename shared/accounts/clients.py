@@ -71,7 +71,7 @@ def get(caller: Caller, ref: ClientRef) -> Client:
 
     Raises Forbidden, UnknownClient, and InvalidToken where the caller's token no longer counts.
     """
-    client_id = _permitted(caller, ref)
+    client_id = permitted(caller, ref)
     client = database.fetch_one(
         Client,
         """
@@ -80,11 +80,11 @@ def get(caller: Caller, ref: ClientRef) -> Client:
          WHERE client_id = %(client_id)s
            AND (%(generation)s::bigint IS NULL OR token_generation = %(generation)s)
         """,
-        {"client_id": client_id, "generation": _generation_of(caller, client_id)},
+        {"client_id": client_id, "generation": generation_of(caller, client_id)},
         repeatable=True,
     )
     if client is None:
-        raise _nobody(caller, client_id)
+        raise nobody(caller, client_id)
     return client
 
 
@@ -133,12 +133,11 @@ def update(
     Raises Forbidden, UnknownClient, EmailTaken, ChangedMeanwhile, WrongPassword, InvalidInput,
     TooManyAttempts.
     """
-    client_id = _permitted(caller, ref)
+    client_id = permitted(caller, ref)
     given = changes.model_fields_set
-    if given & {"email", "password"} and client_id == caller.client_id and "current_password" not in given:
-        raise InvalidInput(
-            "is needed to change the e-mail or password", location="body.current_password", kind="missing"
-        )
+    is_unconfirmed = client_id == caller.client_id and "current_password" not in given
+    if "password" in given and is_unconfirmed:
+        raise _current_password_missing()
     # Hashed before the row is locked: it takes a while.
     new_hash = passwords.hash_password(changes.password) if "password" in given else None
 
@@ -151,14 +150,16 @@ def update(
                AND (%(generation)s::bigint IS NULL OR token_generation = %(generation)s)
                FOR UPDATE
             """,
-            {"client_id": client_id, "generation": _generation_of(caller, client_id)},
+            {"client_id": client_id, "generation": generation_of(caller, client_id)},
         ).fetchone()
         if held is None:
-            raise _nobody(caller, client_id)
+            raise nobody(caller, client_id)
         password_hash = held.pop("password_hash")
         client = Client(**held)
         if if_match is not None and not _is_match(if_match, client):
             raise ChangedMeanwhile("The client is not as If-Match says.")
+        if "email" in given and changes.email != client.email and is_unconfirmed:
+            raise _current_password_missing()
         if "current_password" in given:
             _confirm(client_id, changes.current_password, password_hash, source)
         if new_hash is not None:
@@ -190,7 +191,7 @@ def remove(caller: Caller, ref: ClientRef) -> None:
     Raises Forbidden, UnknownClient, LastAdmin, LogInTooLongAgo for the own account, and InvalidToken where
     the caller's token no longer counts.
     """
-    client_id = _permitted(caller, ref)
+    client_id = permitted(caller, ref)
 
     def work(current: database.Connection) -> str:
         held = current.execute(
@@ -200,10 +201,10 @@ def remove(caller: Caller, ref: ClientRef) -> None:
              WHERE client_id = %(client_id)s
                AND (%(generation)s::bigint IS NULL OR token_generation = %(generation)s)
             """,
-            {"client_id": client_id, "generation": _generation_of(caller, client_id)},
+            {"client_id": client_id, "generation": generation_of(caller, client_id)},
         ).fetchone()
         if held is None:
-            raise _nobody(caller, client_id)
+            raise nobody(caller, client_id)
         if client_id == caller.client_id and time.time() - caller.authenticated_at > RECENT_LOG_IN:
             raise LogInTooLongAgo("Removing your account takes a recent log-in.", max_age=RECENT_LOG_IN)
         if held["role"] == "admin":
@@ -224,7 +225,7 @@ def remove(caller: Caller, ref: ClientRef) -> None:
             {"client_id": client_id},
         ).rowcount
         if not removed:
-            raise _nobody(caller, client_id)
+            raise nobody(caller, client_id)
         email: str = held["email"]
         return email
 
@@ -236,7 +237,7 @@ def log_out_everywhere(caller: Caller, ref: ClientRef) -> None:
 
     Raises Forbidden, UnknownClient, and InvalidToken where the caller's token no longer counts.
     """
-    client_id = _permitted(caller, ref)
+    client_id = permitted(caller, ref)
 
     def work(current: database.Connection) -> None:
         ended = current.execute(
@@ -245,10 +246,10 @@ def log_out_everywhere(caller: Caller, ref: ClientRef) -> None:
              WHERE client_id = %(client_id)s
                AND (%(generation)s::bigint IS NULL OR token_generation = %(generation)s)
             """,
-            {"client_id": client_id, "generation": _generation_of(caller, client_id)},
+            {"client_id": client_id, "generation": generation_of(caller, client_id)},
         ).rowcount
         if not ended:
-            raise _nobody(caller, client_id)
+            raise nobody(caller, client_id)
         from shared.accounts import sessions  # as in update
 
         sessions.revoke_all(current, client_id)
@@ -304,6 +305,12 @@ def _confirm(client_id: UUID, password: str, password_hash: str, source: str) ->
     login_attempts.succeed(attempts)
 
 
+def _current_password_missing() -> InvalidInput:
+    return InvalidInput(
+        "is needed to change the e-mail or password", location="body.current_password", kind="missing"
+    )
+
+
 def _forget_attempts(email: str, client_id: UUID) -> None:
     from shared.accounts import login_attempts  # as in _confirm
 
@@ -318,7 +325,7 @@ def _is_match(if_match: str, client: Client) -> bool:
 # ── Who may ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _permitted(caller: Caller, ref: ClientRef) -> UUID:
+def permitted(caller: Caller, ref: ClientRef) -> UUID:
     """The id that `ref` names, if it is the caller's own or the caller is an admin.
 
     Nobody else learns whether it exists: nothing is looked up. Raises Forbidden.
@@ -352,12 +359,13 @@ def _require_admin(caller: Caller) -> None:
         raise Forbidden("This is for admins.")
 
 
-def _generation_of(caller: Caller, client_id: UUID) -> int | None:
+def generation_of(caller: Caller, client_id: UUID) -> int | None:
     """Which generation the row must have: that of the caller's token, where the row is the caller's own."""
     return caller.generation if client_id == caller.client_id else None
 
 
-def _nobody(caller: Caller, client_id: UUID) -> InvalidToken | UnknownClient:
+def nobody(caller: Caller, client_id: UUID) -> InvalidToken | UnknownClient:
+    """Why there is no such row: for the caller's own, because the token no longer counts."""
     return (
         access_tokens.no_longer_counts()
         if client_id == caller.client_id

@@ -10,6 +10,10 @@ from urllib.parse import urlencode
 
 _ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
 
+# On every answer of a function, whatever it is. A body is what its Content-Type says, and nothing a browser
+# guesses; and a browser that was here once comes back over TLS only (RFC 6797).
+ALWAYS = {"X-Content-Type-Options": "nosniff", "Strict-Transport-Security": "max-age=31536000"}
+
 
 def etag_of(body: str) -> str:
     """The body's strong entity tag (RFC 9110 §8.8.3)."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from shared.formats.headers import matches, next_link
+from shared.formats.headers import ALWAYS, matches, next_link
 from shared.formats.ids import PRODUCT_ID
 from shared.platform import lean_imports, metrics, snapshots
 from shared.products import product_cache
@@ -48,6 +48,7 @@ def entry_point(
             return handler(event, context)
         entry, state = found
         status, headers, body = answer(entry, state, event)
+        headers |= ALWAYS
         return {"statusCode": status, "headers": headers, "body": body, "isBase64Encoded": False}
 
     return lambda_handler

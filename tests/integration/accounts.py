@@ -22,8 +22,8 @@ def register(name: str = "Ana", email: str | None = None, password: str = PASSWO
 
 
 def caller(client: Client) -> Caller:
-    """The client as the caller of a request."""
-    return Caller(client.client_id, client.role)
+    """The client as the caller of a request, logged in a moment ago."""
+    return Caller(client.client_id, client.role, authenticated_at=int(time.time()))
 
 
 def new_caller() -> Caller:

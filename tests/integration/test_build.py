@@ -47,7 +47,9 @@ BUDGET = """
     get_client       x          x        x       -     -       x   -      -
     list_clients     x          x        x       -     -       x   -      -
     update_client    x          x        x       -     -       x   -      -
-    delete_client    x          x        x       -     -       x   -      -
+    delete_client    x          x        x       x     -       x   -      -
+    export_client    x          x        x       -     -       x   -      -
+    end_sessions     x          x        x       -     -       x   -      -
     create_client    x          x        x       -     -       -   x      x
     login            x          x        x       x     -       x   x      -
     refresh_token    x          x        x       -     -       x   -      -

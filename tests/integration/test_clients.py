@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import psycopg
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.accounts import clients, passwords, sessions
+from shared.accounts import access_tokens, clients, exports, passwords, sessions
 from shared.accounts.access_tokens import Caller
 from shared.accounts.models import Client, ClientChanges
 from shared.errors import (
@@ -21,6 +22,8 @@ from shared.errors import (
     InvalidInput,
     InvalidRefreshToken,
     InvalidToken,
+    LastAdmin,
+    LogInTooLongAgo,
     TooManyAttempts,
     UnknownClient,
     WrongPassword,
@@ -135,6 +138,8 @@ ADMIN_ACTIONS: dict[str, Callable[[Caller, Client], object]] = {
         admin, other.client_id, ClientChanges(name="Changed"), if_match=None
     ),
     "remove": lambda admin, other: clients.remove(admin, other.client_id),
+    "export": lambda admin, other: exports.export(admin, other.client_id),
+    "log out everywhere": lambda admin, other: clients.log_out_everywhere(admin, other.client_id),
 }
 
 
@@ -163,6 +168,7 @@ def test_the_role_that_counts_is_that_of_the_row(action: str) -> None:
 def test_a_removed_admins_token_is_refused(look: psycopg.Connection, action: str) -> None:
     ben = accounts.register("Ben")
     admin = accounts.new_admin(look)
+    accounts.new_admin(look)  # the last one could not be removed
     clients.remove(admin, "me")
     with pytest.raises(InvalidToken):
         ADMIN_ACTIONS[action](admin, ben)
@@ -176,6 +182,8 @@ OWN_ACTIONS: dict[str, Callable[[Caller], object]] = {
     "update of nothing": lambda caller: change(caller),
     "change of the password": lambda caller: change(caller, password=NEW_PASSWORD, current_password=PASSWORD),
     "remove": lambda caller: clients.remove(caller, "me"),
+    "export": lambda caller: exports.export(caller, "me"),
+    "log out everywhere": lambda caller: clients.log_out_everywhere(caller, "me"),
     "add a favorite": lambda caller: marks.add(caller, "1"),
     "create a favorite": lambda caller: marks.create(caller, "1"),
     "get a favorite": lambda caller: marks.get(caller, "1"),
@@ -198,6 +206,10 @@ def test_a_removed_clients_token_is_refused_everywhere(action: str, product_is_k
 
 END_OF_TOKENS: dict[str, Callable[[psycopg.Connection, Caller], object]] = {
     "a new password": lambda _, caller: change(caller, password=NEW_PASSWORD, current_password=PASSWORD),
+    "log out everywhere": lambda _, caller: clients.log_out_everywhere(caller, "me"),
+    "log out everywhere by an admin": lambda look, caller: clients.log_out_everywhere(
+        accounts.new_admin(look), caller.client_id
+    ),
     "another role": lambda look, caller: accounts.set_role(look, caller.client_id, "admin"),
 }
 
@@ -333,7 +345,7 @@ def test_a_change_to_what_is_there_already_changes_nothing(changes: dict[str, st
 
 def test_the_new_e_mail_is_the_one_to_log_in_with() -> None:
     ana = accounts.register(email="ana@example.com")
-    change(ana, email="Maria@example.com")
+    change(ana, email="Maria@example.com", current_password=PASSWORD)
     assert sessions.log_in("maria@EXAMPLE.com", PASSWORD)
     with pytest.raises(InvalidCredentials):
         sessions.log_in("ana@example.com", PASSWORD)
@@ -341,7 +353,7 @@ def test_the_new_e_mail_is_the_one_to_log_in_with() -> None:
 
 def test_another_spelling_of_the_own_e_mail_is_not_taken() -> None:
     ana = accounts.register(email="ana@example.com")
-    assert change(ana, email="ANA@example.com").email == "ANA@example.com"
+    assert change(ana, email="ANA@example.com", current_password=PASSWORD).email == "ANA@example.com"
 
 
 def test_another_clients_e_mail_is_taken_and_nothing_of_the_change_is_kept() -> None:
@@ -357,7 +369,8 @@ def test_another_clients_e_mail_is_taken_and_nothing_of_the_change_is_kept() -> 
 @pytest.mark.usefixtures("connection_per_thread")
 def test_two_clients_who_want_one_e_mail_at_once_do_not_both_get_it() -> None:
     both = [accounts.register(), accounts.register()]
-    outcomes = witness.at_once([partial(change, client, email="wanted@example.com") for client in both])
+    wanted = {"email": "wanted@example.com", "current_password": PASSWORD}
+    outcomes = witness.at_once([partial(change, client, **wanted) for client in both])
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Client", "EmailTaken"]
 
 
@@ -436,8 +449,6 @@ def test_guessing_the_current_password_is_slowed_down_as_guessing_at_the_log_in_
     with pytest.raises(TooManyAttempts) as refused:
         guess()
     assert refused.value.retry_after == 1
-    with pytest.raises(TooManyAttempts):
-        sessions.log_in("ana@example.com", PASSWORD)
 
 
 def test_a_new_password_replaces_the_old_one() -> None:
@@ -537,3 +548,87 @@ def test_what_a_client_is_called_is_kept_to_the_letter() -> None:
     assert clients.get(accounts.caller(client), "me").name == name
     database.close()
     assert clients.get(accounts.caller(client), "me").name == name
+
+
+# ── A stolen access token, and the last admin ─────────────────────────────────────────────────────────────
+
+
+def test_logging_out_everywhere_ends_every_session_of_this_client_only(look: psycopg.Connection) -> None:
+    ana = accounts.register(email="ana@example.com")
+    accounts.register(email="ben@example.com")
+    phone, laptop = (sessions.log_in("ana@example.com", PASSWORD) for _ in range(2))
+    bens = sessions.log_in("ben@example.com", PASSWORD)
+    clients.log_out_everywhere(accounts.now(look, ana.client_id), "me")
+    for tokens in (phone, laptop):
+        with pytest.raises(InvalidRefreshToken):
+            sessions.refresh(tokens.refresh_token)
+    assert sessions.refresh(bens.refresh_token)
+    assert sessions.log_in("ana@example.com", PASSWORD)
+
+
+@pytest.mark.parametrize("changes", [{"email": "eve@example.com"}, {"password": NEW_PASSWORD}])
+def test_a_stolen_access_token_changes_neither_e_mail_nor_password(changes: dict[str, str]) -> None:
+    ana = accounts.register(email="ana@example.com")
+    with pytest.raises(InvalidInput) as refused:
+        change(ana, **changes)
+    assert (refused.value.location, refused.value.kind) == ("body.current_password", "missing")
+    with pytest.raises(WrongPassword):
+        change(ana, current_password="a guess", **changes)
+    assert clients.get(accounts.caller(ana), "me") == ana
+    assert change(ana, current_password=PASSWORD, **changes)
+
+
+@pytest.mark.parametrize("changes", [{"email": "anna@example.com"}, {"password": NEW_PASSWORD}])
+def test_an_admin_needs_no_current_password_for_others(
+    look: psycopg.Connection, changes: dict[str, str]
+) -> None:
+    ana = accounts.register()
+    admin = accounts.new_admin(look)
+    assert clients.update(admin, ana.client_id, ClientChanges(**changes), if_match=None)
+    with pytest.raises(InvalidInput):
+        clients.update(admin, admin.client_id, ClientChanges(**changes), if_match=None)
+
+
+def test_removing_the_own_account_takes_a_log_in_of_the_last_five_minutes(look: psycopg.Connection) -> None:
+    ana = accounts.register(email="ana@example.com")
+    tokens = sessions.log_in("ana@example.com", PASSWORD)
+    look.execute("UPDATE sessions SET logged_in_at = logged_in_at - interval '301 seconds'")
+    later = access_tokens.verify(sessions.refresh(tokens.refresh_token).access_token)
+    with pytest.raises(LogInTooLongAgo) as refused:
+        clients.remove(later, "me")
+    assert refused.value.max_age == 300
+    assert clients.get(later, "me") == ana
+    clients.remove(access_tokens.verify(sessions.log_in("ana@example.com", PASSWORD).access_token), "me")
+
+
+def test_an_admin_removes_others_whenever_they_logged_in(look: psycopg.Connection) -> None:
+    ana = accounts.register()
+    clients.remove(replace(accounts.new_admin(look), authenticated_at=0), ana.client_id)
+
+
+def test_the_last_admin_cannot_remove_itself(look: psycopg.Connection) -> None:
+    admin = accounts.new_admin(look)
+    accounts.register()
+    with pytest.raises(LastAdmin):
+        clients.remove(admin, "me")
+    other = accounts.new_admin(look)
+    clients.remove(admin, "me")
+    with pytest.raises(LastAdmin):
+        clients.remove(other, "me")
+    assert clients.get(other, "me").role == "admin"
+
+
+@pytest.mark.usefixtures("connection_per_thread")
+def test_of_admins_who_remove_each_other_at_once_one_stays(look: psycopg.Connection) -> None:
+    for _ in range(5):
+        look.execute("DELETE FROM clients")
+        admins = [accounts.new_admin(look) for _ in range(4)]
+        circle = zip(admins, [*admins[1:], admins[0]], strict=True)
+        outcomes = witness.at_once(
+            [partial(clients.remove, admin, other.client_id) for admin, other in circle]
+        )
+        left = look.execute("SELECT count(*) FROM clients WHERE role = 'admin'").fetchone()
+        assert left == (sum(outcome is not None for outcome in outcomes),)
+        assert left >= (1,)
+        refused = [outcome for outcome in outcomes if outcome is not None]
+        assert all(isinstance(outcome, LastAdmin | InvalidToken) for outcome in refused), refused

@@ -1,6 +1,7 @@
 """The roles that the functions log in as: each can do its functions' work, and nothing else."""
 
 import json
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -21,7 +22,7 @@ from functions.warm_product_cache.handler import lambda_handler as poll
 from local.servers.postgres import Postgres
 from local.servers.valkey import Valkey
 from shared import health
-from shared.accounts import clients, expired_sessions, sessions
+from shared.accounts import clients, expired_sessions, exports, sessions
 from shared.accounts.access_tokens import Caller
 from shared.accounts.models import ClientChanges
 from shared.errors import AlreadyFavorite, EmailTaken, InvalidRefreshToken, NotFavorite, UnknownProduct
@@ -46,6 +47,8 @@ ROLE_OF = {
     "get_client": SERVICE,
     "update_client": SERVICE,
     "delete_client": SERVICE,
+    "export_client": SERVICE,
+    "end_sessions": SERVICE,
     "login": SERVICE,
     "refresh_token": SERVICE,
     "logout": SERVICE,
@@ -183,7 +186,7 @@ class Scene:
         self.valkey = valkey
         become(SERVICE)
         client = accounts.register("Ana", "ana@example.com")
-        self.ana = accounts.caller(client)
+        self.ana = replace(accounts.caller(client), authenticated_at=int(time.time()))
         self.session = sessions.log_in("ana@example.com", PASSWORD)
         become(CATALOG)
         assert deliver(changed_product(T, 7)) == []
@@ -240,6 +243,17 @@ def delete_client(scene: Scene) -> None:
     assert not scene.owner.execute("SELECT FROM favorites").rowcount
     assert not scene.owner.execute("SELECT FROM sessions").rowcount
     assert "ClientRemoved" in scene.events()
+
+
+def export_client(scene: Scene) -> None:
+    exported = json.loads(exports.export(scene.ana, "me").text)
+    assert exported["favorites"][0]["product_id"] == "7"
+
+
+def end_sessions(scene: Scene) -> None:
+    clients.log_out_everywhere(scene.ana, "me")
+    with pytest.raises(InvalidRefreshToken):
+        sessions.refresh(scene.session.refresh_token)
 
 
 def login(scene: Scene) -> None:
@@ -356,6 +370,7 @@ WORK: dict[str, Callable[[Scene], None]] = {
     work.__name__: work
     for work in (
         *(create_client, list_clients, get_client, update_client, delete_client),
+        *(export_client, end_sessions),
         *(login, refresh_token, logout),
         *(list_products, get_product),
         *(add_favorite, create_favorite, get_favorite, list_favorites, remove_favorite),

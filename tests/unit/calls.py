@@ -2,6 +2,7 @@
 
 import copy
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -13,6 +14,7 @@ from urllib.parse import quote, urlencode
 from uuid import UUID
 
 from shared.accounts import access_tokens
+from shared.formats.headers import ALWAYS
 from tests.unit.fakes import ANA
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -22,6 +24,8 @@ NEEDING_A_CALLER = (
     "get_client",
     "update_client",
     "delete_client",
+    "export_client",
+    "end_sessions",
     "add_favorite",
     "create_favorite",
     "get_favorite",
@@ -78,8 +82,8 @@ def sample(function: str) -> dict[str, Any]:
 
 
 def token(client_id: UUID = ANA, role: str = "client") -> str:
-    """A good Authorization header for the client."""
-    return f"Bearer {access_tokens.issue(client_id, role)}"
+    """A good Authorization header for the client, who logged in just now."""
+    return f"Bearer {access_tokens.issue(client_id, role, authenticated_at=int(time.time()))}"
 
 
 def call(
@@ -129,7 +133,10 @@ def invoke(function: str, event: dict[str, Any]) -> Answer:
     json.dumps(result)  # as the Lambda runtime does
     body = result.get("body") or ""
     body.encode()  # as API Gateway does
-    return Answer(result["statusCode"], result["headers"], body)
+    sent = dict(result["headers"])
+    for name, value in ALWAYS.items():  # on every answer: looked at here, and in no test again
+        assert sent.pop(name) == value
+    return Answer(result["statusCode"], sent, body)
 
 
 @cache

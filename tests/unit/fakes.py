@@ -390,7 +390,7 @@ class FakeValkey:
                 if float(held.get(field_name, b"-1")) < float(value):
                     held[field_name] = str(value).encode()
             return 1
-        if script is login_attempts._TAKE_BACK:
+        if script in (login_attempts._TAKE_BACK, login_attempts._SUCCEED):
             return 0
         assert script is login_attempts._ATTEMPT, "a script that this fake does not know"
         return self.wait_after_this_log_in

@@ -64,7 +64,6 @@ def test_the_browser_is_told_to_load_nothing_from_elsewhere_either() -> None:
 def test_both_may_be_cached_by_anybody(path: str) -> None:
     answer = get(path)
     assert answer.headers["Cache-Control"] == "public, max-age=300"
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
 def test_nothing_in_the_document_ends_the_script_that_carries_it(monkeypatch: pytest.MonkeyPatch) -> None:

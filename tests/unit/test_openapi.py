@@ -10,6 +10,7 @@ from openapi_spec_validator import validate
 
 from local.documents import openapi
 from shared import models, web
+from shared.accounts import exports
 from shared.accounts import models as accounts
 from shared.accounts.models import Client
 from shared.favorites import models as favorites
@@ -24,7 +25,7 @@ MODELS: dict[str, Any] = {
     "Page_Product_": Page[Product],
     "Page_Favorite_": Page[Favorite],
 }
-MODULES = (models, accounts, products, favorites)
+MODULES = (models, accounts, exports, products, favorites)
 OPERATIONS = [
     (path, method, operation)
     for path, operations in DOCUMENT["paths"].items()

@@ -58,7 +58,10 @@ def ana_lima() -> dict[str, object]:
 
 
 def test_a_new_email_is_written_with_its_key(ana: Backends) -> None:
-    assert call("update_client", body={"email": "ANA@Example.org"}).status == 200
+    assert (
+        call("update_client", body={"email": "ANA@Example.org", "current_password": OLD_PASSWORD}).status
+        == 200
+    )
     (written,) = ana.postgres.asked_for(_WRITE)
     assert (written["email"], written["email_key"]) == ("ANA@example.org", "ana@example.org")
 
@@ -131,7 +134,7 @@ def test_an_admin_needs_the_current_one_for_their_own(ana: Backends) -> None:
 
 def test_an_email_of_another_client_is_409(ana: Backends) -> None:
     ana.postgres.on(_WRITE, psycopg.errors.UniqueViolation("clients_email_key_unique"))
-    answer = call("update_client", body={"email": "eva@example.com"})
+    answer = call("update_client", body={"email": "eva@example.com", "current_password": OLD_PASSWORD})
     assert answer.status == 409
     assert answer.problem == "email-taken"
     assert "clients_email_key" not in answer.body

@@ -286,20 +286,25 @@ def test_a_change_with_an_old_etag_is_412_and_not_made(customer: Customer) -> No
 
 
 def test_a_change_to_a_taken_email_is_409_and_not_made(customer: Customer, other: Customer) -> None:
-    answer = customer.http.patch("/clients/me", json={"email": other.email.upper(), "name": "Ben"})
+    answer = customer.http.patch(
+        "/clients/me", json={"email": other.email.upper(), "name": "Ben", "current_password": PASSWORD}
+    )
     assert problem(answer) == (409, "email-taken")
     assert customer.http.get("/clients/me").json() == customer.client
 
 
 def test_a_change_of_the_case_of_ones_own_email_is_made(customer: Customer) -> None:
     local, _, domain = customer.email.partition("@")
-    answer = customer.http.patch("/clients/me", json={"email": f"{local.upper()}@{domain}"})
+    answer = customer.http.patch(
+        "/clients/me", json={"email": f"{local.upper()}@{domain}", "current_password": PASSWORD}
+    )
     assert answer.json()["email"] == f"{local.upper()}@{domain}"
 
 
 def test_after_a_change_of_email_the_log_in_is_by_the_new_one(customer: Customer, service: Service) -> None:
     email = new_email()
-    assert customer.http.patch("/clients/me", json={"email": email}).json()["email"] == email
+    change = {"email": email, "current_password": PASSWORD}
+    assert customer.http.patch("/clients/me", json=change).json()["email"] == email
     assert service.log_in(email, PASSWORD)
     with service.visitor() as visitor:
         old = visitor.post("/auth/login", json={"email": customer.email, "password": PASSWORD})

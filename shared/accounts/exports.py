@@ -1,0 +1,133 @@
+"""Everything that is held about a client, table by table; never a hash or a token.
+
+What is here is what a removal erases, and a test holds the two together: a table or a column that knows a
+client fails it until it is named here (or, for a hash, in that test).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import Field, WithJsonSchema
+
+from shared.accounts import clients
+from shared.accounts.access_tokens import Caller
+from shared.accounts.models import Role
+from shared.formats.json_text import Rendered
+from shared.models import Model
+from shared.platform import database
+
+
+class ExportedClient(Model):
+    """The row of `clients`."""
+
+    client_id: UUID
+    name: str
+    email: str
+    email_key: Annotated[str, Field(description="What two spellings of the e-mail have in common.")]
+    role: Role
+    token_generation: Annotated[int, Field(description="How often the access tokens were ended.")]
+    created_at: datetime
+    updated_at: datetime
+
+
+class ExportedFavorite(Model):
+    """A row of `favorites`."""
+
+    product_id: str
+    favorited_at: datetime
+    price_when_favorited: Annotated[Decimal, WithJsonSchema({"type": "number"})]
+
+
+class ExportedSession(Model):
+    """A row of `sessions`."""
+
+    logged_in_at: datetime
+    rotated_at: Annotated[datetime, Field(description="When it was last refreshed.")]
+    expires_at: datetime
+
+
+class ExportedRefreshToken(Model):
+    """A row of `refresh_tokens`, where the release before kept its sessions."""
+
+    family_id: UUID
+    expires_at: datetime
+    used_at: datetime | None
+
+
+class ExportedEvent(Model):
+    """A row of `outbox`: an event about the client that is on its way to other systems."""
+
+    event_id: UUID
+    detail_type: str
+    detail: dict[str, Any]
+    created_at: datetime
+
+
+class Export(Model):
+    """All rows about one client, by their table."""
+
+    exported_at: datetime
+    clients: list[ExportedClient]
+    favorites: list[ExportedFavorite]
+    sessions: list[ExportedSession]
+    refresh_tokens: list[ExportedRefreshToken]
+    outbox: list[ExportedEvent]
+
+
+def export(caller: Caller, ref: clients.ClientRef) -> Rendered[Export]:
+    """The export as JSON. One statement, so all of it is of one moment.
+
+    Raises Forbidden, UnknownClient, and InvalidToken where the caller's token no longer counts.
+    """
+    client_id = clients.permitted(caller, ref)
+    row = database.run(
+        lambda current: current.execute(
+            """
+            SELECT json_build_object(
+                'exported_at', rfc3339(now()),
+                'clients', (
+                    SELECT json_agg(shown) FROM (
+                        SELECT client_id, name, email, email_key, role, token_generation,
+                               rfc3339(created_at) AS created_at, rfc3339(updated_at) AS updated_at
+                    ) AS shown),
+                'favorites', (
+                    SELECT coalesce(json_agg(shown), '[]') FROM (
+                        SELECT product_id, rfc3339(favorited_at) AS favorited_at, price_when_favorited
+                          FROM favorites WHERE favorites.client_id = clients.client_id
+                         ORDER BY favorites.favorited_at, product_id
+                    ) AS shown),
+                'sessions', (
+                    SELECT coalesce(json_agg(shown), '[]') FROM (
+                        SELECT rfc3339(logged_in_at) AS logged_in_at, rfc3339(rotated_at) AS rotated_at,
+                               rfc3339(expires_at) AS expires_at
+                          FROM sessions WHERE sessions.client_id = clients.client_id
+                         ORDER BY sessions.logged_in_at
+                    ) AS shown),
+                'refresh_tokens', (
+                    SELECT coalesce(json_agg(shown), '[]') FROM (
+                        SELECT family_id, rfc3339(expires_at) AS expires_at, rfc3339(used_at) AS used_at
+                          FROM refresh_tokens WHERE refresh_tokens.client_id = clients.client_id
+                         ORDER BY refresh_tokens.expires_at
+                    ) AS shown),
+                'outbox', (
+                    SELECT coalesce(json_agg(shown), '[]') FROM (
+                        SELECT event_id, detail_type, detail, rfc3339(outbox.created_at) AS created_at
+                          FROM outbox WHERE stream = 'client:' || clients.client_id
+                         ORDER BY outbox_id
+                    ) AS shown)
+                )::text AS export
+              FROM clients
+             WHERE client_id = %(client_id)s
+               AND (%(generation)s::bigint IS NULL OR token_generation = %(generation)s)
+            """,
+            {"client_id": client_id, "generation": clients.generation_of(caller, client_id)},
+        ).fetchone(),
+        repeatable=True,
+    )
+    if row is None:
+        raise clients.nobody(caller, client_id)
+    return Rendered(row["export"])

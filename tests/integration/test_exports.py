@@ -1,0 +1,202 @@
+"""What is held about a client is what the export shows, and what a removal erases."""
+
+import json
+import uuid
+from typing import Any
+
+import psycopg
+import pytest
+import redis
+from psycopg import sql
+
+from local.servers.valkey import Valkey
+from shared.accounts import clients, exports, login_attempts, sessions
+from shared.accounts.access_tokens import Caller
+from shared.accounts.exports import Export
+from shared.errors import Forbidden, UnknownClient
+from shared.events import outbox
+from shared.favorites import marks
+from tests.integration import accounts
+from tests.integration.accounts import PASSWORD
+
+pytestmark = pytest.mark.usefixtures("environment", "store")
+
+EMAIL = "ana.export@example.com"
+# Columns that an export leaves out, each with its reason.
+NOT_SHOWN = {
+    ("clients", "password_hash"),  # hashes, of what only the client knows
+    ("sessions", "session_hash"),
+    ("sessions", "token_hash"),
+    ("sessions", "previous_hash"),
+    ("refresh_tokens", "token_hash"),
+    ("sessions", "client_id"),  # whose it is says the row of `clients`
+    ("favorites", "client_id"),
+    ("refresh_tokens", "client_id"),
+    ("outbox", "outbox_id"),  # the order among the events of all clients
+    ("outbox", "stream"),  # the client's id once more
+}
+
+
+@pytest.fixture
+def ana(look: psycopg.Connection) -> Caller:
+    """Somebody of whom every table and Valkey hold something."""
+    client = accounts.register("Ana Export", EMAIL)
+    sessions.log_in(EMAIL, PASSWORD, source="203.0.113.24")
+    look.execute(
+        "INSERT INTO refresh_tokens VALUES (sha256('before'), gen_random_uuid(), %s, now(), now())",
+        [client.client_id],
+    )
+    marks.add(accounts.caller(client), "1")
+    marks.add(accounts.caller(client), "2")
+    login_attempts.begin(login_attempts.of_current_password(client.client_id, "203.0.113.24"))
+    return accounts.now(look, client.client_id)
+
+
+def tables_that_know_clients(look: psycopg.Connection) -> set[str]:
+    """Those with a column for a client, and those in which one is found anywhere."""
+    rows = look.execute(
+        """
+        SELECT conrelid::regclass::text FROM pg_constraint
+         WHERE contype = 'f' AND confrelid = 'clients'::regclass
+         UNION
+        SELECT table_name::text FROM information_schema.columns
+         WHERE table_schema = 'public' AND column_name IN ('client_id', 'email')
+        """
+    ).fetchall()
+    return {name for (name,) in rows}
+
+
+def tables_with(look: psycopg.Connection, *texts: str) -> set[str]:
+    """The tables that have one of the texts in any column of any row."""
+    names = [name for (name,) in look.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
+    found = set()
+    for name in names:
+        query = sql.SQL("SELECT count(*) FROM {table} AS held WHERE held::text ILIKE ANY (%s)")
+        row = look.execute(
+            query.format(table=sql.Identifier(name)), [[f"%{text}%" for text in texts]]
+        ).fetchone()
+        if row and row[0]:
+            found.add(name)
+    return found
+
+
+def columns(look: psycopg.Connection, table: str) -> set[str]:
+    rows = look.execute(
+        "SELECT column_name::text FROM information_schema.columns "
+        "WHERE table_schema = 'public' AND table_name = %s",
+        [table],
+    )
+    return {name for (name,) in rows}
+
+
+def exported(caller: Caller) -> dict[str, Any]:
+    shown: dict[str, Any] = json.loads(exports.export(caller, "me").text)
+    return shown
+
+
+def assert_export_knows_every_table(look: psycopg.Connection, caller: Caller) -> None:
+    shown = exported(caller)
+    held = tables_that_know_clients(look) | tables_with(look, str(caller.client_id), EMAIL)
+    assert held == shown.keys() - {"exported_at"}, "a table that knows a client is not in the export"
+    for table in held:
+        assert shown[table], f"the test holds nothing of the client in {table}"
+        left_out = {column for name, column in NOT_SHOWN if name == table}
+        assert shown[table][0].keys() | left_out == columns(look, table), f"a column of {table}"
+
+
+def keys_of_attempts(server: redis.Redis) -> list[object]:
+    return [*server.scan_iter("login:*"), *server.scan_iter("password:*")]
+
+
+def assert_nothing_is_left(look: psycopg.Connection, server: redis.Redis, caller: Caller) -> None:
+    left = tables_with(look, str(caller.client_id), EMAIL, "Ana Export")
+    assert not left, f"a removed client left something in {left}"
+    assert not keys_of_attempts(server), "a removed client left counts in Valkey"
+
+
+def test_what_an_export_shows_is_what_a_removal_erases(
+    environment: pytest.MonkeyPatch, look: psycopg.Connection, valkey: Valkey, ana: Caller
+) -> None:
+    environment.setenv("EVENT_BUS_NAME", "taken by the test")
+    assert_export_knows_every_table(look, ana)
+    with redis.Redis.from_url(valkey.url) as server:
+        assert len(keys_of_attempts(server)) == 2
+        clients.remove(ana, "me")
+        # Events are on their way: that the client was removed is the last one, and then nothing is left.
+        assert tables_with(look, str(ana.client_id), EMAIL, "Ana Export") == {"outbox"}
+        outbox.publish(lambda entries: [True] * len(entries))
+        assert_nothing_is_left(look, server, ana)
+
+
+def test_a_new_table_with_a_client_in_it_is_noticed(look: psycopg.Connection, ana: Caller) -> None:
+    look.execute("CREATE TABLE wishes (client_id uuid REFERENCES clients ON DELETE CASCADE, wish text)")
+    try:
+        with pytest.raises(AssertionError, match="a table that knows a client"):
+            assert_export_knows_every_table(look, ana)
+    finally:
+        look.execute("DROP TABLE wishes")
+
+
+def test_a_new_table_that_a_removal_does_not_erase_is_noticed(
+    look: psycopg.Connection, valkey: Valkey, ana: Caller
+) -> None:
+    look.execute("CREATE TABLE visits (visitor text)")
+    try:
+        look.execute("INSERT INTO visits VALUES (%s)", [str(ana.client_id)])
+        with pytest.raises(AssertionError, match="a table that knows a client"):
+            assert_export_knows_every_table(look, ana)
+        clients.remove(ana, "me")
+        look.execute("DELETE FROM outbox")
+        with redis.Redis.from_url(valkey.url) as server, pytest.raises(AssertionError, match="visits"):
+            assert_nothing_is_left(look, server, ana)
+    finally:
+        look.execute("DROP TABLE visits")
+
+
+def test_a_new_column_is_noticed(look: psycopg.Connection, ana: Caller) -> None:
+    look.execute("ALTER TABLE clients ADD COLUMN born date")
+    try:
+        with pytest.raises(AssertionError, match="a column of clients"):
+            assert_export_knows_every_table(look, ana)
+    finally:
+        look.execute("ALTER TABLE clients DROP COLUMN born")
+
+
+def test_an_export_is_what_its_model_says_and_holds_no_hash(look: psycopg.Connection, ana: Caller) -> None:
+    text = exports.export(ana, "me").text
+    assert Export.model_validate_json(text).clients[0].email == EMAIL
+    for table, column in NOT_SHOWN:
+        if "hash" in column:
+            query = sql.SQL("SELECT {}::text FROM {}").format(sql.Identifier(column), sql.Identifier(table))
+            for (held,) in look.execute(query):
+                assert not held or held.removeprefix("\\x") not in text
+
+
+def test_an_export_is_of_this_client_alone(look: psycopg.Connection, ana: Caller) -> None:
+    ben = accounts.register("Ben", "ben@example.com")
+    marks.add(accounts.caller(ben), "3")
+    assert [favorite["product_id"] for favorite in exported(ana)["favorites"]] == ["1", "2"]
+    assert "ben@example.com" not in exports.export(ana, "me").text
+    assert json.loads(exports.export(accounts.new_admin(look), ben.client_id).text)["favorites"]
+    with pytest.raises(Forbidden):
+        exports.export(ana, ben.client_id)
+    with pytest.raises(UnknownClient):
+        exports.export(accounts.new_admin(look), uuid.uuid4())
+
+
+def test_five_thousand_favorites_fit_into_an_answer_of_lambda(look: psycopg.Connection, ana: Caller) -> None:
+    look.execute(
+        """
+        INSERT INTO products (product_id, title, price, description, category, image, version, fetched_at)
+        SELECT rpad(n::text, 64, '-'), '', 12345678.99, '', '', '', 1, now()
+          FROM generate_series(1, 5000) AS n
+        """
+    )
+    look.execute(
+        """
+        INSERT INTO favorites (client_id, product_id, price_when_favorited)
+        SELECT %s, product_id, price FROM products WHERE length(product_id) = 64
+        """,
+        [ana.client_id],
+    )
+    assert len(exports.export(ana, "me").text.encode()) < 2_000_000  # of 6 MB
