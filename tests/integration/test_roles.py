@@ -235,7 +235,8 @@ def update_client(scene: Scene) -> None:
     accounts.register("Bob", "bob@example.com")
     again = replace(scene.ana, generation=scene.ana.generation + 1)  # the new password ended the token
     with pytest.raises(EmailTaken):
-        clients.update(again, "me", ClientChanges(email="bob@example.com"), if_match=None)
+        taken = ClientChanges(email="bob@example.com", current_password="another password")
+        clients.update(again, "me", taken, if_match=None)
 
 
 def delete_client(scene: Scene) -> None:
