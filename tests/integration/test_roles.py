@@ -234,8 +234,8 @@ def update_client(scene: Scene) -> None:
     assert clients.update(scene.ana, "me", changes, if_match=None).email == "anna@example.com"
     accounts.register("Bob", "bob@example.com")
     again = replace(scene.ana, generation=scene.ana.generation + 1)  # the new password ended the token
+    taken = ClientChanges(email="bob@example.com", current_password="another password")
     with pytest.raises(EmailTaken):
-        taken = ClientChanges(email="bob@example.com", current_password="another password")
         clients.update(again, "me", taken, if_match=None)
 
 
