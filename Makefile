@@ -39,6 +39,11 @@ deploy: $(PACKAGES) ## Build, and deploy to AWS as samconfig.toml says; STAGE=de
 	@sed -i.bak "s/RELEASE: by hand/RELEASE: $$(date -u +%Y-%m-%dT%H-%M-%SZ)/" .aws-sam/build/template.yaml
 	@$(BIN)/sam deploy --config-env $(STAGE)
 
+.PHONY: smoke
+smoke: $(PACKAGES) ## Ask a deployed service as a new client would, and leave nothing there; URL=https://…
+	@test -n "$(URL)" || { echo "Say which: make smoke URL=https://…" >&2; exit 2; }
+	@E2E_BASE_URL="$(URL)" $(BIN)/pytest tests/e2e/api -m smoke --capture=no --quiet --durations=0
+
 .PHONY: lock
 lock: ## Pin and hash what the functions need anew after requirements.in has changed
 	@cd layers/dependencies && python=$$(sh python313) && "$$python" lock.py

@@ -1,10 +1,12 @@
 """The Docker engine of this machine, asked through its command line client."""
 
+import json
 import platform
 import shutil
 import socket
 import subprocess
 from contextlib import suppress
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from local.servers.services import Log, ServiceFailed
@@ -58,15 +60,29 @@ def gateway() -> str:
     Raises ServiceFailed when there is none.
     """
     try:
-        address = _docker("network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", "bridge")
+        address = _bridge_address(
+            _docker("network", "inspect", "--format", "{{json .IPAM.Config}}", "bridge")
+        )
         with socket.socket() as probe:
             probe.bind((address, 0))
-    except (_Refused, OSError) as error:
+    except (_Refused, OSError, ValueError) as error:
         raise ServiceFailed(
             "Containers cannot reach this machine: the Docker engine has no bridge on it, as when it runs in "
             "a machine of its own (Docker Desktop, rootless). Use one that runs here, or `make run`."
         ) from error
     return address
+
+
+def _bridge_address(ranges: str) -> str:
+    """Return this machine's address in the first of a network's address ranges, which are JSON.
+
+    An engine names it as the range's gateway, but not before its first container, or its first restart. It
+    is the first address of the range then: one that is set otherwise is named from the beginning.
+    Raises ValueError when there is no range.
+    """
+    first: dict[str, str] = next(iter(json.loads(ranges) or []), {})
+    gateway = first.get("Gateway") or str(next(ip_network(first.get("Subnet", "")).hosts()))
+    return str(ip_address(gateway))
 
 
 def containers_of(folder: Path) -> list[str]:

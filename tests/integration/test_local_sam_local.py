@@ -102,7 +102,24 @@ def test_a_build_that_fails(tmp_path: Path, fake_docker: FakeDocker, monkeypatch
 
 
 def test_an_engine_in_a_machine_of_its_own(fake_docker: FakeDocker) -> None:
-    fake_docker("'network inspect'*) echo 192.0.2.1 ;;")  # RFC 5737: nobody's
+    fake_docker("""'network inspect'*) echo '[{"Subnet":"192.0.2.0/24","Gateway":"192.0.2.1"}]' ;;""")
+    with pytest.raises(ServiceFailed, match=r"^Containers cannot reach this machine: "):
+        docker.gateway()
+
+
+@pytest.mark.parametrize(
+    "ranges", ['[{"Subnet":"127.8.0.0/16"}]', '[{"Subnet":"127.8.0.0/16","Gateway":""}]']
+)
+def test_an_engine_that_has_not_run_a_container_yet(fake_docker: FakeDocker, ranges: str) -> None:
+    fake_docker(f"'network inspect'*) echo '{ranges}' ;;")
+    assert docker.gateway() == "127.8.0.1"
+
+
+@pytest.mark.parametrize("ranges", ["null", "[]", "[{}]", "nonsense"])
+def test_an_engine_whose_bridge_has_no_address_is_never_one_that_listens_everywhere(
+    fake_docker: FakeDocker, ranges: str
+) -> None:
+    fake_docker(f"'network inspect'*) echo '{ranges}' ;;")
     with pytest.raises(ServiceFailed, match=r"^Containers cannot reach this machine: "):
         docker.gateway()
 

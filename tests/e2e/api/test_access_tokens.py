@@ -56,6 +56,7 @@ def test_a_request_without_credentials_is_refused_before_its_body_is_looked_at(
     assert problem(answer) == (401, "missing-credentials")
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     "authorization", ["", "Basic YW5hOnB3", "Bearer", "Token abc", "bearer", "eyJhbGciOi"]
 )

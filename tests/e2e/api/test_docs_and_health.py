@@ -12,6 +12,7 @@ from tests.e2e.api.document import DOCUMENT
 from tests.e2e.api.service import Service
 
 
+@pytest.mark.smoke
 def test_the_document_served_is_the_committed_one(visitor: httpx.Client) -> None:
     answer = visitor.get("/openapi.json")
     assert answer.status_code == 200
@@ -26,6 +27,7 @@ def test_every_documented_route_exists(visitor: httpx.Client) -> None:
             assert answer.status_code != 404, (method, path)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("method", "path"),
     [
@@ -88,6 +90,7 @@ def test_the_docs_page_forbids_the_browser_to_load_anything_from_elsewhere(visit
         assert allowed <= {"'none'", "'self'", "'unsafe-inline'", "data:"}, name
 
 
+@pytest.mark.smoke
 def test_the_docs_page_describes_every_operation(visitor: httpx.Client) -> None:
     text = visitor.get("/docs").text
     for methods in DOCUMENT["paths"].values():
@@ -111,6 +114,7 @@ def test_a_browser_shows_every_route_on_the_docs_page(
     assert [address for address in page.loads if re.match(r"(https?:)?//", address)] == []
 
 
+@pytest.mark.smoke
 def test_health_is_200_and_names_each_part_with_its_state_and_time(visitor: httpx.Client) -> None:
     answer = visitor.get("/health")
     assert answer.status_code == 200

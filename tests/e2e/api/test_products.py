@@ -123,6 +123,7 @@ def test_a_category_can_be_sorted(visitor: httpx.Client, products: list[dict[str
     assert {product["category"] for product in found} == {category}
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("sort", ["favorited_at", "PRICE", "price,title", "", "--price"])
 def test_a_sort_that_is_not_offered_is_422(visitor: httpx.Client, sort: str) -> None:
     answer = visitor.get("/products", params={"sort": sort})
@@ -162,6 +163,7 @@ def test_a_product_that_the_catalog_does_not_have_is_404(visitor: httpx.Client, 
     assert problem(visitor.get(f"/products/{product_id}")) == (404, "unknown-product")
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("product_id", ["x" * 65, "a b", "ä", "1;2", "%25", "1'--", "*"])
 def test_an_id_that_no_product_can_have_is_404(visitor: httpx.Client, product_id: str) -> None:
     assert problem(visitor.get(f"/products/{product_id}")) == (404, "unknown-product")
