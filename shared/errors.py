@@ -117,6 +117,14 @@ class AlreadyFavorite(DomainError):
     """The product is one of the caller's favorites already."""
 
 
+class FavoritesFull(DomainError):
+    """The caller has as many favorites as a client may have: `maximum`."""
+
+    def __init__(self, detail: str, *, maximum: int) -> None:
+        super().__init__(detail)
+        self.maximum = maximum
+
+
 # ── Backing services ──────────────────────────────────────────────────────────────────────────────────────
 
 

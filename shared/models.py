@@ -45,6 +45,10 @@ class Problem(Model):
     detail: str
     request_id: str
     errors: Annotated[list[InputError] | None, Field(default=None, description="With status 422.")]
+    max: Annotated[
+        int | None,
+        Field(default=None, description="With `/problems/favorites-full`: how many favorites fit."),
+    ]
 
 
 class ServiceHealth(Model):

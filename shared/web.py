@@ -103,6 +103,8 @@ def entry_point(app: Resolver, *, uses: Sequence[str] = ()) -> Callable[[Event, 
                 "isBase64Encoded": False,
             }
         result["headers"] = result["headers"] | headers.ALWAYS
+        if event["requestContext"]["http"]["method"] == "HEAD":
+            headers.take_body_away(result)
         # At DEBUG: API Gateway's access log says as much, and costs no time here.
         if logs.debugs():
             logs.logger().debug(
@@ -213,6 +215,8 @@ def _header(event: Event, name: str) -> str:
 
 # ── Answers out ───────────────────────────────────────────────────────────────────────────────────────────
 
+_KEPT_PRIVATELY = {"Cache-Control": "private, no-cache"}
+
 
 def ok(body: Body | Rendered[Body], **fields: str) -> Response[Body]:
     """200 with the body as JSON, and the header fields."""
@@ -229,12 +233,23 @@ def no_content() -> Response[None]:
     return Response(204)
 
 
+def tagged(
+    app: Resolver, body: Body | Rendered[Body] | None, *, etag: str | None = None, **fields: str
+) -> Response[Body]:
+    """200 with the body and its ETag, or 304 where the caller has it already (RFC 9110 §13.1.2).
+
+    `etag` is the body's own hash where none is given. A body of None is one that the caller has.
+    """
+    etag = etag or headers.etag_of(json_text.dumps(body))
+    fields = {"ETag": etag} | fields
+    if body is None or headers.matches(app.current_event.headers, etag):
+        return Response(304, headers=_KEPT_PRIVATELY | fields)
+    return _json(200, body, fields)
+
+
 def client(app: Resolver, body: Client) -> Response[Client]:
     """200 with the client and its ETag, or 304 where the caller has it already."""
-    etag = client_etag(body)
-    if headers.matches(app.current_event.headers, etag):
-        return Response(304, headers={"ETag": etag, "Cache-Control": "private, no-cache"})
-    return _json(200, body, {"ETag": etag})
+    return tagged(app, body, etag=client_etag(body))
 
 
 def client_etag(body: Client) -> str:
@@ -251,8 +266,12 @@ def page(
     app: Resolver, body: Page[Item] | Rendered[Page[Item]], next_cursor: str | None
 ) -> Response[Page[Item]]:
     """200 with a page and, where there is a next one, the Link to it."""
-    event = app.current_event.raw_event
-    return _json(200, body, {"Link": headers.next_link(event, next_cursor)} if next_cursor else {})
+    return _json(200, body, next_link(app, next_cursor))
+
+
+def next_link(app: Resolver, next_cursor: str | None) -> dict[str, str]:
+    """The header field that leads to the next page, if there is one."""
+    return {"Link": headers.next_link(app.current_event.raw_event, next_cursor)} if next_cursor else {}
 
 
 def product(app: Resolver, answer: Answer) -> Response[Any]:
@@ -284,7 +303,7 @@ def text(body: str, content_type: str, fields: dict[str, str]) -> Response[Any]:
 def _json(status: int, body: Body | Rendered[Body], fields: dict[str, str]) -> Response[Body]:
     text = json_text.dumps(body)
     # Rendered here, so that Powertools passes it on as it is; the type is that of what was rendered.
-    return Response(status, _JSON, cast("Body", text), {"Cache-Control": "private, no-cache"} | fields)
+    return Response(status, _JSON, cast("Body", text), _KEPT_PRIVATELY | fields)
 
 
 # ── Problems ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -317,6 +336,7 @@ PROBLEMS: dict[type[Exception], ProblemType] = {
     errors.UnknownProduct: ProblemType(404, "unknown-product", "Unknown product"),
     errors.NotFavorite: ProblemType(404, "not-favorite", "Not a favorite"),
     errors.AlreadyFavorite: ProblemType(409, "already-favorite", "Already a favorite"),
+    errors.FavoritesFull: ProblemType(409, "favorites-full", "Favorites full"),
     errors.CatalogUnavailable: ProblemType(503, "catalog-unavailable", "Catalog unavailable"),
     errors.DatabaseUnavailable: ProblemType(503, "database-unavailable", "Database unavailable"),
     secrets_manager.SecretUnavailable: ProblemType(503, "secret-unavailable", "Secret unavailable"),
@@ -365,6 +385,8 @@ def problem(error: Exception, event: Event) -> Response[str]:
     }
     if kind.status == 422:
         body["errors"] = input_errors
+    if isinstance(error, errors.FavoritesFull):
+        body["max"] = error.maximum
     return Response(kind.status, "application/problem+json", json_text.dumps(body), fields)
 
 

@@ -1,4 +1,4 @@
-"""GET /favorites/{product_id}"""
+"""GET and HEAD /favorites/{product_id}"""
 
 from shared import web
 from shared.errors import NotFavorite, UnknownProduct
@@ -12,7 +12,13 @@ app = web.resolver()
 @app.get("/favorites/<product_id>", openapi_extensions=web.refusals(NotFavorite, UnknownProduct))
 def get_favorite(product_id: web.ProductRef) -> Response[Favorite]:
     """Tell whether a product is one of the caller's favorites."""
-    return web.ok(marks.get(web.caller(app), product_id))
+    return web.tagged(app, marks.get(web.caller(app), product_id))
+
+
+@app.head("/favorites/<product_id>", openapi_extensions=web.refusals(NotFavorite, UnknownProduct))
+def head_favorite(product_id: web.ProductRef) -> Response[Favorite]:
+    """Tell the same without a body."""
+    return get_favorite(product_id)
 
 
 lambda_handler = web.entry_point(app)

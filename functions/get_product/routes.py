@@ -1,4 +1,4 @@
-"""GET /products/{product_id}, when the cache has not settled it."""
+"""GET and HEAD /products/{product_id}, when the cache has not settled it."""
 
 from shared import web
 from shared.errors import CatalogUnavailable, UnknownProduct
@@ -13,6 +13,12 @@ app = web.resolver(public=True)
 def get_product(product_id: web.ProductRef) -> Response[Product]:
     """Read a product."""
     return web.product(app, demand.detail(product_id))
+
+
+@app.head("/products/<product_id>", openapi_extensions=web.refusals(UnknownProduct, CatalogUnavailable))
+def head_product(product_id: web.ProductRef) -> Response[Product]:
+    """Tell the same without a body."""
+    return get_product(product_id)
 
 
 lambda_handler = web.entry_point(app)

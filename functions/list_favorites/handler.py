@@ -3,23 +3,52 @@
 from typing import Annotated, Literal
 
 from shared import web
-from shared.favorites import marks
-from shared.favorites.models import Favorite
-from shared.models import Page
+from shared.favorites import pages
+from shared.favorites.models import FavoritePage
 from shared.web import Query, Response
 
 app = web.resolver()
 
-Sort = Annotated[Literal["-favorited_at", "favorited_at"], Query(description="Newest or oldest first.")]
+Sort = Annotated[
+    Literal["-favorited_at", "favorited_at", "price", "-price", "title", "price_change"],
+    Query(
+        description="Newest first, or oldest; cheapest first, or dearest; by title; what fell most in price "
+        "first. No page skips or repeats a favorite while prices and titles stay; one whose price changes "
+        "between two pages may be on both or on neither."
+    ),
+]
+Available = Annotated[
+    bool | None, Query(description="Only those that the catalog has still, or only those it no longer has.")
+]
+Category = Annotated[
+    str | None, Query(max_length=200, pattern=web.NO_NUL, description="Only those of this category.")
+]
+PriceDropped = Annotated[
+    bool | None,
+    Query(description="Only those that cost less than when they were marked, or only the others."),
+]
 
 
 @app.get("/favorites", openapi_extensions=web.refusals())
 def list_favorites(
-    limit: web.Limit = 20, cursor: web.Cursor = None, sort: Sort = "-favorited_at"
-) -> Response[Page[Favorite]]:
+    limit: web.Limit = 20,
+    cursor: web.Cursor = None,
+    sort: Sort = "-favorited_at",
+    available: Available = None,
+    category: Category = None,
+    price_dropped: PriceDropped = None,
+) -> Response[FavoritePage]:
     """List the caller's favorites."""
-    page, next_cursor = marks.list_page(web.caller(app), limit=limit, cursor=cursor, sort=sort)
-    return web.page(app, page, next_cursor)
+    page, next_cursor = pages.list_page(
+        web.caller(app),
+        limit=limit,
+        cursor=cursor,
+        sort=sort,
+        available=available,
+        category=category,
+        price_dropped=price_dropped,
+    )
+    return web.tagged(app, page, **web.next_link(app, next_cursor))
 
 
 lambda_handler = web.entry_point(app)

@@ -17,6 +17,7 @@ from typing import Any
 # First, as it sets what SAM CLI reads when it is imported.
 from local.aws.template import Template  # isort: skip
 from flask import Flask, Request, Response, jsonify
+from samcli.lib.providers.provider import Api
 from samcli.lib.utils.stream_writer import StreamWriter
 from samcli.local.apigw.event_constructor import construct_v2_event_http
 from samcli.local.apigw.local_apigw_service import LocalApigwService
@@ -50,7 +51,7 @@ class ApiGateway:
         self._server = make_server(
             host,
             port,
-            _as_http_api(service._app),  # its run() would block, and own the signals
+            _as_http_api(service._app, self._api),  # its run() would block, and own the signals
             threaded=True,
             request_handler=_request_handler(self._log),
             fd=listener.fileno(),
@@ -111,7 +112,7 @@ class _Runner:
             stdout.write_str(json.dumps({"errorType": error.error_type, "errorMessage": error.message}))
 
 
-def _as_http_api(app: Flask) -> Flask:
+def _as_http_api(app: Flask, api: Api) -> Flask:
     """Make answers that SAM CLI gives as a REST API would those of an HTTP API."""
 
     def not_found(_: Exception) -> tuple[Response, int]:
@@ -125,9 +126,12 @@ def _as_http_api(app: Flask) -> Flask:
     app.register_error_handler(413, too_large)
     app.config["MAX_CONTENT_LENGTH"] = _LARGEST_BODY_BYTES
     app.url_map.merge_slashes = False
+    with_head = {
+        PathConverter.convert_path_to_flask(route.path) for route in api.routes if "HEAD" in route.methods
+    }
     for rule in app.url_map.iter_rules():
         rule.strict_slashes = True  # a path with one more at its end is another, and no route
-        if rule.methods:
+        if rule.methods and rule.rule not in with_head:
             rule.methods.discard("HEAD")  # which Flask adds to every GET, and API Gateway does not
     return app
 

@@ -17,6 +17,7 @@ from aws_lambda_powertools.event_handler.openapi.merge import OpenAPIMerge
 from pydantic.json_schema import models_json_schema
 
 from shared import errors
+from shared.favorites.limits import MAX_FAVORITES
 from shared.models import Problem
 from shared.web import PROBLEMS, Resolver
 
@@ -94,7 +95,20 @@ EXAMPLES: dict[str, Json] = {
     "Page_Product_": {"items": [_PRODUCT], "next_cursor": _CURSOR},
     "NewFavorite": {"product_id": "7"},
     "Favorite": _FAVORITE,
-    "Page_Favorite_": {"items": [_FAVORITE], "next_cursor": _CURSOR},
+    "FavoritePage": {"items": [_FAVORITE], "next_cursor": _CURSOR, "count": 37},
+    "FavoriteIds": {"product_ids": ["40", "7"], "next_cursor": None, "count": 37, "max": MAX_FAVORITES},
+    "FavoriteChanges": {
+        "add": [{"product_id": "7", "favorited_at": "2026-11-20T18:30:00-03:00"}, {"product_id": "12"}],
+        "remove": ["40"],
+    },
+    "ChangedFavorites": {
+        "added": ["7"],
+        "already": [],
+        "removed": ["40"],
+        "absent": [],
+        "refused": [{"product_id": "12", "type": "/problems/unknown-product"}],
+        "count": 37,
+    },
     "Health": {
         "status": "ok",
         "database": {"state": "up", "milliseconds": 0.6},
@@ -102,6 +116,8 @@ EXAMPLES: dict[str, Json] = {
         "catalog": {"state": "up", "milliseconds": 41.5},
     },
 }
+
+_PAGES = ("FavoritePage", "FavoriteIds")  # beside those that are only a Page of something
 
 _HEADERS: dict[str, Json] = {
     "Location": {"description": "Where the new resource can be read.", "schema": {"type": "string"}},
@@ -191,7 +207,9 @@ def _apps() -> list[Resolver]:
 def _complete(operation: Json, path: str, method: str, *, public: bool, source: Any) -> None:
     slugs = operation.pop("x-refusals")
     also = operation.pop("x-also")
-    section = path.split("/")[1]
+    section = {"favorite-ids": "favorites", "favorite-changes": "favorites"}.get(
+        path.split("/")[1], path.split("/")[1]
+    )
     operation["operationId"] = source.__name__
     operation["tags"] = [section if section in ("clients", "auth", "products", "favorites") else "operation"]
     operation["summary"] = source.__doc__.strip().split("\n")[0].rstrip(".")
@@ -203,7 +221,7 @@ def _complete(operation: Json, path: str, method: str, *, public: bool, source: 
     success = next(status for status in responses if status.startswith("2"))
     for status in [success, *map(str, also)]:
         responses[status] = _success(responses[success], status, path, method)
-    if method == "get" and path in ("/products", "/products/{product_id}", "/clients/{client_id}"):
+    if method in ("get", "head") and path in _TAGGED:
         responses["304"] = {"description": "The caller has it already.", "headers": _headers(["ETag"])}
         operation.setdefault("parameters", []).append(_condition("If-None-Match"))
     if method == "patch":
@@ -223,7 +241,21 @@ def _complete(operation: Json, path: str, method: str, *, public: bool, source: 
         slugs = [*slugs, "database-unavailable", "secret-unavailable"]
     for status, problems in _problems([*slugs, "internal-error"]).items():
         responses.setdefault(status, problems)
+    if method == "head":
+        for response in responses.values():
+            response.pop("content", None)
     operation["responses"] = dict(sorted(responses.items()))
+
+
+# What answers 304 to who has it already.
+_TAGGED = (
+    "/products",
+    "/products/{product_id}",
+    "/clients/{client_id}",
+    "/favorites",
+    "/favorites/{product_id}",
+    "/favorite-ids",
+)
 
 
 def _success(response: Json, status: str, path: str, method: str) -> Json:
@@ -235,7 +267,7 @@ def _success(response: Json, status: str, path: str, method: str) -> Json:
     names = []
     if path.startswith("/products"):
         names = ["Age", "Cache-Control", "ETag", "X-Cache"]
-    elif path == "/clients/{client_id}":
+    elif path in _TAGGED and method in ("get", "head", "patch"):
         names = ["ETag"]
     elif path.endswith("/export"):
         names = ["Content-Disposition"]
@@ -245,7 +277,7 @@ def _success(response: Json, status: str, path: str, method: str) -> Json:
     if path == "/docs":
         response["content"] = {"text/html": content["application/json"]}
     reference = content["application/json"]["schema"].get("$ref", "").rpartition("/")[2]
-    if reference.startswith("Page_"):
+    if reference in _PAGES or reference.startswith("Page_"):
         names.append("Link")
     if reference in EXAMPLES:
         content["application/json"]["example"] = EXAMPLES[reference]
@@ -287,6 +319,8 @@ def _problem_examples() -> Json:
             "detail": "What exactly was refused, in a sentence.",
             "request_id": "b7c1f0a2-3d53-4c1e-8f4a-5a0f6f2f8f10",
         }
+        if kind is errors.FavoritesFull:
+            value["max"] = MAX_FAVORITES
         if kind is errors.InvalidInput:
             value["errors"] = [{"location": "body.name", "message": "Field required", "type": "missing"}]
         examples[slug] = {"summary": title, "value": value}

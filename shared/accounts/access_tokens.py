@@ -33,6 +33,11 @@ class Caller:
     authenticated_at: int = 0
 
     @property
+    def as_parameters(self) -> dict[str, Any]:
+        """What of the caller a statement compares with the client's row: `client_id` and `generation`."""
+        return {"client_id": self.client_id, "generation": self.generation}
+
+    @property
     def is_admin(self) -> bool:
         """Whether the caller was an admin when the token was issued, at most `LIFETIME` seconds ago."""
         return self.role == "admin"

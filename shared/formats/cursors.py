@@ -55,6 +55,7 @@ def decode(
 _INTEGER = re.compile(r"0|[1-9][0-9]{0,17}")  # up to 18 digits: each is a bigint of PostgreSQL's
 # The digits that a price may have (shared.products.catalog), with the zeros at its end.
 _DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,11})(?:\.[0-9]{1,20})?")
+_DIFFERENCE = re.compile(f"-?{_DECIMAL.pattern}")
 
 
 def integer(value: str) -> int:
@@ -65,6 +66,11 @@ def integer(value: str) -> int:
 def decimal(value: str) -> Decimal:
     """An amount from 0 on, without an exponent. Raises ValueError."""
     return Decimal(_matched(_DECIMAL, value))
+
+
+def difference(value: str) -> Decimal:
+    """What one amount has more than another, or less. Raises ValueError."""
+    return Decimal(_matched(_DIFFERENCE, value))
 
 
 def moment(value: str) -> datetime:

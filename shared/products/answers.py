@@ -12,7 +12,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from shared.formats.headers import ALWAYS, matches, next_link
+from shared.formats.headers import ALWAYS, matches, next_link, take_body_away
 from shared.formats.ids import PRODUCT_ID
 from shared.platform import lean_imports, metrics, snapshots
 from shared.products import product_cache
@@ -49,7 +49,10 @@ def entry_point(
         entry, state = found
         status, headers, body = answer(entry, state, event)
         headers |= ALWAYS
-        return {"statusCode": status, "headers": headers, "body": body, "isBase64Encoded": False}
+        result = {"statusCode": status, "headers": headers, "body": body, "isBase64Encoded": False}
+        if event["requestContext"]["http"]["method"] == "HEAD":
+            take_body_away(result)
+        return result
 
     return lambda_handler
 

@@ -282,6 +282,7 @@ def reset() -> None:
 @cache
 def _pool() -> urllib3.PoolManager:
     return urllib3.PoolManager(
+        maxsize=8,  # connections kept: a bulk request asks for so many products at once
         retries=False,  # nor redirects: an address that nobody configured is not asked
         headers={
             "Accept": "application/json",

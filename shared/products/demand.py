@@ -28,7 +28,7 @@ from shared.products.models import Product
 from shared.products.product_cache import Entry, Lease, ListState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from shared.products.catalog import CatalogList
     from shared.products.product_copy import CopiedProduct, Listing
@@ -157,7 +157,7 @@ def _answer(product_id: str, entry: Entry, state: CacheState) -> Answer:
 
 # ── From the catalog, through the copy, into the cache ──────────────────────────────────────────────────
 
-_CANONICAL_INTEGER = re.compile(r"0|[1-9][0-9]{0,17}")
+CANONICAL_INTEGER = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
 # When the catalog said that it has no such product, by id. The cache is asked first; this is for the time
@@ -178,8 +178,8 @@ def _fetch(product_id: str) -> Entry:
     said_at = _unknown_here.get(product_id, 0.0)
     if time.time() - said_at < product_cache.UNKNOWN_TTL:
         copied = product_copy.find(product_id)
-        return _keep_unknown(product_id, said_at) if copied is None else show(copied)
-    if not _CANONICAL_INTEGER.fullmatch(product_id) and product_copy.find(product_id) is None:
+        return keep_unknown(product_id, said_at) if copied is None else show(copied)
+    if not CANONICAL_INTEGER.fullmatch(product_id) and product_copy.find(product_id) is None:
         # The Fake Store contract never answers a request for such an id. A catalog that has such ids tells
         # of them in its list.
         _current_state()
@@ -197,10 +197,11 @@ def _fetch(product_id: str) -> Entry:
             if product is not None:  # the answer is good all the same
                 return _keep(product_id, _entry(product_copy.shown(product), version, confirmed_at))
             copied = None
-    return _keep_unknown(product_id, asked_at) if copied is None else show(copied, confirmed_at)
+    return keep_unknown(product_id, asked_at) if copied is None else show(copied, confirmed_at)
 
 
-def _keep_unknown(product_id: str, asked_at: float) -> Entry:
+def keep_unknown(product_id: str, asked_at: float) -> Entry:
+    """Remember that nobody had the product at `asked_at`, in seconds since the epoch; what says so."""
     entry = product_cache.unknown(asked_at)
     _unknown_here[product_id] = asked_at
     if len(_unknown_here) > REMEMBERED:
@@ -231,6 +232,13 @@ def tell(copied: CopiedProduct, confirmed_at: float = 0.0) -> None:
     """
     product_cache.put(copied.product_id, entry_of(copied, confirmed_at))
     product_cache.advance_generation(product_copy.listing().generation)
+
+
+def show_all(copied: Sequence[CopiedProduct]) -> None:
+    """As `show`, for many."""
+    with suppress(CacheDown):
+        product_cache.put_all({each.product_id: entry_of(each) for each in copied})
+        product_cache.advance_generation(product_copy.listing().generation)
 
 
 def entry_of(copied: CopiedProduct, confirmed_at: float = 0.0) -> Entry:

@@ -107,6 +107,17 @@ def save(product: CatalogProduct, version: int, *, revive: bool = True) -> Copie
     return saved[0]
 
 
+def save_all(products: Sequence[CatalogProduct], version: int) -> list[CopiedProduct]:
+    """As `save` without `revive`, for many (no two with one id) in one statement."""
+    return _write(
+        products,
+        [version] * len(products),
+        positions=[None] * len(products),
+        confirm=True,
+        revive=False,
+    )
+
+
 def mark_removed(product_id: str, version: int, *, remember: bool = False) -> CopiedProduct | None:
     """Make the product a tombstone as of `version`; what the copy holds now, None where it never knew it.
 

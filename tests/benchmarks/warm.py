@@ -26,7 +26,7 @@ from local.aws.execution_environment import ExecutionEnvironment, FunctionSettin
 from local.processes.lifeline import Lifeline
 from local.servers.backing import Backing
 from local.servers.catalog import Catalog
-from shared.favorites import marks
+from shared.favorites import pages
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS, REQUESTS = 5, 400
@@ -98,8 +98,9 @@ def _favorites(environment: Any, connection: Any, client: redis.Redis, catalog: 
     event = _event("list_favorites")
     event["headers"]["authorization"] = f"Bearer {token}"
     event["queryStringParameters"] = {"limit": "20"}
-    parameters = {"client_id": str(client_id), "limit": 21, "favorited_at": None, "product_id": None}
-    bare_event = {"sql": marks.NEWEST_FIRST, "parameters": parameters}
+    parameters = {"client_id": str(client_id), "limit": 21, "value": None, "product_id": None}
+    parameters |= {"available": None, "category": None, "price_dropped": None}
+    bare_event = {"sql": pages.statement(pages.ORDERS["-favorited_at"]), "parameters": parameters}
     for _ in range(20):
         _invoke(function, event)
         _invoke(bare, bare_event)

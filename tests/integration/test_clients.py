@@ -28,7 +28,8 @@ from shared.errors import (
     UnknownClient,
     WrongPassword,
 )
-from shared.favorites import marks
+from shared.favorites import changes, ids, marks, pages
+from shared.favorites.models import FavoriteChanges
 from shared.formats.headers import etag_of
 from shared.formats.json_text import dumps
 from shared.platform import database
@@ -187,8 +188,11 @@ OWN_ACTIONS: dict[str, Callable[[Caller], object]] = {
     "add a favorite": lambda caller: marks.add(caller, "1"),
     "create a favorite": lambda caller: marks.create(caller, "1"),
     "get a favorite": lambda caller: marks.get(caller, "1"),
-    "list favorites": lambda caller: marks.list_page(caller, limit=20, cursor=None, sort="-favorited_at"),
+    "list favorites": lambda caller: pages.list_page(caller, limit=20, cursor=None, sort="-favorited_at"),
     "remove a favorite": lambda caller: marks.remove(caller, "1"),
+    "list favorite ids": lambda caller: ids.list_page(caller, limit=20, cursor=None),
+    "ask for favorite ids": lambda caller: ids.of_products(caller, ["1"]),
+    "change favorites": lambda caller: changes.change(caller, FavoriteChanges(add=[], remove=["1"])),
 }
 
 

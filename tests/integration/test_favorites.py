@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from local.servers.valkey import Valkey
 from shared.accounts.access_tokens import Caller
 from shared.errors import AlreadyFavorite, CatalogUnavailable, InvalidCursor, NotFavorite, UnknownProduct
-from shared.favorites import marks
+from shared.favorites import marks, pages
 from shared.favorites.models import Favorite
 from shared.products import demand, product_copy
 from tests.hostile_catalog import Answer as Says
@@ -41,7 +41,7 @@ def add(caller: Caller, product_id: str = "7") -> tuple[dict[str, Any], bool]:
 def page(
     caller: Caller, limit: int = 20, cursor: str | None = None, sort: str = "-favorited_at"
 ) -> tuple[list[dict[str, Any]], str | None]:
-    body, next_cursor = marks.list_page(caller, limit=limit, cursor=cursor, sort=sort)
+    body, next_cursor = pages.list_page(caller, limit=limit, cursor=cursor, sort=sort)
     shown = simplejson.loads(body.text, use_decimal=True)
     assert shown["next_cursor"] == next_cursor
     return shown["items"], next_cursor

@@ -27,7 +27,8 @@ from shared.accounts.access_tokens import Caller
 from shared.accounts.models import ClientChanges
 from shared.errors import AlreadyFavorite, EmailTaken, InvalidRefreshToken, NotFavorite, UnknownProduct
 from shared.events import outbox
-from shared.favorites import marks
+from shared.favorites import changes, ids, marks, pages
+from shared.favorites.models import FavoriteChanges, Mark
 from shared.platform import database
 from shared.platform.database import Connection
 from shared.platform.settings import MissingSetting
@@ -59,6 +60,8 @@ ROLE_OF = {
     "get_favorite": SERVICE,
     "list_favorites": SERVICE,
     "remove_favorite": SERVICE,
+    "list_favorite_ids": SERVICE,
+    "change_favorites": SERVICE,
     "get_health": CATALOG,
     "get_docs": SERVICE,  # it never connects
     "refresh_product_cache": CATALOG,
@@ -326,9 +329,9 @@ def get_favorite(scene: Scene) -> None:
 def list_favorites(scene: Scene) -> None:
     marks.add(scene.ana, "9")
     for sort in ("favorited_at", "-favorited_at"):
-        _, cursor = marks.list_page(scene.ana, limit=1, cursor=None, sort=sort)
+        _, cursor = pages.list_page(scene.ana, limit=1, cursor=None, sort=sort)
         assert cursor
-        marks.list_page(scene.ana, limit=1, cursor=cursor, sort=sort)
+        pages.list_page(scene.ana, limit=1, cursor=cursor, sort=sort)
 
 
 def remove_favorite(scene: Scene) -> None:
@@ -336,6 +339,21 @@ def remove_favorite(scene: Scene) -> None:
     with pytest.raises(NotFavorite):
         marks.remove(scene.ana, "7")
     assert "FavoriteRemoved" in scene.events()
+
+
+def list_favorite_ids(scene: Scene) -> None:
+    assert ids.list_page(scene.ana, limit=1, cursor=None).body
+    assert ids.of_products(scene.ana, ["7"]).body
+
+
+def change_favorites(scene: Scene) -> None:
+    done = changes.change(
+        scene.ana,
+        FavoriteChanges(
+            add=[Mark(product_id="9"), Mark(product_id="998"), Mark(product_id="x")], remove=["7"]
+        ),
+    )
+    assert (done.added, done.removed, len(done.refused)) == (["9"], ["7"], 2)
 
 
 def get_health(_: Scene) -> None:

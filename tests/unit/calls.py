@@ -31,8 +31,18 @@ NEEDING_A_CALLER = (
     "get_favorite",
     "list_favorites",
     "remove_favorite",
+    "list_favorite_ids",
+    "change_favorites",
 )
-TAKING_A_BODY = ("create_client", "update_client", "login", "refresh_token", "logout", "create_favorite")
+TAKING_A_BODY = (
+    "create_client",
+    "update_client",
+    "login",
+    "refresh_token",
+    "logout",
+    "create_favorite",
+    "change_favorites",
+)
 TAKING_NEITHER = ("get_docs", "get_health", "get_product", "list_products")
 
 _PLACEHOLDER = "Bearer <access token>"

@@ -268,7 +268,7 @@ def client_row(**changes: Any) -> Row:
 
 
 def favorite_row(**changes: Any) -> Row:
-    """A favorite joined to its product, rendered as PostgreSQL does it."""
+    """What a look-up finds: a favorite with its product, rendered as PostgreSQL does it."""
     favorite = {
         "product_id": "7",
         "title": "Teapot",
@@ -278,15 +278,31 @@ def favorite_row(**changes: Any) -> Row:
         "available": True,
         "price_when_favorited": Decimal("25.00"),
         "price_change": Decimal("-2.70"),
-        "favorited_at": NOON,
+        "favorited_at": "2026-11-23T12:00:00.000000Z",
     } | changes
-    moment = cast("datetime", favorite["favorited_at"])
-    text = simplejson.dumps(favorite | {"favorited_at": moment.isoformat(timespec="microseconds")[:-6] + "Z"})
-    return {"product_id": favorite["product_id"], "favorited_at": moment, "favorite": text}
+    return {"favorite": simplejson.dumps(favorite)}
 
 
-# What the same statement finds where the client has no such favorite.
-NO_FAVORITE: Row = {"product_id": None, "favorited_at": None, "favorite": None}
+def marked_row(*, created: bool, **changes: Any) -> Row:
+    """What marking a product finds that is a favorite now."""
+    return favorite_row(**changes) | {"created": created, "is_full": None}
+
+
+def listed_row(**changes: Any) -> Row:
+    """A favorite of a page, by default sorted by its date; the client has 30."""
+    favorite = favorite_row(**changes)
+    shown = simplejson.loads(favorite["favorite"])
+    return favorite | {
+        "favorites_count": 30,
+        "product_id": shown["product_id"],
+        "place": shown["favorited_at"],
+    }
+
+
+# What the same statements find where the client has no such favorite.
+NO_FAVORITE: Row = {"favorite": None}
+NOT_MARKED: Row = {"favorite": None, "created": None, "is_full": False}
+NONE_LISTED: Row = {"favorite": None, "favorites_count": 30, "product_id": None, "place": None}
 
 
 def product_row(**changes: Any) -> Row:

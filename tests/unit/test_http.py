@@ -147,23 +147,23 @@ def test_who_is_calling_is_asked_before_what_they_send(function: str) -> None:
 def test_the_scheme_and_the_headers_name_do_not_regard_case(
     backends: Backends, scheme: str, header: str
 ) -> None:
-    backends.postgres.on("FROM favorites JOIN products", [favorite_row()])
+    backends.postgres.on("SELECT held.favorite FROM clients", [favorite_row()])
     answer = call("get_favorite", authorization=None, headers={header: scheme + signed()})
     assert answer.status == 200
 
 
 def test_a_key_that_only_verifies_still_does(backends: Backends) -> None:
-    backends.postgres.on("FROM favorites JOIN products", [favorite_row()])
+    backends.postgres.on("SELECT held.favorite FROM clients", [favorite_row()])
     authorization = f"Bearer {signed(RETIRED_KEY, {'kid': '2026-10'})}"
     assert call("get_favorite", authorization=authorization).status == 200
 
 
 def test_a_caller_is_forgotten_before_the_next_request(backends: Backends) -> None:
-    backends.postgres.on("FROM favorites JOIN products", [favorite_row()])
+    backends.postgres.on("SELECT held.favorite FROM clients", [favorite_row()])
     somebody = fakes.SOMEBODY_ELSE
     for authorization, status in ((token(), 200), (None, 401), (token(somebody), 200)):
         assert call("get_favorite", authorization=authorization).status == status
-    asked = backends.postgres.asked_for("FROM favorites JOIN products")
+    asked = backends.postgres.asked_for("SELECT held.favorite FROM clients")
     assert [parameters["client_id"] for parameters in asked] == [ANA, somebody]
 
 

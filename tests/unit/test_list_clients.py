@@ -89,7 +89,7 @@ def test_a_forged_cursor_is_422(backends: Backends, admin: str, cursor: str) -> 
 
 
 def test_a_cursor_of_another_list_is_422(backends: Backends, admin: str) -> None:
-    backends.postgres.on("favorites", [fakes.favorite_row(), fakes.favorite_row()])
+    backends.postgres.on("favorites", [fakes.listed_row(), fakes.listed_row()])
     foreign = call("list_favorites", query={"limit": "1"}).json["next_cursor"]
     assert call("list_clients", authorization=admin, query={"cursor": foreign}).wrong == ["query.cursor"]
 

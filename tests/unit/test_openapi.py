@@ -14,7 +14,6 @@ from shared.accounts import exports
 from shared.accounts import models as accounts
 from shared.accounts.models import Client
 from shared.favorites import models as favorites
-from shared.favorites.models import Favorite
 from shared.models import Page, Problem
 from shared.products import models as products
 from shared.products.models import Product
@@ -23,7 +22,6 @@ DOCUMENT: dict[str, Any] = json.loads(openapi.DOCUMENT.read_text(encoding="utf-8
 MODELS: dict[str, Any] = {
     "Page_Client_": Page[Client],
     "Page_Product_": Page[Product],
-    "Page_Favorite_": Page[Favorite],
 }
 MODULES = (models, accounts, exports, products, favorites)
 OPERATIONS = [
@@ -70,8 +68,8 @@ def test_route_says_how_it_fails(path: str, method: str, operation: dict[str, An
     failures = {status: answer for status, answer in operation["responses"].items() if status >= "400"}
     assert "500" in failures
     for status, answer in failures.items():
-        if (path, status) == ("/health", "503"):
-            continue  # answers with its own body, which names the failing part
+        if (path, status) == ("/health", "503") or method == "head":
+            continue  # answers with its own body, which names the failing part, or with none
         examples = answer["content"]["application/problem+json"]["examples"]
         assert examples, (method, path, status)
         for slug in examples:

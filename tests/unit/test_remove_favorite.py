@@ -2,16 +2,15 @@ import pytest
 
 from tests.unit import fakes
 from tests.unit.calls import call
-from tests.unit.fakes import ANA, NO_FAVORITE, Backends
+from tests.unit.fakes import ANA, Backends
 
 backends = pytest.fixture(fakes.backends)
 
 _DELETE = "DELETE FROM favorites"
-_READ = "FROM favorites JOIN products"
 
 
 def test_a_favorite_is_one_no_more(backends: Backends) -> None:
-    backends.postgres.on(_DELETE, 1)
+    backends.postgres.on(_DELETE, [{"was_favorite": True}])
     answer = call("remove_favorite")
     assert (answer.status, answer.body) == (204, "")
     assert backends.postgres.asked_for(_DELETE) == [{"client_id": ANA, "generation": 0, "product_id": "7"}]
@@ -19,16 +18,14 @@ def test_a_favorite_is_one_no_more(backends: Backends) -> None:
 
 
 def test_what_is_no_favorite_is_404(backends: Backends) -> None:
-    backends.postgres.on(_DELETE, 0)
-    backends.postgres.on(_READ, [NO_FAVORITE])
+    backends.postgres.on(_DELETE, [{"was_favorite": False}])
     answer = call("remove_favorite")
     assert answer.status == 404
     assert answer.problem == "not-favorite"
 
 
 def test_a_removed_client_gets_401(backends: Backends) -> None:
-    backends.postgres.on(_DELETE, 0)
-    backends.postgres.on(_READ, [])
+    backends.postgres.on(_DELETE, [])
     answer = call("remove_favorite")
     assert answer.status == 401
     assert answer.problem == "invalid-token"

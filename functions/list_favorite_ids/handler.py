@@ -1,0 +1,41 @@
+"""GET /favorite-ids"""
+
+from typing import Annotated
+
+from shared import web
+from shared.errors import InvalidInput
+from shared.favorites import ids
+from shared.favorites.limits import MAX_IDS_ASKED, MAX_IDS_PAGE
+from shared.favorites.models import FavoriteIds
+from shared.web import Query, Response
+
+app = web.resolver()
+
+Limit = Annotated[int, Query(ge=1, le=MAX_IDS_PAGE, description="How many ids a page has at the most.")]
+Asked = Annotated[
+    list[web.ProductRef] | None,
+    Query(
+        max_length=MAX_IDS_ASKED,
+        description=f"Only those of these products that are favorites, in this order: up to {MAX_IDS_ASKED}, "
+        "repeated or separated by commas. Not together with `limit` and `cursor`.",
+        examples=[["7", "12", "40"]],
+    ),
+]
+
+
+@app.get("/favorite-ids", openapi_extensions=web.refusals())
+def list_favorite_ids(
+    limit: Limit = MAX_IDS_PAGE, cursor: web.Cursor = None, product_id: Asked = None
+) -> Response[FavoriteIds]:
+    """Tell which products are favorites of the caller, newest first, or which of those that are asked for."""
+    caller, if_none_match = web.caller(app), web.header(app, "if-none-match")
+    if product_id is None:
+        found = ids.list_page(caller, limit=limit, cursor=cursor, if_none_match=if_none_match)
+        return web.tagged(app, found.body, etag=found.etag, **web.next_link(app, found.next_cursor))
+    if cursor is not None or "limit" in app.current_event.query_string_parameters:
+        raise InvalidInput("does not go with limit or cursor", location="query.product_id", kind="alone")
+    found = ids.of_products(caller, product_id, if_none_match=if_none_match)
+    return web.tagged(app, found.body, etag=found.etag)
+
+
+lambda_handler = web.entry_point(app)

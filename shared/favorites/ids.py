@@ -1,0 +1,149 @@
+"""Which products are favorites, by their ids alone: what a shop's page asks to paint its hearts."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, LiteralString
+
+from shared.accounts import access_tokens
+from shared.accounts.access_tokens import Caller
+from shared.favorites.limits import MAX_FAVORITES
+from shared.formats import cursors
+from shared.formats.json_text import Rendered
+from shared.platform import database
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shared.favorites.models import FavoriteIds
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """`product_ids` is a JSON array, an empty one where the caller has the revision already."""
+
+    favorites_count: int
+    favorites_revision: int
+    product_ids: str
+    last_favorited_at: str | None = None  # of the page, where another follows it
+    last_product_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """The answer, None where the caller has it already; its strong entity tag; the cursor to what follows."""
+
+    body: Rendered[FavoriteIds] | None
+    etag: str
+    next_cursor: str | None = None
+
+
+# Both read the client's row alone where its revision is one that the caller has (`known`).
+OF_PRODUCTS: LiteralString = """
+SELECT favorites_count, favorites_revision, found.*
+  FROM clients
+ CROSS JOIN LATERAL (
+       SELECT coalesce(json_agg(product_id ORDER BY place), '[]')::text AS product_ids
+         FROM unnest(%(product_ids)s::text[]) WITH ORDINALITY AS asked (product_id, place)
+         JOIN favorites USING (product_id)
+        WHERE favorites.client_id = clients.client_id AND favorites_revision <> ALL (%(known)s::bigint[])
+       ) AS found
+ WHERE clients.client_id = %(client_id)s AND token_generation = %(generation)s
+"""
+
+NEWEST_FIRST: LiteralString = """
+SELECT favorites_count, favorites_revision, found.*
+  FROM clients
+ CROSS JOIN LATERAL (
+       SELECT coalesce(json_agg(product_id ORDER BY place) FILTER (WHERE place <= %(limit)s), '[]')::text
+                  AS product_ids,
+              rfc3339(max(favorited_at) FILTER (WHERE place = %(limit)s AND has_next)) AS last_favorited_at,
+              max(product_id) FILTER (WHERE place = %(limit)s AND has_next) AS last_product_id
+         FROM (SELECT product_id, favorited_at, row_number() OVER () AS place,
+                      count(*) OVER () > %(limit)s AS has_next
+                 FROM (SELECT product_id, favorited_at
+                         FROM favorites
+                        WHERE favorites.client_id = clients.client_id
+                          AND favorites_revision <> ALL (%(known)s::bigint[])
+                          AND (%(product_id)s::text IS NULL
+                               OR (favorited_at <= %(favorited_at)s::timestamptz
+                                   AND (favorited_at < %(favorited_at)s OR product_id > %(product_id)s)))
+                        ORDER BY favorited_at DESC, product_id
+                        LIMIT %(limit)s + 1) AS page) AS numbered
+       ) AS found
+ WHERE clients.client_id = %(client_id)s AND token_generation = %(generation)s
+"""
+
+
+def of_products(caller: Caller, product_ids: Sequence[str], *, if_none_match: str | None = None) -> Ids:
+    """Those of the products that are favorites of the caller, in the order asked.
+
+    `if_none_match` is that header (RFC 9110 §13.1.2), None where there is none.
+    Raises InvalidToken where the caller's token no longer counts.
+    """
+    known = _known(caller, if_none_match)
+    found = database.fetch_one(
+        _Found,
+        OF_PRODUCTS,
+        caller.as_parameters | {"known": known, "product_ids": list(dict.fromkeys(product_ids))},
+        repeatable=True,
+    )
+    return _answer(caller, known, found, None)
+
+
+def list_page(caller: Caller, *, limit: int, cursor: str | None, if_none_match: str | None = None) -> Ids:
+    """A page of the ids of all of the caller's favorites, newest first.
+
+    Raises InvalidCursor, and InvalidToken where the caller's token no longer counts.
+    """
+    list_name = f"favorite-ids:{caller.client_id}"
+    favorited_at, product_id = None, None
+    if cursor is not None:
+        favorited_at, product_id = cursors.decode(list_name, cursor, cursors.moment, cursors.text)
+    known = _known(caller, if_none_match)
+    found = database.fetch_one(
+        _Found,
+        NEWEST_FIRST,
+        caller.as_parameters
+        | {
+            "known": known,
+            "limit": limit,
+            "favorited_at": favorited_at,
+            "product_id": product_id,
+        },
+        repeatable=True,
+    )
+    next_cursor = None
+    if found and found.last_favorited_at is not None and found.last_product_id is not None:
+        next_cursor = cursors.encode(list_name, found.last_favorited_at, found.last_product_id)
+    return _answer(caller, known, found, next_cursor)
+
+
+def _answer(caller: Caller, known: list[int], found: _Found | None, next_cursor: str | None) -> Ids:
+    if found is None:
+        raise access_tokens.no_longer_counts()
+    etag = f'"{_etag_of(caller)}-{found.favorites_revision}"'
+    if found.favorites_revision in known:
+        return Ids(None, etag)
+    body = (
+        f'{{"product_ids":{found.product_ids},"next_cursor":{json.dumps(next_cursor)},'
+        f'"count":{found.favorites_count},"max":{MAX_FAVORITES}}}'
+    )
+    return Ids(Rendered(body), etag, next_cursor)
+
+
+def _etag_of(caller: Caller) -> str:
+    """What all entity tags of this client have in front of the revision.
+
+    The client is in it, for another may ask from the same browser; so is all else that the body has.
+    """
+    return f"{caller.client_id.hex}-{MAX_FAVORITES}"
+
+
+def _known(caller: Caller, if_none_match: str | None) -> list[int]:
+    """The revisions whose entity tags the header names."""
+    if if_none_match is None:
+        return []
+    return [int(number) for number in re.findall(rf'"{_etag_of(caller)}-([0-9]{{1,18}})"', if_none_match)]

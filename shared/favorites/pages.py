@@ -1,0 +1,140 @@
+"""The caller's favorites, page by page: one SQL statement and no other call, whatever is asked for.
+
+Whoever looks for a part of them or for another order reads all of the client's favorites, which are few
+(`limits.MAX_FAVORITES`); by date, an index has them in their order.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
+
+from shared.accounts import access_tokens
+from shared.accounts.access_tokens import Caller
+from shared.favorites.models import FavoritePage
+from shared.favorites.rendering import FAVORITE
+from shared.formats import cursors
+from shared.formats.json_text import Rendered
+from shared.platform import database
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Order(NamedTuple):
+    """What a list is sorted by, and how a cursor has it: as text, of which `check` makes a parameter.
+
+    `value` is of the type `kind`. Of two with one value, the product's id decides: `ids` says which way.
+    """
+
+    value: LiteralString
+    kind: LiteralString
+    direction: LiteralString
+    ids: LiteralString
+    as_text: LiteralString
+    check: Callable[[str], object]
+
+
+ORDERS: dict[str, Order] = {
+    "-favorited_at": Order(
+        "favorited_at", "timestamptz", "DESC", "ASC", "rfc3339(favorited_at)", cursors.moment
+    ),
+    "favorited_at": Order(
+        "favorited_at", "timestamptz", "ASC", "DESC", "rfc3339(favorited_at)", cursors.moment
+    ),
+    "price": Order("price", "numeric", "ASC", "ASC", "price::text", cursors.decimal),
+    "-price": Order("price", "numeric", "DESC", "DESC", "price::text", cursors.decimal),
+    "title": Order("title", "text", "ASC", "ASC", "title", cursors.text),
+    "price_change": Order(
+        "price - price_when_favorited",
+        "numeric",
+        "ASC",
+        "ASC",
+        "(price - price_when_favorited)::text",
+        cursors.difference,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A favorite and its place in the list; all None but the count where the client has none (left)."""
+
+    favorites_count: int
+    product_id: str | None
+    place: str | None
+    favorite: str | None
+
+
+def statement(order: Order) -> LiteralString:
+    """The page behind `value` and `product_id`, both None for the first one."""
+    further, id_further = ({"ASC": ">", "DESC": "<"}[direction] for direction in (order.direction, order.ids))
+    return f"""
+    SELECT favorites_count, product_id, place, favorite
+      FROM clients
+      LEFT JOIN LATERAL (
+           SELECT product_id, {order.value} AS value, {order.as_text} AS place, {FAVORITE} AS favorite
+             FROM favorites
+             JOIN products USING (product_id)
+            WHERE favorites.client_id = clients.client_id
+              AND (%(available)s::boolean IS NULL OR (removed_at IS NULL) = %(available)s)
+              AND (%(category)s::text IS NULL OR category = %(category)s)
+              AND (%(price_dropped)s::boolean IS NULL OR (price < price_when_favorited) = %(price_dropped)s)
+              AND (%(product_id)s::text IS NULL
+                   OR ({order.value} {further}= %(value)s::{order.kind}
+                       AND ({order.value} {further} %(value)s::{order.kind}
+                            OR product_id {id_further} %(product_id)s)))
+            ORDER BY {order.value} {order.direction}, product_id {order.ids}
+            LIMIT %(limit)s
+           ) AS page ON true
+     WHERE clients.client_id = %(client_id)s AND token_generation = %(generation)s
+     ORDER BY page.value {order.direction}, product_id {order.ids}
+    """  # noqa: S608 — the parts are constants, of ORDERS and beside it
+
+
+def list_page(
+    caller: Caller,
+    *,
+    limit: int,
+    cursor: str | None,
+    sort: str,
+    available: bool | None = None,
+    category: str | None = None,
+    price_dropped: bool | None = None,
+) -> tuple[Rendered[FavoritePage], str | None]:
+    """A page of the caller's favorites by `sort` (one of ORDERS), and the cursor to the next one.
+
+    `available`, `category` and `price_dropped` leave out the others. A place in the list is a value and a
+    product: while prices and titles stay, no page skips or repeats anything; a favorite whose price moves
+    between two pages moves with it, and may be on both or on neither.
+
+    Raises InvalidCursor, and InvalidToken where the caller's token no longer counts.
+    """
+    order = ORDERS[sort]
+    filters: dict[str, Any] = {"available": available, "category": category, "price_dropped": price_dropped}
+    list_name = f"favorites:{caller.client_id}:{sort}"
+    if any(wanted is not None for wanted in filters.values()):
+        list_name += f":{json.dumps(filters)}"
+    value, product_id = None, None
+    if cursor is not None:
+        value, product_id = cursors.decode(list_name, cursor, order.check, cursors.text)
+    rows = database.fetch_all(
+        _Row,
+        statement(order),
+        caller.as_parameters | {"limit": limit + 1, "value": value, "product_id": product_id} | filters,
+        repeatable=True,
+    )
+    if not rows:
+        raise access_tokens.no_longer_counts()
+    items = [row.favorite for row in rows[:limit] if row.favorite is not None]
+    next_cursor = None
+    if len(rows) > limit:
+        last = rows[limit - 1]
+        assert last.place is not None and last.product_id is not None  # noqa: S101, PT018 — a full row
+        next_cursor = cursors.encode(list_name, last.place, last.product_id)
+    page = (
+        f'{{"items":[{",".join(items)}],"next_cursor":{json.dumps(next_cursor)},'
+        f'"count":{rows[0].favorites_count}}}'
+    )
+    return Rendered(page), next_cursor

@@ -1,0 +1,294 @@
+"""The count and revision of a client's favorites, and their bound: exact, whoever writes and how many."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import psycopg
+import pytest
+
+from functions.run_migrations import migrations
+from functions.run_migrations.migrations import Migration
+from shared.accounts import clients
+from shared.accounts.access_tokens import Caller
+from shared.errors import FavoritesFull, NotFavorite
+from shared.favorites import changes, marks
+from shared.favorites.limits import MAX_FAVORITES
+from shared.favorites.models import ChangedFavorites, FavoriteChanges, Mark
+from tests.integration import accounts, witness
+from tests.integration.test_migrations import connect, empty_url
+
+__all__ = ["empty_url"]
+
+pytestmark = pytest.mark.usefixtures("store")
+
+
+@pytest.fixture
+def ana() -> Caller:
+    return accounts.new_caller()
+
+
+def products(look: psycopg.Connection, number: int) -> list[str]:
+    """So many products that the copy has: p0001, p0002, …"""
+    look.execute(
+        """
+        INSERT INTO products (product_id, title, price, description, category, image, version, fetched_at)
+        SELECT 'p' || lpad(n::text, 4, '0'), 'P', 1, '', '', '', 1, now() FROM generate_series(1, %s) AS n
+        """,
+        [number],
+    )
+    return [f"p{n:04}" for n in range(1, number + 1)]
+
+
+def holds(look: psycopg.Connection, caller: Caller, product_ids: list[str]) -> None:
+    """Make the products favorites of the caller behind the service's back."""
+    look.execute(
+        "INSERT INTO favorites (client_id, product_id, price_when_favorited) "
+        "SELECT %s, unnest(%s::text[]), 1",
+        [caller.client_id, product_ids],
+    )
+
+
+def counted(look: psycopg.Connection, caller: Caller) -> tuple[int, int]:
+    """How many favorites the client's row says, which is how many there are; and the revision."""
+    row = look.execute(
+        """
+        SELECT favorites_count, favorites_revision,
+               (SELECT count(*) FROM favorites WHERE favorites.client_id = clients.client_id)
+          FROM clients WHERE client_id = %s
+        """,
+        [caller.client_id],
+    ).fetchone()
+    assert row
+    assert row[0] == row[2]
+    return int(row[0]), int(row[1])
+
+
+def bulk(caller: Caller, add: list[str], remove: list[str] | None = None) -> ChangedFavorites:
+    return changes.change(
+        caller, FavoriteChanges(add=[Mark(product_id=name) for name in add], remove=remove or [])
+    )
+
+
+# ── Count and revision ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_change_moves_the_revision_and_what_changes_nothing_does_not(
+    ana: Caller, look: psycopg.Connection
+) -> None:
+    products(look, 3)
+    does: list[tuple[Callable[[], object], int, bool]] = [
+        (partial(marks.add, ana, "p0001"), 1, True),
+        (partial(marks.add, ana, "p0001"), 1, False),
+        (partial(marks.create, ana, "p0002"), 2, True),
+        (partial(bulk, ana, ["p0001", "p0003"], ["p0002"]), 2, True),
+        (partial(bulk, ana, ["p0001", "p0003"], ["p0002"]), 2, False),
+        (partial(marks.remove, ana, "p0001"), 1, True),
+    ]
+    count, revision = counted(look, ana)
+    assert (count, revision) == (0, 0)
+    for do, expected, moves in does:
+        do()
+        count, moved = counted(look, ana)
+        assert count == expected
+        assert (moved > revision) == moves
+        revision = moved
+
+
+def test_another_clients_count_and_revision_stay(ana: Caller, look: psycopg.Connection) -> None:
+    ben = accounts.new_caller()
+    products(look, 1)
+    marks.add(ben, "p0001")
+    before = counted(look, ben)
+    marks.add(ana, "p0001")
+    marks.remove(ana, "p0001")
+    assert counted(look, ben) == before
+
+
+def test_a_change_of_favorites_does_not_change_the_client(ana: Caller, look: psycopg.Connection) -> None:
+    products(look, 1)
+    before = clients.get(ana, "me")
+    marks.add(ana, "p0001")
+    assert clients.get(ana, "me") == before
+
+
+def test_a_client_with_favorites_can_be_removed(ana: Caller, look: psycopg.Connection) -> None:
+    holds(look, ana, products(look, 100))
+    clients.remove(ana, "me")
+    assert look.execute("SELECT FROM favorites").fetchone() is None
+
+
+def test_a_restored_count_brings_no_revision_twice(ana: Caller, look: psycopg.Connection) -> None:
+    products(look, 2)
+    marks.add(ana, "p0001")
+    _, backed_up = counted(look, ana)
+    marks.add(ana, "p0002")
+    _, lost = counted(look, ana)
+    look.execute("DELETE FROM favorites WHERE product_id = 'p0002'")
+    look.execute("UPDATE clients SET favorites_revision = %s", [backed_up])
+    marks.add(ana, "p0002")
+    assert counted(look, ana)[1] > lost
+
+
+# ── The bound ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def at_the_edge(ana: Caller, look: psycopg.Connection) -> list[str]:
+    """Ana has room for three more; the products that she does not have."""
+    known = products(look, MAX_FAVORITES + 100)
+    holds(look, ana, known[: MAX_FAVORITES - 3])
+    return known[MAX_FAVORITES - 3 :]
+
+
+def test_one_more_than_fits_is_refused_and_one_less_makes_room(
+    ana: Caller, look: psycopg.Connection, at_the_edge: list[str]
+) -> None:
+    for product_id in at_the_edge[:3]:
+        marks.add(ana, product_id)
+    for add in (marks.add, marks.create):
+        with pytest.raises(FavoritesFull) as refused:
+            add(ana, at_the_edge[3])
+        assert refused.value.maximum == MAX_FAVORITES
+    assert marks.add(ana, at_the_edge[0])[1] is False  # it is one still
+    marks.remove(ana, at_the_edge[0])
+    assert marks.add(ana, at_the_edge[3])[1] is True
+    assert counted(look, ana)[0] == MAX_FAVORITES
+
+
+def test_in_a_bulk_the_order_of_the_request_decides_what_fits(
+    ana: Caller, look: psycopg.Connection, at_the_edge: list[str]
+) -> None:
+    wanted = [at_the_edge[9], "p0001", at_the_edge[1], "998", *at_the_edge[5:8]]
+    done = bulk(ana, wanted, ["p0002"])
+    assert done.already == ["p0001"]
+    assert done.removed == ["p0002"]  # which makes room for one more
+    assert done.added == [at_the_edge[9], at_the_edge[1], *at_the_edge[5:7]]
+    assert [(each.product_id, each.type) for each in done.refused] == [
+        ("998", "/problems/unknown-product"),
+        (at_the_edge[7], "/problems/favorites-full"),
+    ]
+    assert done.count == counted(look, ana)[0] == MAX_FAVORITES
+
+
+@pytest.mark.usefixtures("connection_per_thread")
+def test_of_a_hundred_who_add_at_the_edge_as_many_as_fit_do(
+    ana: Caller, look: psycopg.Connection, at_the_edge: list[str]
+) -> None:
+    outcomes = witness.at_once([partial(marks.add, ana, product_id) for product_id in at_the_edge[:100]])
+    kinds = [type(outcome).__name__ for outcome in outcomes]
+    assert sorted(set(kinds)) == ["FavoritesFull", "tuple"], [
+        each for each in outcomes if isinstance(each, Exception)
+    ][:3]
+    assert kinds.count("tuple") == 3
+    assert counted(look, ana)[0] == MAX_FAVORITES
+
+
+@pytest.mark.usefixtures("connection_per_thread")
+def test_single_and_bulk_changes_at_the_edge_never_exceed_it_and_fail_nobody(
+    ana: Caller, look: psycopg.Connection, at_the_edge: list[str]
+) -> None:
+    work: list[Callable[[], object]] = []
+    for start in range(20):
+        some = [at_the_edge[(start * 3 + step) % len(at_the_edge)] for step in range(10)]
+        work += [
+            partial(bulk, ana, some, [f"p{start + 1:04}"]),
+            partial(marks.add, ana, some[0]),
+            partial(marks.remove, ana, some[-1]),
+        ]
+    outcomes = witness.at_once(work)
+    unexpected = [
+        each
+        for each in outcomes
+        if isinstance(each, Exception) and not isinstance(each, FavoritesFull | NotFavorite)
+    ]
+    assert unexpected == []
+    assert counted(look, ana)[0] <= MAX_FAVORITES
+
+
+@pytest.mark.usefixtures("connection_per_thread")
+def test_the_same_product_at_the_edge_is_added_once_and_refused_to_nobody(
+    ana: Caller, look: psycopg.Connection, at_the_edge: list[str]
+) -> None:
+    marks.add(ana, at_the_edge[0])
+    marks.add(ana, at_the_edge[1])
+    outcomes = witness.at_once([partial(marks.add, ana, at_the_edge[2])] * 30)
+    assert [outcome for outcome in outcomes if isinstance(outcome, Exception)] == []
+    assert sum(outcome[1] for outcome in outcomes if isinstance(outcome, tuple)) == 1
+    assert counted(look, ana)[0] == MAX_FAVORITES
+
+
+# ── The migration ─────────────────────────────────────────────────────────────────────────────────────────
+
+FILES = migrations.load()
+
+
+def files_before(name: str) -> list[Migration]:
+    return FILES[: next(place for place, file in enumerate(FILES) if file.name.endswith(name))]
+
+
+UP_TO_TRIGGERS = files_before("_favorites_of_a_client_are_counted.sql")
+UP_TO_BACKFILL = files_before("_count_the_favorites_there_are.sql")
+
+
+@pytest.fixture
+def before(empty_url: str) -> Iterator[psycopg.Connection]:
+    """A database as the release before left it, with two clients who hold 3 and 0 of 5 products."""
+    with connect(empty_url) as migrating, psycopg.connect(empty_url, autocommit=True) as connection:
+        migrations.run(migrating, UP_TO_TRIGGERS)
+        products(connection, 5)
+        connection.execute(
+            "INSERT INTO clients (name, email, email_key, password_hash) "
+            "VALUES ('Ana', 'a', 'a', '-'), ('Ben', 'b', 'b', '-')"
+        )
+        mark(connection, "p0001", "p0002", "p0003")
+        yield connection
+
+
+def mark(connection: psycopg.Connection, *product_ids: str) -> None:
+    """What the release before does to mark a product."""
+    for product_id in product_ids:
+        connection.execute(
+            "INSERT INTO favorites (client_id, product_id, price_when_favorited) "
+            "SELECT client_id, %s, 1 FROM clients WHERE name = 'Ana' ON CONFLICT DO NOTHING",
+            [product_id],
+        )
+
+
+def counts(connection: psycopg.Connection) -> list[int]:
+    rows = connection.execute("SELECT favorites_count FROM clients ORDER BY name")
+    return [count for (count,) in rows]
+
+
+def test_the_migration_counts_what_there_is_and_what_the_release_before_adds(
+    before: psycopg.Connection, empty_url: str
+) -> None:
+    with connect(empty_url) as migrating:
+        migrations.run(migrating)
+    assert counts(before) == [3, 0]
+    mark(before, "p0003", "p0004")
+    before.execute("DELETE FROM favorites WHERE product_id IN ('p0001', 'p0002')")
+    assert counts(before) == [2, 0]
+
+
+def test_changes_between_the_triggers_and_the_backfill_are_counted_once(
+    before: psycopg.Connection, empty_url: str
+) -> None:
+    with connect(empty_url) as migrating:
+        migrations.run(migrating, UP_TO_BACKFILL)
+        before.execute("DELETE FROM favorites")  # more than were added since: the count is below zero now
+        mark(before, "p0005")
+        migrations.run(migrating)
+    assert counts(before) == [1, 0]
+
+
+def test_a_change_while_the_backfill_counts_is_counted_once(
+    before: psycopg.Connection, empty_url: str
+) -> None:
+    with connect(empty_url) as migrating, psycopg.connect(empty_url) as marking:
+        migrations.run(migrating, UP_TO_BACKFILL)
+        mark(
+            marking, "p0004", "p0005"
+        )  # not committed: the backfill does not see them, and waits for the row
+        with witness.later(0.3, marking.commit):
+            migrations.run(migrating)
+    assert counts(before) == [5, 0]

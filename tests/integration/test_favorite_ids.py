@@ -1,0 +1,120 @@
+"""Which products are favorites, by their ids: one statement, and one row of it where nothing changed."""
+
+import json
+from typing import Any
+
+import psycopg
+import pytest
+
+from shared.accounts.access_tokens import Caller
+from shared.errors import InvalidCursor
+from shared.favorites import ids, marks
+from tests.integration import accounts, witness
+from tests.integration.test_favorite_counts import holds, products
+
+pytestmark = pytest.mark.usefixtures("store")
+
+
+@pytest.fixture
+def ana() -> Caller:
+    return accounts.new_caller()
+
+
+def body(found: ids.Ids) -> dict[str, Any]:
+    assert found.body is not None
+    shown: dict[str, Any] = json.loads(found.body.text)
+    assert shown["next_cursor"] == found.next_cursor
+    return shown
+
+
+def test_those_asked_for_come_in_the_order_asked(ana: Caller, look: psycopg.Connection) -> None:
+    known = products(look, 6)
+    holds(look, ana, [known[4], known[0], known[2]])
+    holds(look, accounts.new_caller(), known)
+    asked = [known[2], "nothing", known[0], known[1], known[4]]
+    with witness.statements() as sent:
+        found = body(ids.of_products(ana, asked))
+    assert found == {
+        "product_ids": [known[2], known[0], known[4]],
+        "next_cursor": None,
+        "count": 3,
+        "max": 5000,
+    }
+    assert len(sent) == 1
+
+
+def test_who_has_none_gets_an_empty_list(ana: Caller) -> None:
+    assert body(ids.of_products(ana, ["7"]))["product_ids"] == []
+    assert body(ids.list_page(ana, limit=10, cursor=None)) == {
+        "product_ids": [],
+        "next_cursor": None,
+        "count": 0,
+        "max": 5000,
+    }
+
+
+@pytest.mark.parametrize("limit", [1, 2, 6, 7, 8, 1_000])
+def test_the_pages_together_are_all_of_them_newest_first(
+    ana: Caller, look: psycopg.Connection, limit: int
+) -> None:
+    known = products(look, 7)
+    for product_ids in (known[4:], known[:2], known[2:4]):  # some at the same moment
+        holds(look, ana, product_ids)
+    pages, cursor, first = [], None, True
+    while first or cursor:
+        first = False
+        with witness.statements() as sent:
+            page = body(found := ids.list_page(ana, limit=limit, cursor=cursor))
+        assert len(sent) == 1
+        assert page["count"] == 7
+        cursor = found.next_cursor
+        pages.append(page["product_ids"])
+    assert [len(page) for page in pages[:-1]] == [limit] * (len(pages) - 1)
+    assert [product_id for page in pages for product_id in page] == known[2:4] + known[:2] + known[4:]
+
+
+def test_a_cursor_is_good_for_its_client_alone(ana: Caller, look: psycopg.Connection) -> None:
+    holds(look, ana, products(look, 3))
+    cursor = ids.list_page(ana, limit=1, cursor=None).next_cursor
+    with pytest.raises(InvalidCursor):
+        ids.list_page(accounts.new_caller(), limit=1, cursor=cursor)
+
+
+def test_the_entity_tag_changes_with_every_change_and_only_then(
+    ana: Caller, look: psycopg.Connection
+) -> None:
+    known = products(look, 2)
+    etag = ids.list_page(ana, limit=10, cursor=None).etag
+    assert ids.of_products(ana, known, if_none_match=etag).body is None
+    for change in (marks.add, marks.remove):
+        change(ana, known[0])
+        found = ids.list_page(ana, limit=10, cursor=None, if_none_match=etag)
+        assert found.body is not None
+        assert found.etag != etag
+        etag = found.etag
+        assert ids.list_page(ana, limit=10, cursor=None, if_none_match=etag).body is None
+    look.execute("UPDATE products SET price = 2")
+    assert ids.list_page(ana, limit=10, cursor=None, if_none_match=etag).body is None
+
+
+@pytest.mark.parametrize("query", [ids.OF_PRODUCTS, ids.NEWEST_FIRST])
+def test_where_nothing_changed_one_row_is_read_and_nothing_else(
+    ana: Caller, look: psycopg.Connection, query: str
+) -> None:
+    holds(look, ana, products(look, 3))
+    look.execute("ANALYZE clients, favorites")
+    row = look.execute("SELECT favorites_revision FROM clients").fetchone()
+    assert row
+    parameters = {"known": [row[0]], "product_ids": ["p0001"], "limit": 10, "favorited_at": None}
+    plan = look.execute(
+        f"EXPLAIN (ANALYZE, FORMAT JSON) {query}",
+        ana.as_parameters | parameters | {"product_id": None},
+    ).fetchone()
+    assert plan
+    executed = [node for node in nodes(plan[0][0]["Plan"]) if node["Actual Loops"] > 0]
+    read = [node["Relation Name"] for node in executed if "Relation Name" in node]
+    assert read == ["clients"]
+
+
+def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    return [plan, *(node for child in plan.get("Plans", []) for node in nodes(child))]
