@@ -21,6 +21,7 @@ from shared.products.demand import Answer
 from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog, product
 from tests.integration import witness
+from tests.integration.catalog_messages import changed_product, deliver
 from tests.integration.conftest import Travel, cold_start
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -376,13 +377,44 @@ def test_without_valkey_and_catalog_an_old_copy_is_served(
     assert ask() == ("stale", "Product 7 22.30")
 
 
-def test_without_valkey_an_unknown_product_is_unknown(
+def test_without_valkey_an_environment_asks_for_an_unknown_product_once_a_minute(
+    store: HostileCatalog, no_valkey: Callable[[], None]
+) -> None:
+    """On a busy machine a Valkey that answers too late is as good as none."""
+    store.answer("/products/999", Says.null())
+    no_valkey()
+    for _ in range(3):
+        with pytest.raises(UnknownProduct):
+            ask("999")
+    assert store.calls == {"/products/999": 1}
+    demand._unknown_here["999"] -= product_cache.UNKNOWN_TTL
+    with pytest.raises(UnknownProduct):
+        ask("999")
+    assert store.calls == {"/products/999": 2}
+
+
+def test_without_valkey_an_unknown_product_that_an_event_brought_is_there(
     store: HostileCatalog, no_valkey: Callable[[], None]
 ) -> None:
     store.answer("/products/999", Says.null())
     no_valkey()
     with pytest.raises(UnknownProduct):
         ask("999")
+    deliver(changed_product(catalog.now_version(), 999))
+    assert ask("999")[1] == "Product 999 22.30"
+    assert store.calls == {"/products/999": 1}
+
+
+def test_an_environment_remembers_few_unknown_products(
+    store: HostileCatalog, monkeypatch: pytest.MonkeyPatch, no_valkey: Callable[[], None]
+) -> None:
+    monkeypatch.setattr(demand, "REMEMBERED", 3)
+    store.answer_all(Says.null())
+    no_valkey()
+    for number in range(100, 110):
+        with pytest.raises(UnknownProduct):
+            ask(str(number))
+    assert list(demand._unknown_here) == ["107", "108", "109"]
 
 
 def test_valkey_is_used_again_soon_after_it_is_back(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
