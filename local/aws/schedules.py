@@ -19,8 +19,8 @@ _STOP_SECONDS = 2.0
 class Schedules:
     """Runs each schedule in a thread of its own: at once, and then at its rate.
 
-    Two runs of one schedule lie at most `seconds` apart, and never overlap. A line for each run, also for one
-    that failed, goes to `log`.
+    Two runs of one schedule lie at most `seconds` apart, and never overlap. A line for each run goes to
+    `log`, and for those that fail one after the other in the same way one for all of them.
     """
 
     def __init__(self, schedules: Iterable[Schedule], functions: Functions, seconds: float, log: Log) -> None:
@@ -31,16 +31,22 @@ class Schedules:
             _Run(schedule.function, min(schedule.seconds or seconds, seconds)) for schedule in schedules
         ]
 
-    def start(self, wait: float) -> None:
-        """Begin; return when every first run is done, or after `wait` seconds."""
+    def start(self, wait: float) -> list[str]:
+        """Begin; return when every first run is done, or after `wait` seconds.
+
+        Returns which functions, by their folders, failed or still run.
+        """
         deadline = time.monotonic() + wait
         for run in self._runs:
             run.thread = threading.Thread(
                 target=self._repeat, args=[run], daemon=True, name=f"schedule-{run.function}"
             )
             run.thread.start()
-        for run in self._runs:
-            run.ran.wait(max(0.0, deadline - time.monotonic()))
+        return [
+            self._functions.label(run.function)
+            for run in self._runs
+            if not run.ran.wait(max(0.0, deadline - time.monotonic())) or run.failure is not None
+        ]
 
     def stop(self) -> None:
         """Start no more runs; those under way get a moment to end in order."""
@@ -54,12 +60,15 @@ class Schedules:
         label = self._functions.label(run.function)
         while not self._stopping.is_set():
             started = time.monotonic()
+            before = run.failure
             try:
-                did = summary(self._functions.invoke(run.function, _event(run.function)))
+                result = self._functions.invoke(run.function, _event(run.function))
             except FunctionFailed as error:
-                did = f"failed: {error}"
-            if not self._stopping.is_set():
-                self._log(f"schedule | {label}: {did}")
+                result = {"failed": str(error)}
+            run.failure = result.get("failed") if isinstance(result, dict) else None
+            is_known = run.failure is not None and run.failure == before
+            if not self._stopping.is_set() and not is_known:
+                self._log(f"schedule | {label}: {summary(result)}")
             run.ran.set()
             self._stopping.wait(max(0.0, started + run.seconds - time.monotonic()))
 
@@ -69,6 +78,7 @@ class _Run:
         self.function = function
         self.seconds = seconds
         self.ran = threading.Event()
+        self.failure: str | None = None  # of the last run, or None when it did well
         self.thread: threading.Thread | None = None
 
 
@@ -76,6 +86,8 @@ def summary(result: Any) -> str:
     """Return what a function did in a few words: `66 products, 1 changed, 0.05 s` for such an object."""
     if not isinstance(result, dict) or not result:
         return "done"
+    if "failed" in result:
+        return f"failed: {result['failed']}"
     return ", ".join(
         f"{value} {'s' if name == 'seconds' else name}" if value is not True else name
         for name, value in result.items()

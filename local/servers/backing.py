@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psycopg
 import redis
+import urllib3
 
 from local.servers.admin import Secrets, working_password
 from local.servers.catalog import Catalog, Push
@@ -72,7 +73,9 @@ class Backing(Startable):
             self.valkey = Valkey(self._data, listen=self._listen)
             self._running.callback(self.valkey.stop)
             self.settings["REDIS_URL"] = self.valkey.start()
-        if "CATALOG_URL" not in self.settings:
+        if "CATALOG_URL" in self.settings:
+            self._look_at_catalog(self.settings["CATALOG_URL"])
+        else:
             self._log("Starting the sample catalog…")
             self.catalog = Catalog(listen=self._listen, push=self._push)
             self._running.callback(self.catalog.stop)
@@ -80,6 +83,23 @@ class Backing(Startable):
         ours = {"PostgreSQL": self.postgres, "Valkey": self.valkey}
         watch = ServiceWatch({name: service for name, service in ours.items() if service}, self._log)
         self._running.callback(watch.stop)
+
+    def _look_at_catalog(self, url: str) -> None:
+        """Say so when it does not answer; that is no reason not to start, as it would be for the others."""
+        try:
+            with urllib3.PoolManager(retries=False) as manager:
+                answer = manager.request(
+                    "GET", f"{url}/products", timeout=_CONNECT_SECONDS, preload_content=False
+                )
+                answer.close()
+            reason = None if answer.status == 200 else f"its answer has status {answer.status}"
+        except (urllib3.exceptions.HTTPError, ValueError) as error:
+            reason = _one_line(error)
+        if reason is not None:
+            self._log(
+                f"The catalog of CATALOG_URL cannot be read: {reason}. "
+                "Products come from the copy, if there is one, until it can."
+            )
 
     def stop(self) -> None:
         """Stop what was started; the data stays."""

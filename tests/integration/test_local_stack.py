@@ -1,11 +1,15 @@
 """How the stack refuses to start: one sentence each, and nothing left running."""
 
+import re
 import socket
 from pathlib import Path
 
 import pytest
 
+from local.servers import backing
+from local.servers.postgres import Postgres
 from local.servers.services import ServiceFailed
+from local.servers.valkey import Valkey
 from local.stack import Stack, claim, drop, settings_from
 
 
@@ -36,6 +40,25 @@ def test_a_database_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
     settings = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"}
     with pytest.raises(ServiceFailed, match="The PostgreSQL of DATABASE_URL cannot be used"):
         Stack(data=tmp_path, settings=settings).start()
+
+
+@pytest.mark.parametrize("says", ["nothing", "no"])
+def test_a_catalog_that_cannot_be_read_is_one_line_and_all_else_starts(
+    tmp_path: Path, migrated_postgres: Postgres, valkey: Valkey, monkeypatch: pytest.MonkeyPatch, says: str
+) -> None:
+    monkeypatch.setattr(backing, "_CONNECT_SECONDS", 0.2)
+    lines: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1] if says == "nothing" else 9
+        settings = {
+            "DATABASE_URL": migrated_postgres.url,
+            "REDIS_URL": valkey.url,
+            "CATALOG_URL": f"http://127.0.0.1:{port}",
+        }
+        with backing.Backing(data=tmp_path, settings=settings, log=lines.append):
+            pass
+    (line,) = lines
+    assert re.fullmatch(r"The catalog of CATALOG_URL cannot be read: [^\n]+", line)
 
 
 def test_a_second_run_with_the_same_data_is_refused_and_so_is_dropping_it(tmp_path: Path) -> None:

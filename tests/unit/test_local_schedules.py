@@ -41,7 +41,7 @@ def schedules(
 def test_the_first_runs_are_done_when_it_has_started_and_each_is_one_line() -> None:
     functions, lines = FakeFunctions(lambda name: {"done": name}), list[str]()
     runs = schedules(functions, lines, Schedule("Warm", 240), Schedule("Publish", 60))
-    runs.start(wait=5)
+    assert runs.start(wait=5) == []
     assert sorted(lines) == ["schedule | publish: Publish done", "schedule | warm: Warm done"]
     runs.stop()
     assert functions.events[0][1]["source"] == "aws.scheduler"
@@ -69,7 +69,25 @@ def test_a_run_that_fails_is_one_line_and_the_next_one_follows() -> None:
     runs.start(wait=5)
     assert wait_until(lambda: functions.count("Warm") >= 2, timeout=5)
     runs.stop()
-    assert lines[0] == "schedule | warm: failed: CatalogUnavailable: The catalog is not answering."
+    assert lines == ["schedule | warm: failed: CatalogUnavailable: The catalog is not answering."]
+
+
+def test_a_failure_that_lasts_is_one_line_until_it_is_another_or_over() -> None:
+    answers = iter([{"failed": "down"}] * 3 + [{"failed": "slow"}, {"products": 66}, {"failed": "slow"}])
+    functions, lines = FakeFunctions(lambda _: next(answers, None)), list[str]()
+    runs = schedules(functions, lines, Schedule("Warm", 0.02))
+    assert runs.start(wait=5) == ["warm"]
+    assert wait_until(lambda: functions.count("Warm") >= 7, timeout=5)
+    runs.stop()
+    said = [line.removeprefix("schedule | warm: ") for line in lines]
+    assert said[:5] == ["failed: down", "failed: slow", "66 products", "failed: slow", "done"]
+
+
+def test_a_first_run_that_takes_too_long_is_told() -> None:
+    functions, lines = FakeFunctions(lambda _: time.sleep(0.3)), list[str]()
+    runs = schedules(functions, lines, Schedule("Warm", 60))
+    assert runs.start(wait=0.05) == ["warm"]
+    runs.stop()
 
 
 def test_runs_of_one_schedule_never_overlap_and_others_do_not_wait_for_them() -> None:
