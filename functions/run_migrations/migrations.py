@@ -124,16 +124,18 @@ def run(
 
 
 def create_first_admin(connection: Connection, email: str, password: str) -> bool:
-    """Create the admin unless somebody has that e-mail; whether it was created now.
+    """Create the admin while there is no admin at all; whether it was created now.
 
-    Who has it stays as they are: their password is theirs, and their role is for admins to change.
+    One who was renamed or removed since does not come back with the first password at the next deploy. And
+    who has that e-mail stays as they are: their password is theirs, and their role is for admins to change.
     Raises ValueError for an e-mail or password that no client could have.
     """
     admin = NewClient(name="Admin", email=email, password=password)
     created = connection.execute(
         """
         INSERT INTO clients (name, email, email_key, password_hash, role)
-        VALUES (%(name)s, %(email)s, %(email_key)s, %(password_hash)s, 'admin')
+        SELECT %(name)s, %(email)s, %(email_key)s, %(password_hash)s, 'admin'
+         WHERE NOT EXISTS (SELECT FROM clients WHERE role = 'admin')
             ON CONFLICT (email_key) DO NOTHING
         """,
         {

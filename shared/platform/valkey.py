@@ -21,6 +21,7 @@ from redis.retry import Retry
 from shared.platform import deadlines, logs, settings
 
 TIMEOUT = 0.1  # seconds for a command, or a pipeline of them: connecting, sending and the whole answer
+PATIENCE = 0.5  # seconds for a command that is worth more than a quick answer: counting guesses at a password
 HOLD_OFF = 1.0  # seconds without a try after a failure
 
 Result = TypeVar("Result")
@@ -34,13 +35,13 @@ class CacheDown(Exception):
     """Valkey did not answer, or not in time; go on without it."""
 
 
-def command(run: Callable[[Redis], Result]) -> Result:
-    """What `run` gets from Valkey, in `TIMEOUT` seconds at most for all of it. Raises CacheDown."""
+def command(run: Callable[[Redis], Result], *, seconds: float = TIMEOUT) -> Result:
+    """What `run` gets from Valkey, in so many seconds at most for all of it. Raises CacheDown."""
     global _not_before, _used_at
     if time.monotonic() < _not_before:
         raise CacheDown
     try:
-        with deadlines.within(TIMEOUT):
+        with deadlines.within(seconds):
             result = run(_connected())
     except RedisError as error:  # refused, too slow, still loading, out of memory: all the same to us
         _not_before = time.monotonic() + HOLD_OFF
@@ -88,7 +89,7 @@ def _connected() -> Redis:
 
 
 class _BoundedSocket:
-    """A socket whose every wait takes what is left of the deadline; without one in force, `TIMEOUT`."""
+    """A socket whose every wait takes what is left of the deadline; without one in force, `PATIENCE`."""
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
@@ -116,7 +117,7 @@ class _BoundedSocket:
 
 
 def _seconds_left() -> float:
-    seconds = deadlines.left(TIMEOUT)
+    seconds = deadlines.left(PATIENCE)
     if not seconds:
         raise TimeoutError("out of time")
     return seconds

@@ -258,6 +258,39 @@ def test_the_first_admin_is_never_overwritten(
     assert admins(empty_url) == before
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE clients SET email = 'new@example.com', email_key = 'new@example.com'",
+        "UPDATE clients SET role = 'client' WHERE email = 'root@example.com'",
+        "DELETE FROM clients WHERE email = 'root@example.com'",
+    ],
+)
+def test_the_first_admin_does_not_come_back_while_there_is_another(
+    deploy: Callable[..., dict[str, object]], empty_url: str, change: str
+) -> None:
+    deploy("root@example.com", "a fine password")
+    with connect(empty_url) as connection:
+        if not change.startswith("UPDATE clients SET email"):
+            connection.execute(
+                "INSERT INTO clients (name, email, email_key, password_hash, role) "
+                "VALUES ('Eva', 'eva@example.com', 'eva@example.com', 'hers', 'admin')"
+            )
+        connection.execute(change)
+    before = admins(empty_url)
+    assert deploy("root@example.com", "a fine password")["admin_created"] is False
+    assert admins(empty_url) == before
+
+
+def test_where_no_admin_is_left_a_deploy_creates_the_first_one_again(
+    deploy: Callable[..., dict[str, object]], empty_url: str
+) -> None:
+    deploy("root@example.com", "a fine password")
+    with connect(empty_url) as connection:
+        connection.execute("DELETE FROM clients")
+    assert deploy("root@example.com", "a fine password")["admin_created"] is True
+
+
 def test_a_client_with_the_admins_e_mail_does_not_become_admin(
     deploy: Callable[..., dict[str, object]], empty_url: str
 ) -> None:
