@@ -80,7 +80,7 @@ class ClientChanges(Input):
 
 
 class Client(Model):
-    """Somebody who keeps favourites, or administers the service."""
+    """Somebody who keeps favorites, or administers the service."""
 
     client_id: UUID
     name: Annotated[str, Field(examples=["Ana Souza"])]

@@ -16,7 +16,7 @@ from shared.products.models import Price, ProductId, Review
 
 
 class NewFavorite(Input):
-    """The product to mark as a favourite."""
+    """The product to mark as a favorite."""
 
     product_id: ProductId
 
@@ -29,7 +29,7 @@ class Favorite(Model):
     image: str
     price: Price
     review: Review | None
-    available: Annotated[bool, Field(description="False when the catalogue no longer has the product.")]
+    available: Annotated[bool, Field(description="False when the catalog no longer has the product.")]
     price_when_favorited: Price
     price_change: Annotated[
         Decimal,

@@ -17,14 +17,14 @@ CATALOG_SOURCE = "catalog"
 
 
 class ProductChanged(BaseModel):
-    """A product came or changed: all of it, as the catalogue's API shows it."""
+    """A product came or changed: all of it, as the catalog's API shows it."""
 
     version: Version
     product: CatalogProduct
 
 
 class ProductRemoved(BaseModel):
-    """The catalogue no longer has a product."""
+    """The catalog no longer has a product."""
 
     version: Version
     product_id: Annotated[str, Field(pattern=PRODUCT_ID)]

@@ -13,7 +13,7 @@ from shared.models import Model
 ProductId = Annotated[
     str,
     StringConstraints(pattern=PRODUCT_ID),
-    Field(description="The catalogue's id, as a string.", examples=["7"]),
+    Field(description="The catalog's id, as a string.", examples=["7"]),
 ]
 
 
@@ -26,13 +26,13 @@ class Review(Model):
 
 Price = Annotated[
     Decimal,
-    Field(description="The catalogue's exact decimals."),
+    Field(description="The catalog's exact decimals."),
     WithJsonSchema({"type": "number", "examples": [22.3]}),
 ]
 
 
 class Product(Model):
-    """A product of the catalogue."""
+    """A product of the catalog."""
 
     product_id: ProductId
     title: str
