@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,19 @@ _EVERYWHERE = {"level", "location", "message", "timestamp", "service", "exceptio
 
 
 def show(line: str) -> None:
-    """Print the line in one piece, as several threads do it; print() writes the end of the line apart."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    """Print the line in one piece, as several threads do it; print() writes the end of the line apart.
+
+    What cannot be printed is lost: a console that is gone or a disk that is full stops nobody from serving.
+    """
+    with suppress(OSError, ValueError):
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
 
 
 def log_to(metrics: Path, environment: Mapping[str, str]) -> Log:
     """Return a log that shows its lines, but appends metrics to the file: nobody reads them as they come.
 
+    While the file cannot be written metrics are lost; the log says so once.
     With LOCAL_LOGS=json in the environment the functions' lines are shown as they are, else shortened.
     Raises ServiceFailed for any other value.
     """
@@ -28,11 +34,24 @@ def log_to(metrics: Path, environment: Mapping[str, str]) -> Log:
     if how not in ("short", "json"):
         raise ServiceFailed(f"LOCAL_LOGS must be short or json, not {how!r}.")
 
+    is_written = True
+
+    def keep(text: str) -> None:
+        nonlocal is_written
+        try:
+            with metrics.open("a", encoding="utf-8") as file:
+                file.write(f"{text}\n")
+        except OSError as error:
+            if is_written:
+                show(f"Metrics cannot be written and are lost: {error}")
+            is_written = False
+        else:
+            is_written = True
+
     def log(line: str) -> None:
         _, _, text = line.partition(" | ")
         if text.startswith('{"_aws": '):
-            with metrics.open("a", encoding="utf-8") as file:
-                file.write(f"{text}\n")
+            keep(text)
         else:
             show(line if how == "json" else shortened(line))
 

@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -180,7 +181,9 @@ class ExecutionEnvironment:
                 text = raw.decode(errors="replace").rstrip().replace("\u00a0", " ")
                 if not _NOISE.match(text):
                     for line in text.split("\r"):
-                        self._log(line)
+                        # Whatever happens to a line, the next is read: a function whose pipe is full stops.
+                        with suppress(Exception):
+                            self._log(line)
 
     def _show_failed_import(self) -> None:
         """Log where an import failed: the runtime says only what was missing."""

@@ -35,6 +35,8 @@ def lambda_handler(event, context):
             return dict(os.environ)
         case "time left":
             return context.get_remaining_time_in_millis()
+        case "say much":
+            print("much " * 100_000)
         case "fail":
             raise ValueError("no such thing")
         case "exit":
@@ -117,6 +119,16 @@ def test_what_a_function_prints_is_logged_without_the_emulators_noise(runner: Ru
     runner.start()("pid")
     assert runner.console.shows("handling pid")
     assert runner.console.lines == ["handling pid"]
+
+
+def test_a_log_that_fails_does_not_stop_the_function(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Console, line: str) -> None:
+        raise OSError(28, "No space left on device", line)
+
+    monkeypatch.setattr(Console, "__call__", fail)
+    invoke = runner.start()
+    for _ in range(3):  # more than a pipe holds
+        assert invoke("say much") is None
 
 
 def test_an_exception_is_told_and_logged_and_the_process_goes_on(runner: Runner) -> None:

@@ -1,6 +1,8 @@
 """What `make run` shows of the functions' logs."""
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,29 @@ def test_json_can_be_asked_for_and_metrics_go_to_their_file(
     log('warm_product_cache | {"_aws": {}}')
     assert capsys.readouterr().out == f"warm_product_cache | {json.dumps(POLLED)}\n"
     assert (tmp_path / "metrics.jsonl").read_text() == '{"_aws": {}}\n'
+
+
+def test_metrics_that_cannot_be_written_are_told_once_and_stop_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / ".local"
+    log = log_to(folder / "metrics.jsonl", {})
+    for _ in range(3):
+        log('get_product | {"_aws": {}}')
+    (told,) = capsys.readouterr().out.splitlines()
+    assert told.startswith("Metrics cannot be written and are lost: ")
+    folder.mkdir()
+    log('get_product | {"_aws": {}}')
+    assert (folder / "metrics.jsonl").read_text() == '{"_aws": {}}\n'
+
+
+def test_a_console_that_is_gone_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    log_to(tmp_path / "metrics.jsonl", {})("get_product | a line")
 
 
 def test_another_way_to_log_is_refused_in_one_sentence(tmp_path: Path) -> None:
