@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -173,6 +174,29 @@ def test_a_python_that_was_named_and_does_not_work_is_not_replaced_by_another() 
     found = _run("/bin/sh", DEPENDENCIES / "python313", env=os.environ | {"PYTHON313": "/bin/false"})
     assert (found.returncode, found.stdout) == (1, "")
     assert found.stderr == "PYTHON313=/bin/false is no working Python 3.13 with pip.\n"
+
+
+@pytest.mark.parametrize(
+    ("folder", "target"), [("functions", "GetProductFunction"), ("shared", "SharedLayer")]
+)
+def test_a_folder_may_have_any_sign_in_its_path(
+    python313: str, tmp_path: Path, folder: str, target: str
+) -> None:
+    assert python313
+    root = tmp_path / "a $b c"
+    for part in (folder, "layers/dependencies"):
+        shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
+    made = subprocess.run(  # noqa: S603 - as SAM CLI does
+        ["make", "--makefile", str(root / folder / "Makefile"), f"build-{target}"],  # noqa: S607
+        cwd=root / folder / ("get_product" if folder == "functions" else "."),
+        env=os.environ | {"ARTIFACTS_DIR": str(root / "out")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr
+    assert list((root / "out").rglob("*.cpython-313.pyc"))
+    assert sorted(path.name for path in root.iterdir()) == sorted({folder, "layers", "out"})
 
 
 @pytest.mark.parametrize("artifact", [*LAYERS, *(f"functions.{function}" for function in FUNCTIONS)])

