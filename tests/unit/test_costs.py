@@ -1,15 +1,12 @@
-from pathlib import Path
-
 import pytest
 
 from local.documents import costs
 
-DOCS = Path(__file__).parents[2] / "docs"
-COSTS, EVENTS = ((DOCS / f"{name}.md").read_text() for name in ("costs", "events"))
 
-
-def test_the_readmes_tables_are_those_of_the_template() -> None:
-    assert costs.tables() in COSTS, "run `python -m local.documents.costs`"
+def test_the_pages_tables_are_those_of_the_template() -> None:
+    page = costs.DOCUMENT.read_text()
+    assert costs.tables() in page, "run `python -m local.documents.costs`"
+    assert costs.document(page) == page
 
 
 @pytest.mark.parametrize(
@@ -23,14 +20,12 @@ def test_a_stage_has_the_resources_whose_condition_holds(stage: str, gateways: i
 
 
 def test_dev_costs_less_than_staging_and_staging_less_than_prod() -> None:
-    dev, staging, prod = (
-        sum(cost(costs.stage(name)) for cost in costs.IDLE.values()) for name in costs.STAGES
-    )
+    dev, staging, prod = (sum(line.cost(costs.stage(name)) for line in costs.IDLE) for name in costs.STAGES)
     assert 0 < dev < staging < prod
 
 
-def test_every_metric_of_the_code_is_counted() -> None:
-    table = EVENTS.split("## Metrics")[1].split("## ")[0]
-    rows = [line for line in table.splitlines() if line.startswith("| `")]
-    values = [max(1, row.split("|")[3].count(", ") + ("," in row.split("|")[3])) for row in rows]
-    assert sum(values) == costs.SENT_METRICS
+@pytest.mark.parametrize(("pace", "share"), [(0.1, 1), (1, 1), (2, 0.525), (101, 6 / 101), (10_000, 0.0501)])
+def test_the_first_request_of_a_second_is_traced_and_a_twentieth_of_the_others(
+    pace: float, share: float
+) -> None:
+    assert costs.traced(pace) == pytest.approx(share, rel=0.01)
