@@ -177,7 +177,7 @@ def test_an_endpoint_is_one_short_block_and_the_whole_is_read_in_ten_minutes() -
 
 # What SAM leaves out of every HTTP API, the last one a schema; API Gateway takes it as it is.
 KNOWN_GAPS = {
-    r"paths/.+/(get|put|post|patch|delete)/responses": "{} has less than 1 property",
+    r"paths/.+/[a-z]+/responses": "{} has less than 1 property",
     r"paths/.+/parameters/\d+": "is not valid under any of the schemas listed in the 'oneOf' keyword",
 }
 
