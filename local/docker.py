@@ -22,14 +22,16 @@ class NoDocker(ServiceFailed):
 def check() -> None:
     """Raise NoDocker unless an engine answers."""
     if shutil.which("docker") is None:
-        raise NoDocker("Docker is needed and was not found: install it, or use `make run`, which needs none.")
+        raise NoDocker(
+            "Docker is needed and was not found: install it, or use `make run`, which needs no Docker."
+        )
     try:
         _docker("version", "--format", "{{.Server.Version}}")
     except _Refused as error:
         if "permission denied" in str(error).lower():
             raise NoDocker(
                 "This user may not use Docker: add them to the group `docker` "
-                "(sudo usermod -aG docker $USER) and log in anew, or use `make run`."
+                "(sudo usermod -aG docker $USER) and log in again, or use `make run`."
             ) from error
         raise NoDocker(
             "Docker does not run: start it (sudo systemctl start docker), or use `make run`; "

@@ -75,7 +75,9 @@ def change_product(data: Path, product_id: str, change: str, *, push: bool) -> s
     """
     url = Running.find(data).catalog
     if url is None:
-        raise ServiceFailed("The catalog is that of CATALOG_URL: change it there, it is not ours.")
+        raise ServiceFailed(
+            "The catalog is the one of CATALOG_URL, not the sample: change the product there."
+        )
     query = "" if push else "?push=false"
     response, body = _ask(url, "PATCH", f"/products/{quote(product_id, safe='')}{query}", change.encode())
     if response.status == http.client.NOT_FOUND:

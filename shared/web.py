@@ -48,7 +48,7 @@ ClientRef = Annotated[
     Literal["me"] | UUID, Path(description="A client's id, or `me` for the caller's own.", examples=["me"])
 ]
 ProductRef = Annotated[str, Path(pattern=PRODUCT_ID, description="The catalog's id.", examples=["7"])]
-Limit = Annotated[int, Query(ge=1, le=100, description="How many items a page has at the most.")]
+Limit = Annotated[int, Query(ge=1, le=100, description="The largest number of items on a page.")]
 Cursor = Annotated[
     str | None, Query(min_length=1, max_length=6_000, description="The `next_cursor` of the page before.")
 ]
@@ -150,7 +150,7 @@ def _authenticate(event: Event) -> Caller:
     """The caller that the Authorization header's bearer token names (RFC 6750 §2.1)."""
     scheme, _, token = _header(event, "authorization").strip().partition(" ")
     if scheme.lower() != "bearer":
-        raise errors.MissingCredentials("This needs an access token: Authorization: Bearer …")
+        raise errors.MissingCredentials("This route needs an access token: Authorization: Bearer …")
     return access_tokens.verify(token.strip())
 
 
@@ -375,7 +375,7 @@ def problem(error: Exception, event: Event) -> Response[str]:
     else:
         logs.logger().error("unforeseen", exc_info=error, request_id=_request_id(event))
         metrics.count("InternalErrors")
-        detail = "Something went wrong on our side. The request id helps us to find out what."
+        detail = "Something went wrong on our side. Tell us the request id: with it we find out what."
     body = {
         "type": f"/problems/{kind.slug}",
         "title": kind.title,

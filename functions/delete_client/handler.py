@@ -14,7 +14,7 @@ app = web.resolver()
     openapi_extensions=web.refusals(Forbidden, UnknownClient, LastAdmin, LogInTooLongAgo),
 )
 def delete_client(client_id: web.ClientRef) -> Response[None]:
-    """Remove a client with all favorites and sessions: oneself, or as an admin anybody."""
+    """Remove a client with all favorites and sessions: yourself, or anybody as an admin."""
     clients.remove(web.caller(app), client_id)
     return web.no_content()
 

@@ -14,7 +14,7 @@ app = web.resolver()
     openapi_extensions=web.refusals(Forbidden, UnknownClient),
 )
 def end_sessions(client_id: web.ClientRef) -> Response[None]:
-    """Log out everywhere: end all sessions and access tokens of a client, oneself, or as an admin anybody."""
+    """Log out everywhere: end all sessions and access tokens, your own or anybody's as an admin."""
     clients.log_out_everywhere(web.caller(app), client_id)
     return web.no_content()
 

@@ -11,7 +11,7 @@ app = web.resolver()
 
 @app.get("/clients/<client_id>/export", openapi_extensions=web.refusals(Forbidden, UnknownClient))
 def export_client(client_id: web.ClientRef) -> Response[Export]:
-    """Everything that is held about a client, as a file: of oneself, or as an admin of anybody."""
+    """Download everything that is held about a client: yourself, or anybody as an admin."""
     return web.attachment(exports.export(web.caller(app), client_id), "favorites-export.json")
 
 

@@ -11,7 +11,7 @@ app = web.resolver()
 
 @app.get("/clients/<client_id>", openapi_extensions=web.refusals(Forbidden, UnknownClient))
 def get_client(client_id: web.ClientRef) -> Response[Client]:
-    """Read a client: oneself, or as an admin anybody."""
+    """Read a client: yourself, or anybody as an admin."""
     return web.client(app, clients.get(web.caller(app), client_id))
 
 

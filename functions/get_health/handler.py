@@ -9,7 +9,7 @@ app = web.resolver(public=True)
 
 @app.get("/health", openapi_extensions=web.refusals(also=[503]))
 def get_health() -> Response[Health]:
-    """Tell how the service and what it stands on are."""
+    """Tell the state of the service, its database, its cache and the catalog."""
     return web.health(app, *health.check())
 
 

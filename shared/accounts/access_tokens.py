@@ -84,7 +84,7 @@ def verify(token: str) -> Caller:
         header = api_jws.get_unverified_header(token)
         key = settings.access_token_keys().get(header.get("kid", ""))
         if key is None or header.get("typ") != _TYPE:
-            raise InvalidToken("The access token is not one of this service's.")
+            raise InvalidToken("This service did not issue the access token.")
         claims: dict[str, Any] = api_jwt.decode(
             token,
             key,

@@ -157,7 +157,7 @@ def update(
         password_hash = held.pop("password_hash")
         client = Client(**held)
         if if_match is not None and not _is_match(if_match, client):
-            raise ChangedMeanwhile("The client is not as If-Match says.")
+            raise ChangedMeanwhile("The client has changed since the ETag that If-Match names.")
         if "email" in given and changes.email != client.email and is_unconfirmed:
             raise _current_password_missing()
         if "current_password" in given:
@@ -206,7 +206,7 @@ def remove(caller: Caller, ref: ClientRef) -> None:
         if held is None:
             raise nobody(caller, client_id)
         if client_id == caller.client_id and time.time() - caller.authenticated_at > RECENT_LOG_IN:
-            raise LogInTooLongAgo("Removing your account takes a recent log-in.", max_age=RECENT_LOG_IN)
+            raise LogInTooLongAgo("Log in again before you remove your account.", max_age=RECENT_LOG_IN)
         if held["role"] == "admin":
             _keep_an_admin(current, client_id)
         removed = current.execute(
@@ -266,7 +266,7 @@ def _keep_an_admin(current: database.Connection, client_id: UUID) -> None:
         "SELECT client_id FROM clients WHERE role = 'admin' ORDER BY client_id FOR UPDATE"
     ).fetchall()
     if all(admin["client_id"] == client_id for admin in admins):
-        raise LastAdmin("This is the last admin: make another client one first.")
+        raise LastAdmin("This is the last admin: make another client an admin first.")
 
 
 def _write(
@@ -333,7 +333,7 @@ def permitted(caller: Caller, ref: ClientRef) -> UUID:
     if ref == "me" or ref == caller.client_id:
         return caller.client_id
     if not caller.is_admin:
-        raise Forbidden("This is another client's.")
+        raise Forbidden("This belongs to another client.")
     _require_admin(caller)
     return ref
 
@@ -356,7 +356,7 @@ def _require_admin(caller: Caller) -> None:
     if row is None:
         raise access_tokens.no_longer_counts()
     if row["role"] != "admin":
-        raise Forbidden("This is for admins.")
+        raise Forbidden("Only admins may do this.")
 
 
 def generation_of(caller: Caller, client_id: UUID) -> int | None:

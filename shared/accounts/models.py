@@ -32,7 +32,7 @@ Email = Annotated[
     StringConstraints(strip_whitespace=True, max_length=254),
     AfterValidator(checked_email),
     Field(
-        description="Unique among the clients without regard to case.",
+        description="Unique among the clients; upper and lower case are the same.",
         examples=["ana@example.com"],
         json_schema_extra={"format": "email"},
     ),

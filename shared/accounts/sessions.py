@@ -68,12 +68,12 @@ def log_in(email: str, password: str, *, source: str = "") -> Tokens:
     if not passwords.is_password(password, account.password_hash if account else None) or not account:
         if wait:
             raise login_attempts.too_many(wait)
-        raise InvalidCredentials("The e-mail and password do not belong together.")
+        raise InvalidCredentials("The e-mail or the password is wrong.")
     login_attempts.succeed(attempts)
     new_hash = passwords.hash_password(password) if passwords.needs_rehash(account.password_hash) else None
     tokens = database.transaction(lambda current: _begin(current, account, new_hash))
     if tokens is None:
-        raise InvalidCredentials("The e-mail and password do not belong together.")
+        raise InvalidCredentials("The e-mail or the password is wrong.")
     return tokens
 
 

@@ -19,7 +19,7 @@ Version = Annotated[
         ge=0,
         lt=2**53,
         strict=True,
-        description="Rises with every change of the product: its time in milliseconds since 1970.",
+        description="The time of the change in milliseconds since 1970; rises with every change.",
     ),
 ]
 

@@ -58,7 +58,7 @@ def create(caller: Caller, product_id: str) -> Rendered[Favorite]:
     """The new favorite. Raises AlreadyFavorite and what `add` raises."""
     favorite, created = add(caller, product_id)
     if not created:
-        raise AlreadyFavorite("The product is a favorite of yours already.")
+        raise AlreadyFavorite("The product is already one of your favorites.")
     return favorite
 
 
@@ -83,7 +83,7 @@ def get(caller: Caller, product_id: str) -> Rendered[Favorite]:
     if row is None:
         raise access_tokens.no_longer_counts()
     if row.favorite is None:
-        raise NotFavorite("The product is not a favorite of yours.")
+        raise NotFavorite("The product is not one of your favorites.")
     return Rendered(row.favorite)
 
 
@@ -116,7 +116,7 @@ def remove(caller: Caller, product_id: str) -> None:
     if row is None:
         raise access_tokens.no_longer_counts()
     if not row.was_favorite:
-        raise NotFavorite("The product is not a favorite of yours.")
+        raise NotFavorite("The product is not one of your favorites.")
 
 
 def _mark(caller: Caller, product_id: str) -> tuple[Rendered[Favorite], bool] | None:

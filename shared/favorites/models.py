@@ -33,7 +33,7 @@ class Favorite(Model):
     price_when_favorited: Price
     price_change: Annotated[
         Decimal,
-        Field(description="The price less the price when it was marked: below zero it fell."),
+        Field(description="`price` minus `price_when_favorited`: negative when the product costs less now."),
         WithJsonSchema({"type": "number", "examples": [-2.5]}),
     ]
     favorited_at: datetime
@@ -120,8 +120,12 @@ class ChangedFavorites(Model):
     """What became of each product of the request: it is in exactly one of the lists, in the order asked."""
 
     added: list[ProductId]
-    already: Annotated[list[ProductId], Field(description="Were favorites; their date and price stay.")]
+    already: Annotated[
+        list[ProductId], Field(description="These were favorites before; their date and price stay.")
+    ]
     removed: list[ProductId]
-    absent: Annotated[list[ProductId], Field(description="Were to be unmarked and were no favorites.")]
+    absent: Annotated[
+        list[ProductId], Field(description="These were to be unmarked, and were not favorites.")
+    ]
     refused: list[Refused]
     count: Annotated[int, Field(ge=0, description="How many favorites the client has now.")]

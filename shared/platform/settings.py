@@ -122,7 +122,7 @@ def _credentials(name: str, text: str) -> tuple[str, str]:
     match held:
         case {"username": str(username), "password": str(password)} if username and password:
             return username, password
-    raise MissingSetting(f"{name} has to be a JSON object of username and password")
+    raise MissingSetting(f"{name} must be a JSON object of username and password")
 
 
 def _required(name: str) -> str:

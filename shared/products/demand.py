@@ -331,7 +331,7 @@ def _read_list(state: ListState | None) -> tuple[ListState, CacheState]:
             if state is not None:
                 return state, "stale"
             if lease.failed or time.monotonic() > deadline:
-                raise CatalogUnavailable("The catalog's list was not read yet.", retry_after=2)
+                raise CatalogUnavailable("The catalog's list has not been read yet.", retry_after=2)
             time.sleep(POLL)
             read = product_cache.list_state()
             if read is not None:
@@ -387,7 +387,9 @@ def sync(listed: CatalogList) -> Iterator[list[CopiedProduct]]:
     except product_copy.ShrunkCatalog as error:
         logs.logger().error("catalog refused", reason=str(error))
         metrics.count("CatalogRefused")
-        raise CatalogUnavailable("The catalog's list is not believed.", retry_after=5) from error
+        raise CatalogUnavailable(
+            "The catalog's list is not used: too many products are missing.", retry_after=5
+        ) from error
 
 
 def list_synced(synced_at: float) -> ListState:

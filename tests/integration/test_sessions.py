@@ -71,7 +71,7 @@ def test_a_wrong_e_mail_or_password_is_refused_with_the_same_words(email: str, p
     accounts.register(email=EMAIL)
     with pytest.raises(InvalidCredentials) as refused:
         sessions.log_in(email, password)
-    assert refused.value.detail == "The e-mail and password do not belong together."
+    assert refused.value.detail == "The e-mail or the password is wrong."
 
 
 @pytest.mark.parametrize("password", [" surrounded by spaces ", "ein Paßwort", "nul \0 inside", "🦊" * 8])

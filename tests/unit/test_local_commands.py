@@ -52,7 +52,7 @@ def test_an_event_that_is_not_there_or_no_json(data: Path, capsys: pytest.Captur
 def test_the_catalog_of_somebody_else_is_left_alone(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Running("http://127.0.0.1:1", "http://127.0.0.1:1", None).write(data)
     assert said(capsys, "catalog", "remove", "7") == (
-        "The catalog is that of CATALOG_URL: change it there, it is not ours."
+        "The catalog is the one of CATALOG_URL, not the sample: change the product there."
     )
 
 

@@ -103,7 +103,9 @@ def sixty_known(backends: Backends) -> Backends:
 
 
 def test_a_catalog_that_lost_most_products_is_not_believed(sixty_known: Backends) -> None:
-    assert lambda_handler({}, None) == {"failed": "The catalog's list is not believed."}
+    assert lambda_handler({}, None) == {
+        "failed": "The catalog's list is not used: too many products are missing."
+    }
     assert sixty_known.postgres.asked_for("INSERT INTO products") == []
 
 
