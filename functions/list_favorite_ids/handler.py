@@ -17,7 +17,7 @@ Asked = Annotated[
     Query(
         max_length=MAX_IDS_ASKED,
         description=f"Only those of these products that are favorites, in this order: up to {MAX_IDS_ASKED}, "
-        "repeated or separated by commas. Not together with `limit` and `cursor`.",
+        "repeated or separated by commas. They come on one page, whatever `limit` says; without `cursor`.",
         examples=[["7", "12", "40"]],
     ),
 ]
@@ -32,8 +32,8 @@ def list_favorite_ids(
     if product_id is None:
         found = ids.list_page(caller, limit=limit, cursor=cursor, if_none_match=if_none_match)
         return web.tagged(app, found.body, etag=found.etag, **web.next_link(app, found.next_cursor))
-    if cursor is not None or "limit" in app.current_event.query_string_parameters:
-        raise InvalidInput("does not go with limit or cursor", location="query.product_id", kind="alone")
+    if cursor is not None:
+        raise InvalidInput("does not go with product_id", location="query.cursor", kind="alone")
     found = ids.of_products(caller, product_id, if_none_match=if_none_match)
     return web.tagged(app, found.body, etag=found.etag)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from http import HTTPStatus
 from importlib import import_module
 from pathlib import Path
@@ -152,7 +153,11 @@ _HEADERS: dict[str, Json] = {
 
 
 def document() -> Json:
-    """The OpenAPI 3.1 document of all functions that have routes."""
+    """The OpenAPI 3.1 document of all functions that have routes.
+
+    The model Client is called Account in it: clients that openapi-python-client generates have a class Client
+    of their own, and would mistake one for the other.
+    """
     merge = OpenAPIMerge(
         title="Favorites",
         version="1.0.0",
@@ -185,7 +190,8 @@ def document() -> Json:
     merged["components"]["schemas"] = dict(sorted(schemas.items()))
     merged["components"]["examples"] = _problem_examples()
     merged["components"]["headers"] = _HEADERS
-    return merged
+    renamed: Json = json.loads(re.sub(r'(?<=["/_])Client(?=_?")', "Account", json.dumps(merged)))
+    return renamed
 
 
 def text() -> str:
@@ -216,6 +222,8 @@ def _complete(operation: Json, path: str, method: str, *, public: bool, source: 
     operation.pop("description", None)
     operation["security"] = [] if public else [{"accessToken": []}]
 
+    for parameter in operation.get("parameters", []):
+        _without_null(parameter["schema"])
     responses = operation["responses"]
     responses.pop("422")
     success = next(status for status in responses if status.startswith("2"))
@@ -245,6 +253,14 @@ def _complete(operation: Json, path: str, method: str, *, public: bool, source: 
         for response in responses.values():
             response.pop("content", None)
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def _without_null(schema: Json) -> None:
+    """A parameter that is not sent is not there; none is ever null, and generated clients need not ask."""
+    kinds = [kind for kind in schema.get("anyOf", []) if kind != {"type": "null"}]
+    if len(kinds) == 1:
+        del schema["anyOf"]
+        schema |= kinds[0]
 
 
 # What answers 304 to who has it already.

@@ -393,6 +393,7 @@ WORK: dict[str, Callable[[Scene], None]] = {
         *(login, refresh_token, logout),
         *(list_products, get_product),
         *(add_favorite, create_favorite, get_favorite, list_favorites, remove_favorite),
+        *(list_favorite_ids, change_favorites),
         *(get_health, refresh_product_cache, warm_product_cache, publish_events),
     )
 }

@@ -126,7 +126,7 @@ def test_the_shapes_of_the_contract_have_the_fields_of_the_openapi_document() ->
     }
     assert answered <= told.keys(), f"{CONTRACT} tells no fields of {sorted(answered - told.keys())}"
     for shape, fields in told.items():
-        schema = SCHEMAS["Page_Client_" if shape == "Page" else shape]
+        schema = SCHEMAS["Page_Account_" if shape == "Page" else shape]
         assert sorted(fields.split(",")) == sorted(schema["properties"]), f"{CONTRACT}: the fields of {shape}"
 
 

@@ -100,7 +100,7 @@ def many(count: int) -> str:
         ({"product_id": "7," + "x" * 65}, ["query.product_id.1"]),
         ({"product_id": many(101)}, ["query.product_id"]),
         ({"product_id": ",".join(["7"] * 101)}, ["query.product_id"]),
-        ({"product_id": "7", "limit": "5"}, ["query.product_id"]),
+        ({"product_id": "7", "cursor": "x"}, ["query.cursor"]),
         ({"limit": "0"}, ["query.limit"]),
         ({"limit": "1001"}, ["query.limit"]),
         ({"cursor": "forged"}, ["query.cursor"]),
