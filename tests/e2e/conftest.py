@@ -34,6 +34,11 @@ def sam_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SamLocal]:
         running.stop()
 
 
+def logs_of(stack: Stack) -> list[Path]:
+    """What the functions and the servers of the stack wrote."""
+    return sorted(path for path in stack._data.rglob("*") if path.is_file() and "log" in path.name.lower())
+
+
 @contextmanager
 def _log_in(data: Path) -> Iterator[Callable[[str], None]]:
     writing = threading.Lock()

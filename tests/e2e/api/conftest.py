@@ -21,6 +21,7 @@ MAKE_RUN, SAM_LOCAL = "make run", "make sam-local"
 ELSEWHERE = os.environ.get("E2E_BASE_URL", "").rstrip("/")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("faults"):
@@ -29,6 +30,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             elif hasattr(item, "callspec") and SAM_LOCAL in item.callspec.params.values():
                 # The same functions before the same services: these would only wait once more.
                 item.add_marker(pytest.mark.skip(reason="faults are tested on make run"))
+    # It reads the logs of all the others.
+    items.sort(
+        key=lambda item: item.name == "test_the_logs_of_this_run_have_no_password_and_no_token_in_them"
+    )
 
 
 @pytest.fixture(scope="session", params=[ELSEWHERE] if ELSEWHERE else [MAKE_RUN, SAM_LOCAL])

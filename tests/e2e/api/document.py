@@ -15,6 +15,7 @@ import httpx
 from openapi_schema_validator import OAS31Validator, oas31_format_checker
 
 from local.stack import ROOT
+from shared.formats.headers import ALWAYS
 
 DOCUMENT: dict[str, Any] = json.loads((ROOT / "functions/get_docs/openapi.json").read_text(encoding="utf-8"))
 
@@ -41,6 +42,8 @@ def judge(response: httpx.Response, no_route: NoRoute) -> None:
     assert response.status_code != 500, f"documented, and a fault all the same: {seen}"
     described = operation["responses"].get(str(response.status_code))
     assert described is not None, f"not a documented status: {seen}"
+    for name, value in ALWAYS.items():
+        assert response.headers.get(name) == value, f"without {name}: {seen}"
     faults = [*_faults_of_headers(response, described), *_faults_of_body(response, described)]
     assert not faults, f"not as documented: {'; '.join(faults)}: {seen}"
 

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,11 @@ import httpx
 from tests.e2e.api.document import NoRoute, judge
 
 PASSWORD = "correct horse battery"
+
+# The passwords and tokens that went in or out in this run: no log may have one (test_logs.py).
+secrets_used: set[str] = set()
+_SECRET_FIELDS = ("password", "current_password", "access_token", "refresh_token")
+_SHORTEST_SECRET = 12  # characters: what is shorter may be in a log by chance
 
 # Made once: reading the certificate authorities takes longer than most requests.
 _tls = httpx.create_ssl_context()
@@ -55,7 +61,7 @@ class Service:
         return httpx.Client(
             base_url=self.url,
             headers={} if token is None else {"Authorization": f"Bearer {token}"},
-            event_hooks={"response": [functools.partial(judge, no_route=self.gateway.no_route)]},
+            event_hooks={"response": [functools.partial(judge, no_route=self.gateway.no_route), _remember]},
             timeout=30,
             verify=_tls,
         )
@@ -95,6 +101,18 @@ class Customer:
     def email(self) -> str:
         """What the customer logs in with, and PASSWORD."""
         return str(self.client["email"])
+
+
+def _remember(answer: httpx.Response) -> None:
+    """Keep the secrets of the request and its answer."""
+    for text in (answer.request.content, answer.content):
+        try:
+            held = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(held, dict):
+            values = (held.get(name) for name in _SECRET_FIELDS)
+            secrets_used.update(v for v in values if isinstance(v, str) and len(v) >= _SHORTEST_SECRET)
 
 
 def new_email() -> str:

@@ -1,0 +1,48 @@
+"""No log of the run has a password or a token in it: of the functions, of PostgreSQL, of Valkey."""
+
+import httpx
+
+from local.stack import Stack
+from tests.e2e.api.service import PASSWORD, Service, secrets_used
+from tests.e2e.conftest import logs_of
+
+NEW_PASSWORD = "a password that no other test has"
+
+
+def test_the_logs_of_this_run_have_no_password_and_no_token_in_them(stack: Stack) -> None:
+    """It runs last (conftest.py), and does itself what a session does, for a run of this test alone."""
+    service = Service(stack.url, stack.admin_email, stack.admin_password, access_token_keys=None)
+    customer = service.register()
+    with customer.http as http, service.visitor() as visitor:
+        visitor.post("/auth/login", json={"email": customer.email, "password": "a wrong guess at it"})
+        visitor.post("/auth/login", json={"email": customer.email, "password": ["a list of it"]})
+        refreshed = visitor.post("/auth/refresh", json={"refresh_token": customer.tokens["refresh_token"]})
+        visitor.post("/auth/refresh", json={"refresh_token": refreshed.json()["refresh_token"]})
+        visitor.post("/auth/refresh", json={"refresh_token": customer.tokens["refresh_token"]})  # a thief's
+        http.patch("/clients/me", json={"password": NEW_PASSWORD, "current_password": "not this one"})
+        http.patch("/clients/me", json={"password": NEW_PASSWORD, "current_password": PASSWORD})
+        assert http.get("/clients/me").status_code == 401
+        service.log_in(customer.email, NEW_PASSWORD)
+    _fail_in_the_database(stack, service)
+    logs = {path: path.read_text(errors="replace") for path in logs_of(stack)}
+    assert any(text.strip() for text in logs.values())
+    used = {*secrets_used, PASSWORD, NEW_PASSWORD, stack.admin_password, stack.access_token_keys}
+    assert len(used) > 10
+    found = {
+        f"{path.name}: {secret[:6]}…" for path, text in logs.items() for secret in used if secret in text
+    }
+    assert not found
+
+
+def _fail_in_the_database(stack: Stack, service: Service) -> None:
+    """Errors are what logs are for: a statement that is given up may be written with its parameters."""
+    assert stack.postgres is not None
+    stack.postgres.stop()
+    try:
+        with service.visitor() as visitor:
+            answer: httpx.Response = visitor.post(
+                "/auth/login", json={"email": service.admin_email, "password": service.admin_password}
+            )
+            assert answer.status_code == 503
+    finally:
+        stack.postgres.start()
