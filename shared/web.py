@@ -50,7 +50,14 @@ ClientRef = Annotated[
 ProductRef = Annotated[str, Path(pattern=PRODUCT_ID, description="The catalog's id.", examples=["7"])]
 Limit = Annotated[int, Query(ge=1, le=100, description="The largest number of items on a page.")]
 Cursor = Annotated[
-    str | None, Query(min_length=1, max_length=6_000, description="The `next_cursor` of the page before.")
+    str | None,
+    Query(
+        min_length=1,
+        max_length=6_000,
+        description="The `next_cursor` of the page before.",
+        # For callers to know; what is not so is refused as all else that is no cursor of the list.
+        json_schema_extra={"pattern": "^[A-Za-z0-9_-]+$"},
+    ),
 ]
 
 

@@ -138,11 +138,16 @@ def _as_http_api(app: Flask, api: Api) -> Flask:
 
 def _request_handler(log: Log) -> type[WSGIRequestHandler]:
     class RequestHandler(WSGIRequestHandler):
+        started: float | None = None
+
         def run_wsgi(self) -> None:
             self.started = time.perf_counter()
             super().run_wsgi()
 
         def log_request(self, code: int | str = "-", size: int | str = "-") -> None:  # noqa: ARG002
+            if self.started is None:  # it is no request: too long, or not HTTP
+                log(f"refused, as it is no request: {code}")
+                return
             milliseconds = (time.perf_counter() - self.started) * 1000
             log(f"{self.command} {self.path} {code} {milliseconds:.1f} ms")
 

@@ -291,7 +291,10 @@ def _success(response: Json, status: str, path: str, method: str) -> Json:
         names.append("Location")
     content = response["content"]
     if path == "/docs":
-        response["content"] = {"text/html": content["application/json"]}
+        response["content"] = {
+            "text/html": content["application/json"],
+            "application/json": {"schema": {"type": "object"}},  # ?format=json
+        }
     reference = content["application/json"]["schema"].get("$ref", "").rpartition("/")[2]
     if reference in _PAGES or reference.startswith("Page_"):
         names.append("Link")

@@ -200,6 +200,15 @@ def test_every_request_is_logged(sample: Sample) -> None:
     assert any(line.startswith("GET /echo/logged 200 ") for line in sample.lines)
 
 
+def test_what_is_no_request_is_refused_and_logged(sample: Sample) -> None:
+    with socket.create_connection(
+        sample.listener.getsockname(), timeout=5
+    ) as connection:  # httpx sends no such thing
+        connection.sendall(f"GET /{'x' * 70_000} HTTP/1.1\r\n\r\n".encode())
+        assert b" 414 " in connection.recv(100)
+    assert any("414" in line for line in sample.lines)
+
+
 def test_a_hundred_requests_at_once_share_two_processes(sample: Sample) -> None:
     with ThreadPoolExecutor(100) as callers:
         answers = list(callers.map(lambda _: sample.get("/echo/1?sleep=0.005"), range(100)))
