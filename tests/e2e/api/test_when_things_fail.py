@@ -23,8 +23,8 @@ from tests.e2e.api.service import PASSWORD, Customer, Service, new_email, proble
 
 pytestmark = pytest.mark.faults
 
-# After five failures in a row an environment leaves the catalog alone for ten seconds.
-BREAKER_SECONDS = 15
+# After five failures in a row an environment leaves the catalog alone for 2.5 seconds.
+BREAKER_SECONDS = 5
 
 _unknown = itertools.count(90_001)
 
