@@ -89,6 +89,10 @@ check: $(PACKAGES) ## The inner loop, under a minute: style, types and unit test
 faults: $(PACKAGES) ## Let each server fail in every way while the service runs; 8 minutes
 	@$(BIN)/python -m tests.faults
 
+.PHONY: fuzz
+fuzz: $(PACKAGES) ## Let Schemathesis ask 20,000 questions as a client and as an admin; 15 minutes
+	@$(BIN)/python -m tests.fuzz
+
 .PHONY: model
 model: $(PACKAGES) ## Hold a minute of customers at random against a model
 	@$(BIN)/python -m tests.model
