@@ -5,7 +5,6 @@ known after each answer, except where the answer was lost or was a 5xx: then it 
 change while the fault lasts, for a statement on its way can arrive when the network heals.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +26,7 @@ class Account:
     refresh_token: str = field(default="", repr=False)
     favorites: dict[str, frozenset[bool]] = field(default_factory=dict)
     in_doubt: set[str] = field(default_factory=set)  # favorites that a statement on its way may still change
-    used_tokens: list[str] = field(default_factory=list, repr=False)  # acknowledged as used up
+    refresh_doubted_at: float | None = None  # time.monotonic() of the first refresh without an answer
     is_registered: frozenset[bool] = PRESENT
 
     def may_be(self, product_id: str) -> frozenset[bool]:
@@ -69,10 +68,7 @@ def _faults_of(account: Account, connection: psycopg.Connection) -> list[str]:
         return []
     if row[0] != UUID(account.client_id):
         return [f"{account.email} is another client than was acknowledged"]
-    return [
-        *_faults_of_favorites(account, connection),
-        *_faults_of_tokens(account, connection),
-    ]
+    return _faults_of_favorites(account, connection)
 
 
 def _faults_of_favorites(account: Account, connection: psycopg.Connection) -> list[str]:
@@ -86,20 +82,6 @@ def _faults_of_favorites(account: Account, connection: psycopg.Connection) -> li
         for product_id in sorted(known)
         if (product_id in held) not in account.may_be(product_id)
     ]
-
-
-def _faults_of_tokens(account: Account, connection: psycopg.Connection) -> list[str]:
-    def is_good(token: str) -> bool:
-        row = connection.execute(
-            "SELECT used_at FROM refresh_tokens WHERE token_hash = %(hash)s",
-            {"hash": hashlib.sha256(token.encode()).digest()},
-        ).fetchone()
-        return row is not None and row[0] is None
-
-    faults = [f"{account.email}: a refresh token is good again" for t in account.used_tokens if is_good(t)]
-    if account.refresh_token and not is_good(account.refresh_token):
-        faults.append(f"{account.email}: the refresh token that was given out is not good")
-    return faults
 
 
 def disagreements(events: Iterable[Mapping[str, Any]], database_url: str) -> list[str]:

@@ -142,12 +142,12 @@ class Scene:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a fault did to the requests: those that began while it lasted, and those after it."""
+    """What a fault did to the requests: those under way while it lasted, and those after it."""
 
     trouble: Trouble
     during: list[Sample]
-    after: list[Sample]  # until RECOVERED seconds after it
-    as_before: list[Sample]  # from then on
+    after: list[Sample]  # that began within RECOVERED seconds after it
+    as_before: list[Sample]  # from then on, until the next fault
     ended: float
     slow: float  # seconds that a request takes which is not as before
 
@@ -201,11 +201,12 @@ class _Spell:
 
     def outcome(self, load: Load, slow: float) -> Outcome:
         normal = self.ended + RECOVERED
+        afterwards = load.between(self.ended, self.watched_until)
         return Outcome(
             trouble=self.trouble,
-            during=load.between(self.began, self.ended),
-            after=load.between(self.ended, normal),
-            as_before=load.between(normal, self.watched_until),
+            during=load.under_way(self.began, self.ended),
+            after=[sample for sample in afterwards if sample.started < normal],
+            as_before=[sample for sample in afterwards if sample.started >= normal],
             ended=self.ended,
             slow=slow,
         )

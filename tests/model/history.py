@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -48,6 +49,7 @@ class History:
     emails: dict[str, list[Operation]] = field(default_factory=lambda: defaultdict(list))
     added: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # client, product, when
     removed: Counter[tuple[str, str]] = field(default_factory=Counter)
+    by_etag: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)  # what ids it stands for
     unexpected: list[str] = field(default_factory=list)
     requests: Counter[str] = field(default_factory=Counter)
     clients: set[str] = field(default_factory=set)
@@ -86,7 +88,9 @@ class Customers:
             self._post: 12,
             self._delete: 25,
             self._get: 18,
-            self._list: 16,
+            self._change: 8,
+            self._list: 12,
+            self._ids: 6,
             self._me: 2,
             self._leave: 1,
             self._register_again: 1,
@@ -142,17 +146,61 @@ class Customers:
             case _:
                 self._refused(asked, slot, login)
 
+    def _change(self, slot: _Slot, login: _Login, product_id: str) -> None:
+        first = PRODUCTS.index(product_id)
+        touched = [PRODUCTS[(first + step) % len(PRODUCTS)] for step in range(4)]
+        # Times of our own, as the answer has none: a guest marked the product some days ago.
+        marks = {each: _some_time_ago() for each in touched[:2]}
+        body = {
+            "add": [{"product_id": each, "favorited_at": when} for each, when in marks.items()],
+            "remove": touched[2:],
+        }
+        asked = self._ask("POST", "/favorite-changes", login, body)
+        if asked.status != 200 or asked.body["refused"]:
+            self._refused(asked, slot, login)
+            return
+        for each in asked.body["added"]:
+            with self._writing:
+                self.history.added[login.client_id, each, marks[each]] += 1
+            self._favorite(asked, login, each, change(_is_none, marks[each]))
+        for each in asked.body["removed"]:
+            with self._writing:
+                self.history.removed[login.client_id, each] += 1
+            self._favorite(asked, login, each, change(_is_marked, None))
+        for each in asked.body["already"]:
+            self._favorite(asked, login, each, look(_is_marked))
+        for each in asked.body["absent"]:
+            self._favorite(asked, login, each, look(_is_none))
+
     def _list(self, slot: _Slot, login: _Login, _: str) -> None:
         asked = self._ask("GET", "/favorites?limit=100", login)
         if asked.status != 200:
             self._refused(asked, slot, login)
             return
         listed = {item["product_id"]: item["favorited_at"] for item in asked.body["items"]}
-        if [*listed.values()] != sorted(listed.values(), reverse=True) or asked.body["next_cursor"]:
+        times = [*listed.values()]
+        if (
+            times != sorted(times, reverse=True)
+            or asked.body["next_cursor"]
+            or asked.body["count"] != len(listed)
+        ):
             self._unexpected(asked)
         for product_id in PRODUCTS:
             meaning = _is(listed[product_id]) if product_id in listed else look(_is_none)
             self._favorite(asked, login, product_id, meaning)
+
+    def _ids(self, slot: _Slot, login: _Login, _: str) -> None:
+        asked = self._ask("GET", "/favorite-ids", login)
+        if asked.status != 200:
+            self._refused(asked, slot, login)
+            return
+        ids = frozenset(asked.body["product_ids"])
+        with self._writing:
+            same = self.history.by_etag.setdefault((login.client_id, asked.etag), ids)
+        if asked.body["count"] != len(ids) or same != ids:
+            self._unexpected(asked)
+        for product_id in PRODUCTS:
+            self._favorite(asked, login, product_id, look(_is_marked if product_id in ids else _is_none))
 
     def _me(self, slot: _Slot, login: _Login, _: str) -> None:
         asked = self._ask("GET", "/clients/me", login)
@@ -227,7 +275,7 @@ class Customers:
             self.history.unexpected.append(f"{asked.what}: {asked.text[:300]}")
 
     def _ask(
-        self, method: str, path: str, login: _Login | None, body: Mapping[str, str] | None = None
+        self, method: str, path: str, login: _Login | None, body: Mapping[str, Any] | None = None
     ) -> "_Asked":
         headers = {"Authorization": f"Bearer {login.token}"} if login else {}
         called = time.monotonic()
@@ -237,7 +285,8 @@ class Customers:
         with self._writing:
             kind = path.partition("?")[0].rstrip("0123456789")
             self.history.requests[f"{method} {kind} {answer.status_code}"] += 1
-        return _Asked(what, called, returned, answer.status_code, answer.text, _json(answer))
+        etag = answer.headers.get("etag", "")
+        return _Asked(what, called, returned, answer.status_code, answer.text, _json(answer), etag)
 
 
 @dataclass(frozen=True)
@@ -250,6 +299,7 @@ class _Asked:
     status: int
     text: str
     body: Any
+    etag: str
 
     def operation(self, meaning: Meaning) -> Operation:
         return Operation(self.what, self.called, self.returned, meaning)
@@ -267,10 +317,19 @@ def faults_of(history: History, events: Iterable[Mapping[str, Any]], database_ur
                 "SELECT client_id, product_id, rfc3339(favorited_at) FROM favorites"
             )
         }
-        living = {str(client_id) for (client_id,) in connection.execute("SELECT client_id FROM clients")}
-    # The place for: the count of each client agrees with its rows.
+        counts = {
+            str(client_id): count
+            for client_id, count in connection.execute("SELECT client_id, favorites_count FROM clients")
+        }
+    living = set(counts)
+    rows = Counter(client_id for client_id, _ in marked)
     return [
         *history.unexpected,
+        *(
+            f"{client_id} is said to have {count} favorites, and has {rows[client_id]}"
+            for client_id, count in counts.items()
+            if count != rows[client_id]
+        ),
         *_unexplained(history, marked, living),
         *_faults_of_events(history, events, marked, living),
     ]
@@ -354,6 +413,12 @@ def _faults_of_events(
     if {client for client, is_there in known.items() if is_there} != history.clients & living:
         faults.append("the events tell of other clients than there are")
     return faults
+
+
+def _some_time_ago() -> str:
+    """A time that no other mark has, as the service writes it."""
+    ago = timedelta(days=30, microseconds=secrets.randbelow(10**12))
+    return (datetime.now(UTC) - ago).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _is_none(state: State) -> bool:

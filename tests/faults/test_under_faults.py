@@ -1,0 +1,25 @@
+"""A few of the faults of `make faults`, each long enough to hang a request for ever that has no deadline."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults import schedule
+
+SOME = (
+    "PostgreSQL accepts and says nothing",
+    "PostgreSQL is killed",
+    "Valkey sends 20 bytes a second",
+)
+
+
+@pytest.mark.faults
+def test_answers_come_in_time_or_say_when_to_try_again_and_nothing_acknowledged_is_lost(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder: Path = tmp_path_factory.mktemp("faults")
+    troubles = [trouble for trouble in schedule.ALL if str(trouble) in SOME]
+    assert len(troubles) == len(SOME)
+    with schedule.Scene(folder) as scene:
+        report = schedule.run(scene, troubles, before=6, lasting=6, watch=2, log=print)
+    assert report.broken == [], report.table()
