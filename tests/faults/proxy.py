@@ -1,6 +1,7 @@
 """A TCP proxy that goes wrong on demand: what stands between this service and a server of its own."""
 
 import asyncio
+import functools
 import socket
 import struct
 import threading
@@ -59,7 +60,6 @@ class FaultProxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="fault-proxy")
         self._listener: socket.socket | None = None
-        self._accepting: asyncio.Task[None] | None = None
         self._open: set[_Connection] = set()
         self._fillers: list[socket.socket] = []
 
@@ -114,7 +114,7 @@ class FaultProxy:
         listener.listen(backlog)
         self._listener = listener
         if self._fault.mode is not Mode.VANISHED:
-            self._accepting = asyncio.create_task(self._accept(listener))
+            self._loop.add_reader(listener, self._accept, listener)
 
     def _fill_backlog(self) -> None:
         """Make the kernel drop every further SYN: it does so when the queue of a listener is full."""
@@ -126,30 +126,26 @@ class FaultProxy:
             self._fillers.append(filler)
 
     async def _close_listener(self) -> None:
-        if self._accepting is not None:
-            self._accepting.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._accepting
-            self._accepting = None
         if self._listener is not None:
+            self._loop.remove_reader(self._listener)
             self._listener.close()
             self._listener = None
         for filler in self._fillers:
             filler.close()
         self._fillers.clear()
 
-    async def _accept(self, listener: socket.socket) -> None:
-        while True:
-            client, _ = await self._loop.sock_accept(listener)
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(BlockingIOError, ConnectionAbortedError):
+            client, _ = listener.accept()
+            client.setblocking(False)
             connection = _Connection(self, client)
             self._open.add(connection)
-            connection.task = asyncio.create_task(self._serve(connection))
+            connection.task = self._loop.create_task(connection.serve())
+            connection.task.add_done_callback(functools.partial(self._forget, connection))
 
-    async def _serve(self, connection: "_Connection") -> None:
-        try:
-            await connection.serve()
-        finally:
-            self._open.discard(connection)
+    def _forget(self, connection: "_Connection", _: object) -> None:
+        connection.close()  # here, as a task may be canceled before it has begun
+        self._open.discard(connection)
 
     async def _end(self) -> None:
         await self._close_listener()
@@ -201,10 +197,12 @@ class _Connection:
                 pumps.create_task(self._pump(self._server, self._client, is_answer=True))
         except* (OSError, _Over):
             pass
-        finally:
-            for end in (self._client, self._server):
-                if end is not None:
-                    end.close()
+
+    def close(self) -> None:
+        """Close both ends."""
+        for end in (self._client, self._server):
+            if end is not None:
+                end.close()
 
     async def _connect(self) -> socket.socket:
         server = socket.socket()
