@@ -74,6 +74,10 @@ openapi: $(PACKAGES) ## Write the OpenAPI document anew after a route has change
 schemas: $(PACKAGES) ## Write the events' JSON Schemas anew after an event has changed
 	@$(BIN)/python -m local.documents.schemas
 
+.PHONY: bench
+bench: $(PACKAGES) ## Measure all figures and write docs/benchmarks.md; a quarter of an hour, 8 GB of disk
+	@$(BIN)/python -m tests.benchmarks
+
 .PHONY: test
 test: lint audit ## Check everything and run all tests
 	$(BIN)/python -m pytest --cov

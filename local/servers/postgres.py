@@ -18,7 +18,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -64,15 +64,23 @@ class Postgres(Startable):
     `data` is the folder of the cluster, made on the first start. `port` is a free one when None, and stays
     the same over every stop and start of this object. `listen` is the address it accepts connections on.
     `durable=False` leaves writing to the disk to the operating system: quick, and lost with a power cut.
+    `settings` are PostgreSQL's own, for a server that is to be larger than a developer's.
     """
 
     def __init__(
-        self, data: Path, port: int | None = None, listen: str = "127.0.0.1", *, durable: bool = True
+        self,
+        data: Path,
+        port: int | None = None,
+        listen: str = "127.0.0.1",
+        *,
+        durable: bool = True,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self._data = data.resolve()
         self._port = port
         self._listen = listen
         self._durable = durable
+        self._settings = settings or {}
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: BinaryIO | None = None
 
@@ -264,6 +272,7 @@ class Postgres(Startable):
         }
         if not self._durable:
             settings |= {"fsync": "off", "full_page_writes": "off"}
+        settings |= self._settings
         options = ["-D", str(self._data)]
         for name, value in settings.items():
             options += ["-c", f"{name}={value}"]

@@ -1,273 +1,159 @@
-"""Cold starts of what `sam build` makes: `python -m tests.benchmarks.cold [--rounds 15] [function …]`.
+"""Cold starts of what `sam build` makes: `python -m tests.benchmarks.cold [--plain] [function …]`.
 
-Process start to the end of the first invocation: the Lambda runtime on its emulator, Python 3.13 that writes
-no bytecode, real PostgreSQL and Valkey. Beside it, in turns: a handler that does nothing, and the smallest
-service on the original's stack, its packages as SAM's own builder leaves them, without bytecode. What is
-compared and the runtime are installed into .local/cold/ once.
+From the start of the process to the end of the first invocation, as in `tests/benchmarks/built.py`, with TLS
+to PostgreSQL and to Valkey (`--plain`: without). Beside it, in turns: a handler that does nothing, and the
+smallest service on the original's stack, with its bytecode and without.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import os
-import platform
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
-from contextlib import ExitStack, redirect_stdout
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import UUID
 
-import psycopg
-import redis
-from psycopg.rows import dict_row
-
-from functions.run_migrations import migrations
-from local.aws.execution_environment import ExecutionEnvironment, FunctionSettings
 from local.processes.lifeline import Lifeline
-from local.servers.backing import Backing
-from shared.accounts import access_tokens, passwords
-from shared.platform import database
-from shared.products import demand
+from tests.benchmarks import built
+from tests.benchmarks.figures import FIGURES, Part, Plot, Table
+from tests.benchmarks.stand import Stand
 
-ROOT = Path(__file__).resolve().parents[2]
-HERE = Path(__file__).parent
-KEPT = ROOT / ".local" / "cold"
-BUILD = KEPT / "build"
-ARCHITECTURE = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
-
-PRODUCT_LIMIT, DATABASE_LIMIT = 0.15, 0.22  # times the original's
 PRODUCT = ("get_product", "list_products")
 DATABASE = (
     *("get_favorite", "list_favorites", "add_favorite", "remove_favorite", "create_favorite"),
-    *("get_client", "list_clients", "update_client", "create_client", "login"),
+    *("list_favorite_ids", "change_favorites"),
+    *("get_client", "list_clients", "update_client", "create_client"),
 )
+LOGIN = ("login",)
+ROUNDS = 15
 
-Event = dict[str, Any]
+# Each kind of function, and the route of the original that it is compared with.
+COMPARED = {
+    "a product": ("get_product", "app"),
+    "a list of favorites": ("list_favorites", "app"),
+    "a log-in": ("login", "login"),
+}
 
 
 class Subject(NamedTuple):
-    """One line of the table: where the code is, what it is sent, and what it may take."""
+    """One line of the table: where the code is, and what it is sent."""
 
     path: list[Path]
     handler: str
-    event: Callable[[], Event]
+    event: Callable[[], dict[str, Any]]
     compared: str = ""
-    limit: float = 0.0
 
 
 def main() -> None:
-    """Build, measure, print; ends with 1 where a function is over its limit."""
+    """Build, measure, print; ends with 1 where a figure is over its limit."""
     arguments = argparse.ArgumentParser(prog="python -m tests.benchmarks.cold")
-    arguments.add_argument("--rounds", type=int, default=15)
-    arguments.add_argument("functions", nargs="*", default=[*PRODUCT, *DATABASE])
+    arguments.add_argument("--rounds", type=int, default=ROUNDS)
+    arguments.add_argument("--plain", action="store_true", help="without TLS")
+    arguments.add_argument("functions", nargs="*", default=[*PRODUCT, *DATABASE, *LOGIN])
     chosen = arguments.parse_args()
-    python = _python313()
-    runtime, original = _installed(python, "runtime"), _installed(python, "original")
-    _build()
-    with ExitStack() as running, tempfile.TemporaryDirectory() as data:
-        backing = running.enter_context(Backing(data=Path(data), settings={}, log=print))
-        variables = backing.settings | {"PYTHONDONTWRITEBYTECODE": "1"}
-        os.environ.update(variables)
-        with redirect_stdout(sys.stderr):  # the log of what happens in this process
-            events = _events(variables)
-        subjects = {
-            "(a) bare handler": Subject([HERE / "cold_bare"], "handler.lambda_handler", dict),
-            "(b) original, a product": Subject(
-                [HERE / "original", original], "app.lambda_handler", events["get_product"]
-            ),
-            "(b) original, a list": Subject(
-                [HERE / "original", original], "app.lambda_handler", events["list_favorites"]
-            ),
-        }
-        for function in chosen.functions:
-            is_product = function in PRODUCT
-            subjects[function] = Subject(
-                _artifacts(function),
-                f"functions.{function}.handler.lambda_handler",
-                events[function],
-                "(b) original, a product" if is_product else "(b) original, a list",
-                PRODUCT_LIMIT if is_product else DATABASE_LIMIT,
-            )
+    built.build()
+    with Stand() as stand:
+        part = measure(stand, chosen.rounds, chosen.functions, tls=not chosen.plain)
+    sys.exit(not part.print())
+
+
+def measure(stand: Stand, rounds: int, functions: Sequence[str], *, tls: bool) -> Part:
+    """The cold starts of the functions that were built."""
+    subjects = _subjects(stand, functions)
+    variables = stand.tls if tls else stand.plain
+    times: defaultdict[str, list[float]] = defaultdict(list)
+    missed = 0
+    with ExitStack() as running:
         lifeline = running.enter_context(Lifeline())
-        times: defaultdict[str, list[float]] = defaultdict(list)
-        for turn in range(chosen.rounds + 1):
+        for turn in range(rounds + 1):
             for name, subject in subjects.items():
-                seconds = _cold_start(name, subject, python, runtime, variables, lifeline)
+                seconds = _cold_start(name, subject, variables, lifeline)
+                while seconds is None:
+                    missed += 1
+                    if missed > rounds:
+                        sys.exit(f"{name} was no hit, again and again")
+                    seconds = _cold_start(name, subject, variables, lifeline)
                 if turn:  # the first only brings the files into the page cache
                     times[name].append(seconds)
-    sys.exit(_report(subjects, times))
+    part = _part(subjects, times, tls=tls)
+    if missed:
+        part.notes.append(f"{missed} starts were repeated: the machine was too busy for the cache's 100 ms.")
+    return part
 
 
-class _BuiltEnvironment(ExecutionEnvironment):
-    """An execution environment that runs on Lambda's version of Python, whatever this command runs on."""
+def _subjects(stand: Stand, functions: Sequence[str]) -> dict[str, Subject]:
+    subjects = {"a handler that does nothing": Subject([built.BARE], "nothing.lambda_handler", dict)}
+    for what, (route, module) in COMPARED.items():
+        for bytecode in (True, False):
+            subjects[_original(what, bytecode=bytecode)] = Subject(
+                built.original(bytecode=bytecode),
+                f"{module}.lambda_handler",
+                partial(stand.original, route),
+            )
+    for name in functions:
+        path, handler = built.function(name)
+        kind = list(COMPARED)[0 if name in PRODUCT else 2 if name in LOGIN else 1]
+        subjects[name] = Subject(path, handler, partial(stand.event, name), kind)
+    return subjects
 
-    python = ""
 
-    def _command(self, port: int, runtime_port: int) -> list[str]:
-        command = super()._command(port, runtime_port)
-        return [self.python if part == sys.executable else part for part in command]
+def _original(what: str, *, bytecode: bool) -> str:
+    return f"FastAPI stack, {what}, {'with' if bytecode else 'without'} bytecode"
 
 
-def _cold_start(
-    name: str,
-    subject: Subject,
-    python: str,
-    runtime: Path,
-    variables: dict[str, str],
-    lifeline: Lifeline,
-) -> float:
-    """Seconds from the start of the emulator to the answer."""
-    path = os.pathsep.join(str(part) for part in (*subject.path, runtime))
-    settings = FunctionSettings(name, subject.handler, 15, 512, variables | {"PYTHONPATH": path})
+def _cold_start(name: str, subject: Subject, variables: dict[str, str], lifeline: Lifeline) -> float | None:
+    """Seconds from the start of the emulator to the answer; None where the cache was too slow."""
     payload = json.dumps(subject.event()).encode()
-    log: list[str] = []
-    _BuiltEnvironment.python = python
     started = time.perf_counter()
-    environment = _BuiltEnvironment(settings, subject.path[0], lifeline, log.append)
+    environment = built.Environment(subject.path, subject.handler, variables, lifeline)
     try:
         answer = json.loads(environment.invoke(payload))
         seconds = time.perf_counter() - started
     finally:
         environment.stop()
     if answer["statusCode"] not in {200, 201, 204}:
-        sys.exit(f"{name} answered {answer}\n" + "\n".join(log))
+        sys.exit(f"{name} answered {answer}\n" + "\n".join(environment.log))
     if name in PRODUCT and answer["headers"]["X-Cache"] != "hit":
-        sys.exit(f"{name} was no hit: {answer['headers']}")
+        return None
     return seconds
 
 
-def _report(subjects: dict[str, Subject], times: dict[str, list[float]]) -> int:
-    medians = {name: statistics.median(values) * 1000 for name, values in times.items()}
-    print(f"{'':26}{'median ms':>10}{'fastest':>9}{'x (b)':>8}{'fastest':>9}{'limit':>7}")
-    failed = 0
+def _part(subjects: dict[str, Subject], times: dict[str, list[float]], *, tls: bool) -> Part:
+    part = Part("cold")
+    medians = {name: statistics.median(seconds) * 1000 for name, seconds in times.items()}
+    rows = []
+    ratios: defaultdict[str, list[float]] = defaultdict(list)
     for name, subject in subjects.items():
-        line = f"{name:26}{medians[name]:10.0f}{min(times[name]) * 1000:9.0f}"
-        if subject.compared:
-            ratio = medians[name] / medians[subject.compared]
-            fastest = min(times[name]) / min(times[subject.compared])
-            over = ratio > subject.limit
-            failed |= over
-            line += f"{ratio:8.3f}{fastest:9.3f}{subject.limit:7.2f}{'  over' if over else ''}"
-        print(line)
-    return failed
-
-
-def _events(variables: dict[str, str]) -> dict[str, Callable[[], Event]]:
-    """For each function, what makes the event of its next invocation; the services hold what it asks for."""
-    with psycopg.connect(variables["DATABASE_URL"], autocommit=True, row_factory=dict_row) as connection:
-        migrations.run(connection)
-        credentials = json.loads(_sample("login")["body"])
-        row = connection.execute(
-            """
-            INSERT INTO clients (name, email, email_key, password_hash, role)
-            VALUES ('Ana', %(email)s, %(email)s, %(hash)s, 'admin') RETURNING client_id
-            """,
-            {"email": credentials["email"], "hash": passwords.hash_password(credentials["password"])},
-        ).fetchone()
-        assert row is not None
-        client_id: UUID = row["client_id"]
-        demand.detail("7")
-        demand.page(
-            limit=20,
-            cursor=None,
-            category=None,
-            sort=_sample("list_products")["queryStringParameters"]["sort"],
+        row = [name, f"{medians[name]:.0f}", f"{min(times[name]) * 1000:.0f}"]
+        for bytecode in (False, True):
+            compared = _original(subject.compared, bytecode=bytecode)
+            if not subject.compared:
+                row += ["", ""]
+                continue
+            ratio = medians[name] / medians[compared]
+            row += [f"{ratio:.3f}", f"{min(times[name]) / min(times[compared]):.3f}"]
+            kind = "product" if name in PRODUCT else "login" if name in LOGIN else "database"
+            ratios[f"cold.{kind}{'.bytecode' if bytecode else ''}"].append(ratio)
+        rows.append(row)
+    head = ["", "median ms", "fastest", "÷ stack", "fastest", "÷ with bytecode", "fastest"]
+    how = "TLS to PostgreSQL and Valkey" if tls else "without TLS"
+    part.tables.append(Table(f"Cold starts, {how}", head, rows))
+    part.values = {key: max(values) for key, values in ratios.items() if tls and key in FIGURES}
+    part.plots.append(
+        Plot(
+            "cold-tls.png" if tls else "cold.png",
+            f"Cold start, {how}",
+            "ms",
+            {name: {"": medians[name]} for name in subjects},
         )
-        connection.execute(
-            """
-            INSERT INTO favorites (client_id, product_id, price_when_favorited)
-            SELECT %s, product_id, price FROM products
-            """,
-            [client_id],
-        )
-        connection.execute("ANALYZE")
-    database.close()
-    with redis.Redis.from_url(variables["REDIS_URL"]) as client:
-        client.set("original:7", json.dumps({"product_id": "7", "title": "A product", "price": 9.99}))
-    token = f"Bearer {access_tokens.issue(client_id, 'admin')}"
-
-    def event_of(function: str) -> Callable[[], Event]:
-        def event() -> Event:
-            made = _sample(function)
-            if "authorization" in made["headers"]:
-                made["headers"]["authorization"] = token
-            if function == "create_client":
-                body = json.loads(made["body"]) | {"email": f"c{time.time_ns()}@example.com"}
-                made["body"] = json.dumps(body)
-            if function == "create_favorite":
-                _forget_favorite(variables["DATABASE_URL"], json.loads(made["body"])["product_id"])
-            return made
-
-        return event
-
-    return {function: event_of(function) for function in (*PRODUCT, *DATABASE)}
-
-
-def _forget_favorite(url: str, product_id: str) -> None:
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("DELETE FROM favorites WHERE product_id = %s", [product_id])
-
-
-def _sample(function: str) -> Event:
-    event: Event = json.loads((ROOT / "events" / f"{function}.json").read_text())
-    return event
-
-
-def _artifacts(function: str) -> list[Path]:
-    artifact = BUILD / f"{function.title().replace('_', '')}Function"
-    return [artifact, BUILD / "DependenciesLayer" / "python", BUILD / "SharedLayer" / "python"]
-
-
-def _build() -> None:
-    print("Building…", file=sys.stderr)
-    _run(
-        *(str(Path(sys.executable).with_name("sam")), "build", "--parallel", "--no-cached"),
-        *("--build-dir", str(BUILD), "--parameter-overrides", f"Architecture={ARCHITECTURE}"),
     )
-
-
-def _installed(python: str, name: str) -> Path:
-    """The folder with the original's packages, or the runtime's; installed where it is not yet there."""
-    if name == "original":
-        what = ["--no-compile", "--requirement", str(HERE / "original" / "requirements.txt")]
-        version = (HERE / "original" / "requirements.txt").read_text()
-    else:
-        pins = (ROOT / "requirements-dev.txt").read_text().split()
-        what = [pin for pin in pins if pin.startswith(("awslambdaric==", "boto3=="))]  # as on Lambda
-        version = " ".join(what)
-    folder = KEPT / f"{name}-{hashlib.sha256(version.encode()).hexdigest()[:12]}"
-    if not (folder / "installed").exists():
-        print(f"Installing the {name}…", file=sys.stderr)
-        _run(python, "-m", "pip", "install", "--quiet", "--upgrade", "--target", str(folder), *what)
-        (folder / "installed").touch()
-    return folder
-
-
-def _python313() -> str:
-    """Lambda's version of Python, without the packages of a virtual environment that it may be found in.
-
-    A package that ours would use if it were there, as PyJWT would use cryptography, must not be found.
-    """
-    found = _run("sh", str(ROOT / "layers" / "dependencies" / "python313")).strip()
-    return _run(found, "-c", "import sys; print(sys._base_executable)").strip()
-
-
-def _run(*command: str) -> str:
-    environment = {"AWS_DEFAULT_REGION": "us-east-1", "SAM_CLI_TELEMETRY": "0"} | os.environ
-    ran = subprocess.run(  # noqa: S603 - pip, sam and the project's own
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-    if ran.returncode:
-        sys.exit(ran.stderr)
-    return ran.stdout
+    return part
 
 
 if __name__ == "__main__":

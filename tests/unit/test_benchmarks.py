@@ -1,0 +1,38 @@
+"""The benchmarks' own rules: what a bounded plan is, when a figure is over, and the page that shows them."""
+
+import pytest
+
+from tests.benchmarks import page, scale
+from tests.benchmarks.figures import FIGURES, Part
+
+GOOD = {"rows": 21, "sorted": 21, "pages": 110, "whole_tables": []}
+
+
+def test_a_figure_that_is_over_is_said_to_be_over(capsys: pytest.CaptureFixture[str]) -> None:
+    limit = FIGURES["scale.p99"].at_most
+    assert Part("scale", values={"scale.p99": limit}).print()
+    assert not Part("scale", values={"scale.p99": limit + 0.01}).print()
+    assert capsys.readouterr().out.count("OVER") == 1
+    found = {"machine": [], "parts": [{"command": "scale", "values": {"scale.p99": limit + 0.01}}]}
+    for part in found["parts"]:
+        assert isinstance(part, dict)
+        part |= {"tables": [], "plots": [], "notes": []}
+    assert page.render(found).count(", over**") == 1
+
+
+def test_a_figure_that_was_not_measured_is_said_not_to_be() -> None:
+    assert page.render({"machine": [], "parts": []}).count("not measured") == len(FIGURES)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"whole_tables": ["favorites: Seq Scan"]},
+        {"rows": 2_500},
+        {"sorted": 2_500},
+        {"pages": 7_604},
+    ],
+)
+def test_a_plan_that_reads_more_than_it_answers_is_unbounded(bad: dict[str, object]) -> None:
+    assert not scale.unbounded(GOOD, 21)
+    assert len(scale.unbounded(GOOD | bad, 21)) == 1
