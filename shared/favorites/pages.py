@@ -77,7 +77,7 @@ def statement(order: Order) -> LiteralString:
            SELECT product_id, {order.value} AS value, {order.as_text} AS place, {FAVORITE} AS favorite
              FROM favorites
              JOIN products USING (product_id)
-            WHERE favorites.client_id = clients.client_id
+            WHERE favorites.client_id = %(client_id)s
               AND (%(available)s::boolean IS NULL OR (removed_at IS NULL) = %(available)s)
               AND (%(category)s::text IS NULL OR category = %(category)s)
               AND (%(price_dropped)s::boolean IS NULL OR (price < price_when_favorited) = %(price_dropped)s)
