@@ -35,8 +35,11 @@ RECENT_LOG_IN = 5 * 60  # seconds since the password was given, for removing the
 _LIST = "clients"
 
 
-def register(new: NewClient) -> Client:
-    """A new client. Raises EmailTaken."""
+def register(new: NewClient, *, source: str = "") -> Client:
+    """A new client; `source` is the address that asks. Raises EmailTaken, and TooManyAttempts."""
+    from shared.accounts import registrations  # for this one alone
+
+    registrations.check(source)
     client = database.fetch_one(
         Client,
         """
@@ -62,6 +65,7 @@ def register(new: NewClient) -> Client:
         },
     )
     if client is None:
+        registrations.count_taken(source)
         raise _email_taken()
     return client
 

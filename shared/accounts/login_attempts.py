@@ -55,12 +55,12 @@ class Counter:
 
 def of_log_in(email: str, source: str) -> Counter:
     """The guesses at the log-in of the account with that e-mail, whether or not there is one."""
-    return Counter(_log_in_key(email), _address(source))
+    return Counter(_log_in_key(email), network_of(source))
 
 
 def of_current_password(client_id: UUID, source: str) -> Counter:
     """The guesses of who has an access token; they do not count at the log-in, nor those here."""
-    return Counter(_current_password_key(client_id), _address(source))
+    return Counter(_current_password_key(client_id), network_of(source))
 
 
 # Fields: `all` is the account's failures, since when they are counted, and the last turn that was given;
@@ -233,8 +233,8 @@ def _current_password_key(client_id: UUID) -> str:
     return f"password:{client_id}"
 
 
-def _address(source: str) -> str:
-    """The part of the address that one customer of a provider has: of IPv6 that is a /64 (RFC 6177)."""
+def network_of(source: str) -> str:
+    """A hash of what one customer of a provider has of the address: of IPv6 that is a /64 (RFC 6177)."""
     try:
         address = ipaddress.ip_address(source.partition("%")[0])
     except ValueError:

@@ -51,7 +51,7 @@ BUDGET = """
     delete_client    x          x        x       x     -       x   -      -
     export_client    x          x        x       -     -       x   -      -
     end_sessions     x          x        x       -     -       x   -      -
-    create_client    x          x        x       -     -       -   x      x
+    create_client    x          x        x       x     -       -   x      x
     login            x          x        x       x     -       x   x      -
     refresh_token    x          x        x       -     -       x   -      -
     logout           x          x        x       -     -       -   -      -

@@ -7,12 +7,14 @@ from functools import partial
 
 import psycopg
 import pytest
+import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.accounts import access_tokens, clients, exports, passwords, sessions
+from local.servers.valkey import Valkey
+from shared.accounts import access_tokens, clients, exports, passwords, registrations, sessions
 from shared.accounts.access_tokens import Caller
-from shared.accounts.models import Client, ClientChanges
+from shared.accounts.models import Client, ClientChanges, NewClient
 from shared.errors import (
     ChangedMeanwhile,
     EmailTaken,
@@ -104,6 +106,38 @@ def test_of_many_registrations_of_one_e_mail_at_once_exactly_one_wins(look: psyc
     outcomes = witness.at_once([partial(accounts.register, email=email) for email in spellings])
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Client", *["EmailTaken"] * 15]
     assert look.execute("SELECT count(*) FROM clients").fetchone() == (1,)
+
+
+@pytest.mark.usefixtures("valkey")
+def test_an_address_learns_of_a_hundred_taken_e_mails_and_then_of_one_a_second(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    accounts.register(email="ana@example.com")
+    environment.setattr(passwords, "hash_password", lambda _: "-")  # a hundred of them take long
+    ana = NewClient(name="Ana", email="ana@example.com", password=PASSWORD)
+
+    def ask(source: str) -> int:
+        with pytest.raises((EmailTaken, TooManyAttempts)) as refused:
+            clients.register(ana, source=source)
+        return refused.value.retry_after or 0
+
+    environment.setattr(registrations, "ALLOWED", 5)
+    answers = [ask("203.0.113.24") for _ in range(5)]
+    assert answers == [0] * 5
+    while not ask("203.0.113.24"):  # where the five took more than a second
+        pass
+    assert ask("203.0.113.25") == 0
+    ben = NewClient(name="Ben", email="ben@example.com", password=PASSWORD)
+    with pytest.raises(TooManyAttempts):  # or the refusal itself would tell what is taken
+        clients.register(ben, source="203.0.113.24")
+    assert clients.register(ben, source="203.0.113.25")
+
+
+def test_registering_uses_nothing_up(valkey: Valkey) -> None:
+    for _ in range(3):
+        accounts.register()
+    with redis.Redis.from_url(valkey.url) as server:
+        assert server.keys("taken:*") == []
 
 
 # ── Reading ───────────────────────────────────────────────────────────────────────────────────────────────

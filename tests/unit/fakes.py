@@ -21,7 +21,7 @@ import simplejson
 import urllib3
 
 from shared import health
-from shared.accounts import login_attempts
+from shared.accounts import login_attempts, registrations
 from shared.errors import DatabaseUnavailable
 from shared.platform import database
 from shared.platform import valkey as cache
@@ -385,7 +385,7 @@ class FakeValkey:
         self._command("PING")
         return True
 
-    def eval(self, script: str, _number_of_keys: int, key: str, *arguments: Any) -> int:
+    def eval(self, script: str, _number_of_keys: int, key: str, *arguments: Any) -> Any:
         self._command("EVAL")
         if script is product_cache._PUT_IF_NEWER:
             value, _, _, seconds = arguments
@@ -406,6 +406,8 @@ class FakeValkey:
                 if float(held.get(field_name, b"-1")) < float(value):
                     held[field_name] = str(value).encode()
             return 1
+        if script is registrations._ASK:
+            return b"0"
         if script in (login_attempts._TAKE_BACK, login_attempts._SUCCEED):
             return 0
         assert script is login_attempts._ATTEMPT, "a script that this fake does not know"

@@ -1,0 +1,49 @@
+"""How often one source address may learn that an e-mail is taken: a registration that answers 409 tells it.
+
+Only such answers count: whoever registers is not slowed, nor is whoever shares an address with others. The
+count is a moment in time in one key of Valkey, that of when the allowance is whole again (GCRA); the key is
+gone by then. While Valkey is down, API Gateway's limit for the route is the only bound.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+
+from shared.accounts import login_attempts
+from shared.errors import TooManyAttempts
+from shared.platform import valkey
+from shared.platform.valkey import CacheDown
+
+ALLOWED = 100  # answers at once, and after that one a second
+
+# Returns the seconds until the next one is allowed; with ARGV[2] of 1 this one counts.
+_ASK = """
+local now = redis.call('TIME')
+now = tonumber(now[1]) + tonumber(now[2]) / 1e6
+local whole_again = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now) + tonumber(ARGV[2])
+if ARGV[2] == '1' then
+  redis.call('SET', KEYS[1], string.format('%.3f', whole_again), 'EX', math.ceil(whole_again - now))
+end
+return tostring(math.max(0, whole_again - now - tonumber(ARGV[1])))
+"""
+
+
+def check(source: str) -> None:
+    """Raises TooManyAttempts where the address has learned too much already."""
+    with suppress(CacheDown):
+        wait = float(_ask(source, 0))
+        if wait > 0:
+            raise TooManyAttempts("Too many e-mails that are taken.", retry_after=math.ceil(wait))
+
+
+def count_taken(source: str) -> None:
+    """Count that the address was told of an e-mail that is taken."""
+    with suppress(CacheDown):
+        _ask(source, 1)
+
+
+def _ask(source: str, cost: int) -> bytes:
+    key = f"taken:{login_attempts.network_of(source)}"
+    answer: bytes = valkey.command(lambda server: server.eval(_ASK, 1, key, ALLOWED - 1, cost))
+    return answer
