@@ -49,6 +49,13 @@ def test_the_readme_leads_to_every_page() -> None:
     assert {page for page in documents.pages() if page.startswith("docs/")} <= linked
 
 
+def test_a_test_that_the_security_page_names_is_there() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", documents.prose("SECURITY.md"))
+    assert len(named) > 10
+    for file, name in named:
+        assert f"def {name}(" in (ROOT / file).read_text(), f"SECURITY.md: there is no {name} in {file}"
+
+
 # ── The contract ──────────────────────────────────────────────────────────────────────────────────────────
 
 
