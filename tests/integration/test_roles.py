@@ -37,40 +37,25 @@ from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import accounts, witness
 from tests.integration.accounts import PASSWORD
 from tests.integration.catalog_messages import changed_product, deliver, removed
+from tests.unit.needs import needs
+from tests.unit.test_names import TEMPLATE, variables
 
 FOLDERS = {path.parent.name for path in Path(__file__).parents[2].glob("functions/*/handler.py")}
 GRANTS = {path.stem for path in Path(__file__).parents[2].glob("functions/run_migrations/grants/*.sql")}
 
+GLOBAL_VARIABLES = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
 SERVICE, CATALOG, OWNER = "favorites_service", "favorites_catalog", "the owner"
-ROLE_OF = {
-    "create_client": SERVICE,
-    "list_clients": SERVICE,
-    "get_client": SERVICE,
-    "update_client": SERVICE,
-    "delete_client": SERVICE,
-    "export_client": SERVICE,
-    "end_sessions": SERVICE,
-    "login": SERVICE,
-    "refresh_token": SERVICE,
-    "logout": SERVICE,
-    "list_products": CATALOG,
-    "get_product": CATALOG,
-    "add_favorite": SERVICE,
-    "create_favorite": SERVICE,
-    "get_favorite": SERVICE,
-    "list_favorites": SERVICE,
-    "remove_favorite": SERVICE,
-    "list_favorite_ids": SERVICE,
-    "change_favorites": SERVICE,
-    "get_health": CATALOG,
-    "get_docs": SERVICE,  # it never connects
-    "refresh_product_cache": CATALOG,
-    "warm_product_cache": CATALOG,
-    "publish_events": SERVICE,
-    "run_migrations": OWNER,
-    "rotate_access_token_keys": SERVICE,  # it never connects
-}
-WITHOUT_DATABASE = {"get_docs", "rotate_access_token_keys"}
+OF_SECRET = {"ServiceCredentials": SERVICE, "CatalogCredentials": CATALOG}  # template.yaml, Secrets
+WITHOUT_DATABASE = {folder for folder in FOLDERS if "DATABASE_CREDENTIALS" not in needs(folder).secrets}
+
+
+def role_of(folder: str) -> str:
+    """Who a function logs in as: the template says it, for all or for this one."""
+    secret = (GLOBAL_VARIABLES | variables(folder))["DATABASE_CREDENTIALS"]
+    return OF_SECRET.get(secret.get("Ref"), OWNER)
+
+
+ROLE_OF = {folder: role_of(folder) for folder in FOLDERS}
 
 T = 1_795_000_000_000  # a version of today
 UNGRANTED = {"schema_migrations"}  # the owner's own
@@ -400,7 +385,7 @@ WORK: dict[str, Callable[[Scene], None]] = {
 
 
 def test_every_function_has_its_role_and_those_that_connect_have_their_work_here() -> None:
-    assert ROLE_OF.keys() == FOLDERS
+    assert [folder for folder, role in ROLE_OF.items() if role == OWNER] == ["run_migrations"]
     assert WORK.keys() == FOLDERS - WITHOUT_DATABASE - {"run_migrations"}
     assert set(ROLE_OF.values()) == {*GRANTS, OWNER}
 
