@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import random
 import socket
 import struct
 import threading
@@ -37,10 +38,11 @@ class Mode(Enum):
 
 @dataclass(frozen=True)
 class Fault:
-    """A mode, and its `seconds` where it has them."""
+    """A mode, its `seconds` where it has them, and the `share` of the answers that are cut off or lost."""
 
     mode: Mode
     seconds: float = 0.0
+    share: float = 1.0
 
 
 NONE = Fault(Mode.PASS)
@@ -228,7 +230,7 @@ class _Connection:
                 await proxy.change()
             elif mode is Mode.RESET:
                 self._abort()
-            elif not is_answer or mode in {Mode.PASS, Mode.REFUSE}:
+            elif not is_answer or mode in {Mode.PASS, Mode.REFUSE} or random.random() > proxy.fault.share:
                 await self._loop.sock_sendall(sink, data)
                 return
             elif mode is Mode.LATE:

@@ -57,6 +57,8 @@ def _troubles() -> Iterator[Trouble]:
         yield Trouble(server, "resets", Fault(Mode.RESET))
         yield Trouble(server, "is cut off in an answer", Fault(Mode.CUT))
         yield Trouble(server, "is cut off before an answer", Fault(Mode.SWALLOW))
+        # Now and then, so that what is asked again is answered.
+        yield Trouble(server, "loses one answer in twenty", Fault(Mode.SWALLOW, share=0.05))
         if server != CATALOG:
             yield Trouble(server, "is killed", None)
 
