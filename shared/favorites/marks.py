@@ -8,6 +8,7 @@ exactly), and no two changes wait for each other in a circle.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from shared.accounts import access_tokens
 from shared.accounts.access_tokens import Caller
@@ -43,12 +44,13 @@ def add(caller: Caller, product_id: str) -> tuple[Rendered[Favorite], bool]:
 
     Raises UnknownProduct, CatalogUnavailable, FavoritesFull, and InvalidToken where the token is over.
     """
-    found = _mark(caller, product_id)
+    now = datetime.now(UTC)
+    found = _mark(caller, product_id, now)
     if found is None:  # the copy does not have the product: perhaps the catalog has
         from shared.products import demand  # for what the copy does not have; the other calls never load it
 
         demand.make_known(product_id)
-        found = _mark(caller, product_id)
+        found = _mark(caller, product_id, now)
     if found is None:  # the catalog removed it at this very moment
         raise UnknownProduct(f"There is no product {product_id!r}.")
     return found
@@ -119,10 +121,25 @@ def remove(caller: Caller, product_id: str) -> None:
         raise NotFavorite("The product is not one of your favorites.")
 
 
-def _mark(caller: Caller, product_id: str) -> tuple[Rendered[Favorite], bool] | None:
-    """The favorite, and whether it was made one now; None where the copy does not have the product.
+def _mark(caller: Caller, product_id: str, now: datetime) -> tuple[Rendered[Favorite], bool] | None:
+    """The favorite, and whether it was made one now; None where the copy does not have the product."""
+    row = _try_to_mark(caller, product_id, now)
+    if row.favorite is None:
+        # Another request of this client may have marked it since this one began, or this very one whose
+        # answer was lost: a snapshot of then cannot show it, another one does.
+        row = _try_to_mark(caller, product_id, now)
+    if row.favorite is not None:
+        return Rendered(row.favorite), bool(row.created)
+    if row.is_full:
+        raise full()
+    return None
 
-    Marking what is marked already writes and locks nothing.
+
+def _try_to_mark(caller: Caller, product_id: str, now: datetime) -> _Marked:
+    """The favorite as the statement's snapshot shows it. Marking what is marked writes and locks nothing.
+
+    The favorite is created if it was marked `now`, to the microsecond: by this statement, or by this very one
+    before its answer was lost.
     """
     row = database.fetch_one(
         _Marked,
@@ -135,8 +152,8 @@ def _mark(caller: Caller, product_id: str) -> tuple[Rendered[Favorite], bool] | 
                                 WHERE client_id = %(client_id)s AND product_id = %(product_id)s)
                FOR NO KEY UPDATE
         ), added AS (
-            INSERT INTO favorites (client_id, product_id, price_when_favorited)
-            SELECT client_id, product_id, price
+            INSERT INTO favorites (client_id, product_id, price_when_favorited, favorited_at)
+            SELECT client_id, product_id, price, %(now)s
               FROM client
              CROSS JOIN products
              WHERE NOT is_full AND product_id = %(product_id)s AND removed_at IS NULL
@@ -150,32 +167,26 @@ def _mark(caller: Caller, product_id: str) -> tuple[Rendered[Favorite], bool] | 
                        'favorited_at', rfc3339(favorited_at))
               FROM added
         ), marked AS (
-            SELECT added.*, true AS created FROM added
+            SELECT * FROM added
              UNION ALL
-            SELECT client_id, product_id, price_when_favorited, favorited_at, false
+            SELECT client_id, product_id, price_when_favorited, favorited_at
               FROM favorites WHERE client_id = %(client_id)s AND product_id = %(product_id)s
         )
         SELECT held.favorite, held.created, (SELECT is_full FROM client) AS is_full
           FROM clients
           LEFT JOIN (
-               SELECT {FAVORITE} AS favorite, created FROM marked JOIN products USING (product_id)
+               SELECT {FAVORITE} AS favorite, favorited_at = %(now)s AS created
+                 FROM marked
+                 JOIN products USING (product_id)
                ) AS held ON true
          WHERE clients.client_id = %(client_id)s AND token_generation = %(generation)s
         """,  # noqa: S608 — the part is a constant
-        caller.as_parameters | {"product_id": product_id, "max": MAX_FAVORITES},
+        caller.as_parameters | {"product_id": product_id, "now": now, "max": MAX_FAVORITES},
         repeatable=True,
     )
     if row is None:
         raise access_tokens.no_longer_counts()
-    if row.favorite is not None:
-        return Rendered(row.favorite), bool(row.created)
-    # Another request of this client may have marked it since this one began, which its snapshot cannot show.
-    try:
-        return get(caller, product_id), False
-    except NotFavorite:
-        if row.is_full:
-            raise full() from None
-        return None
+    return row
 
 
 def full() -> FavoritesFull:

@@ -38,11 +38,15 @@ class Mode(Enum):
 
 @dataclass(frozen=True)
 class Fault:
-    """A mode, its `seconds` where it has them, and the `share` of the answers that are cut off or lost."""
+    """A mode, its `seconds` where it has them, and which answers are cut off or lost.
+
+    It is a `share` of them, and the first `answers`; None is all.
+    """
 
     mode: Mode
     seconds: float = 0.0
     share: float = 1.0
+    answers: int | None = None
 
 
 NONE = Fault(Mode.PASS)
@@ -58,6 +62,7 @@ class FaultProxy:
         self.port = port or free_port()
         self._target = target
         self._fault = NONE
+        self._answers_left: int | None = None
         self._changed = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="fault-proxy")
@@ -94,6 +99,7 @@ class FaultProxy:
 
     async def _set(self, fault: Fault) -> None:
         before, self._fault = self._fault, fault
+        self._answers_left = fault.answers
         deaf = {Mode.REFUSE, Mode.VANISHED}
         if before.mode in deaf or fault.mode in deaf:
             await self._close_listener()
@@ -160,6 +166,14 @@ class FaultProxy:
     def fault(self) -> Fault:
         """What befalls connections now."""
         return self._fault
+
+    def hits_this_one(self) -> bool:
+        """Whether the fault befalls the answer at hand."""
+        if random.random() > self._fault.share or self._answers_left == 0:
+            return False
+        if self._answers_left is not None:
+            self._answers_left -= 1
+        return True
 
     @property
     def target(self) -> int:
@@ -230,7 +244,7 @@ class _Connection:
                 await proxy.change()
             elif mode is Mode.RESET:
                 self._abort()
-            elif not is_answer or mode in {Mode.PASS, Mode.REFUSE} or random.random() > proxy.fault.share:
+            elif not is_answer or mode in {Mode.PASS, Mode.REFUSE} or not proxy.hits_this_one():
                 await self._loop.sock_sendall(sink, data)
                 return
             elif mode is Mode.LATE:

@@ -11,12 +11,14 @@ import simplejson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from local.servers.postgres import Postgres
 from local.servers.valkey import Valkey
 from shared.accounts.access_tokens import Caller
 from shared.errors import AlreadyFavorite, CatalogUnavailable, InvalidCursor, NotFavorite, UnknownProduct
 from shared.favorites import marks, pages
 from shared.favorites.models import Favorite
 from shared.products import demand, product_copy
+from tests.faults.proxy import Fault, FaultProxy, Mode
 from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog, product
 from tests.integration import accounts, witness
@@ -58,6 +60,23 @@ def count(look: psycopg.Connection) -> int:
 
 
 # ── Adding ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_favorite_whose_answer_was_lost_and_asked_for_again_is_new(
+    ana: Caller, migrated_postgres: Postgres, environment: pytest.MonkeyPatch, look: psycopg.Connection
+) -> None:
+    add(accounts.new_caller())  # the product is known
+    with FaultProxy(migrated_postgres.port) as proxy:
+        url = migrated_postgres.url.replace(f":{migrated_postgres.port}/", f":{proxy.port}/")
+        environment.setenv("DATABASE_URL", url)
+        cold_start()
+        assert marks.add(ana, "7")[1]
+        marks.remove(ana, "7")  # on the connection that is open now
+        proxy.set(Fault(Mode.SWALLOW, answers=1))
+        marks.create(ana, "7")
+        with pytest.raises(AlreadyFavorite):
+            marks.create(ana, "7")
+    assert count(look) == 2
 
 
 def test_a_new_favorite_shows_the_product_as_it_is_known(ana: Caller, store: HostileCatalog) -> None:

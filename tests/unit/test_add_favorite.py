@@ -7,11 +7,9 @@ from tests.unit import fakes
 from tests.unit.calls import call
 from tests.unit.fakes import (
     ANA,
-    NO_FAVORITE,
     NOT_MARKED,
     Backends,
     FakeAnswer,
-    favorite_row,
     marked_row,
     product_row,
 )
@@ -19,7 +17,6 @@ from tests.unit.fakes import (
 backends = pytest.fixture(fakes.backends)
 
 _INSERT = "INSERT INTO favorites"
-_READ = "SELECT held.favorite FROM clients"
 _SAVE = "INSERT INTO products"
 _COPY = "removed_at FROM products WHERE product_id"
 FAVORITE_AS_JSON = {
@@ -57,48 +54,43 @@ def test_a_favorite_put_again_is_200(backends: Backends) -> None:
 
 
 def test_one_that_another_request_marked_meanwhile_is_200(backends: Backends) -> None:
-    backends.postgres.on(_INSERT, [NOT_MARKED])
-    backends.postgres.on(_READ, [favorite_row()])
+    backends.postgres.on(_INSERT, [NOT_MARKED], [marked_row(created=False)])
     answer = call("add_favorite")
     assert (answer.status, answer.json) == (200, FAVORITE_AS_JSON)
 
 
 def test_one_favorite_more_than_fits_is_409_with_how_many_fit(backends: Backends) -> None:
     backends.postgres.on(_INSERT, [NOT_MARKED | {"is_full": True}])
-    backends.postgres.on(_READ, [NO_FAVORITE])
     answer = call("add_favorite")
     assert (answer.status, answer.json["type"], answer.json["max"]) == (409, "/problems/favorites-full", 5000)
     assert backends.catalog.asked == []
 
 
 def test_a_product_that_only_the_catalog_knows_is_copied_first(backends: Backends) -> None:
-    backends.postgres.on(_INSERT, [NOT_MARKED], [marked_row(created=True)])
-    backends.postgres.on(_READ, [NO_FAVORITE])
+    backends.postgres.on(_INSERT, [NOT_MARKED], [NOT_MARKED], [marked_row(created=True)])
     backends.postgres.on(_SAVE, [product_row()])
     listing = {"generation": 1, "synced_at": None, "is_scheduled": False}
     backends.postgres.on("FROM product_list", [listing])
     backends.catalog.on("/products/7", {"id": 7, "title": "Teapot", "price": 22})
     assert call("add_favorite").status == 201
     order = [word for text in backends.postgres.statements for word in (_INSERT, _SAVE) if word in text]
-    assert order == [_INSERT, _SAVE, _INSERT]
+    assert order == [_INSERT, _INSERT, _SAVE, _INSERT]
 
 
 @pytest.mark.parametrize("answer", [FakeAnswer(b"null"), FakeAnswer(b""), FakeAnswer(b"", 404)])
 def test_a_product_that_nobody_knows_is_404(backends: Backends, answer: FakeAnswer) -> None:
     backends.postgres.on(_INSERT, [NOT_MARKED])
-    backends.postgres.on(_READ, [NO_FAVORITE])
     backends.postgres.on("WITH gone AS", [])
     backends.postgres.on(_COPY, [])
     backends.catalog.on("/products/7", answer)
     refusal = call("add_favorite")
     assert refusal.status == 404
     assert refusal.problem == "unknown-product"
-    assert len(backends.postgres.asked_for(_INSERT)) == 1  # nothing is written for it
+    assert len(backends.postgres.asked_for(_INSERT)) == 2  # before the catalog is asked, and not after
 
 
 def test_a_removed_product_is_404(backends: Backends) -> None:
     backends.postgres.on(_INSERT, [NOT_MARKED])
-    backends.postgres.on(_READ, [NO_FAVORITE])
     backends.postgres.on(_COPY, [product_row(removed_at=fakes.NOON)])
     backends.catalog.on("/products/7", TimeoutError())
     assert call("add_favorite").problem == "unknown-product"
@@ -106,7 +98,6 @@ def test_a_removed_product_is_404(backends: Backends) -> None:
 
 def test_without_the_catalog_an_unknown_product_is_503_with_retry_after(backends: Backends) -> None:
     backends.postgres.on(_INSERT, [NOT_MARKED])
-    backends.postgres.on(_READ, [NO_FAVORITE])
     backends.postgres.on(_COPY, [])
     backends.catalog.on("/products/7", urllib3.exceptions.ProtocolError("reset"))
     answer = call("add_favorite")
