@@ -3,10 +3,11 @@
 from typing import Annotated, Literal
 
 from shared import web
-from shared.errors import CatalogUnavailable
+from shared.errors import CatalogUnavailable, InvalidInput
 from shared.models import Page
 from shared.products import demand
-from shared.products.models import Product
+from shared.products.answers import MAX_ASKED
+from shared.products.models import AskedProducts, Product
 from shared.web import Query, Response
 
 app = web.resolver(public=True)
@@ -19,14 +20,33 @@ Sort = Annotated[
     Literal["price", "-price", "title", "-title"] | None,
     Query(description="The order, `-` for descending; without it, the catalog's own."),
 ]
+Asked = Annotated[
+    list[web.ProductRef] | None,
+    Query(
+        max_length=MAX_ASKED,
+        description=f"These products, in this order: up to {MAX_ASKED} ids, repeated or separated by commas. "
+        "The answer has `items` and `missing`; the parameters of a page do not go with it.",
+        examples=[["7", "12", "40"]],
+    ),
+]
 
 
 @app.get("/products", openapi_extensions=web.refusals(CatalogUnavailable))
 def list_products(
-    limit: web.Limit = 20, cursor: web.Cursor = None, category: Category = None, sort: Sort = None
-) -> Response[Page[Product]]:
-    """List the products of the catalog."""
-    return web.product(app, demand.page(limit=limit, cursor=cursor, category=category, sort=sort))
+    limit: web.Limit = 20,
+    cursor: web.Cursor = None,
+    category: Category = None,
+    sort: Sort = None,
+    product_id: Asked = None,
+) -> Response[Page[Product] | AskedProducts]:
+    """List the products of the catalog, or those that are asked for by their ids."""
+    if product_id is None:
+        return web.product(app, demand.page(limit=limit, cursor=cursor, category=category, sort=sort))
+    sent = app.current_event.query_string_parameters
+    for name in ("limit", "cursor", "category", "sort"):
+        if name in sent:
+            raise InvalidInput("does not go with product_id", location=f"query.{name}", kind="alone")
+    return web.product(app, demand.several(list(dict.fromkeys(product_id))))
 
 
 lambda_handler = web.entry_point(app)

@@ -79,6 +79,56 @@ def make_known(product_id: str) -> None:
         _answer(product_id, _fetch(product_id), "miss")
 
 
+def several(product_ids: Sequence[str]) -> Answer:
+    """The products with these ids, and which of them are missing, in one body.
+
+    What the cache does not have fresh comes from the copy, as old as it is there, and the catalog is asked
+    only for what neither has, one after the other, until the request's time is nearly over or it fails. What
+    it did not confirm by then is missing, in an answer that nobody may keep. Raises DatabaseUnavailable.
+    """
+    cached: Sequence[Entry | None] = [None] * len(product_ids)
+    with suppress(CacheDown):
+        cached = product_cache.get_all(product_ids)
+    parts = {
+        product_id: entry for product_id, entry in zip(product_ids, cached, strict=True) if entry is not None
+    }
+    old = [product_id for product_id in product_ids if not _is_fresh(parts.get(product_id))]
+    copied = {row.product_id: entry_of(row) for row in product_copy.find_all(old)} if old else {}
+    with suppress(CacheDown):
+        product_cache.put_all(copied)
+    for product_id, entry in copied.items():
+        held = parts.get(product_id, entry)
+        parts[product_id] = max(held, entry, key=lambda each: (each.version, each.fetched_at))
+    may_ask = True
+    for product_id in old:
+        if product_id not in parts:
+            parts[product_id] = _confirmed(product_id, may_ask=may_ask)
+            may_ask = parts[product_id].is_fresh
+    state: CacheState = "miss" if old else "hit"
+    if not all(_is_fresh(parts[product_id]) for product_id in old):
+        state = "stale"
+    return Answer(product_cache.join({product_id: parts[product_id] for product_id in product_ids}), state)
+
+
+def _is_fresh(entry: Entry | None) -> bool:
+    return entry is not None and entry.is_fresh
+
+
+def _confirmed(product_id: str, *, may_ask: bool) -> Entry:
+    """What the catalog says of a product that neither cache nor copy has; no longer fresh where it is silent.
+
+    It is not asked when a call may take longer than the request.
+    """
+    if may_ask and deadlines.left(catalog.TIMEOUT) == catalog.TIMEOUT:
+        try:
+            return detail(product_id).entry
+        except UnknownProduct:
+            return product_cache.unknown(time.time())
+        except CatalogUnavailable:
+            pass
+    return product_cache.unknown(time.time() - product_cache.UNKNOWN_TTL)
+
+
 def _cached(product_id: str) -> Entry | None:
     return product_cache.get(product_id) or product_cache.get_unknown(product_id)
 

@@ -41,3 +41,10 @@ class Product(Model):
     category: str
     image: str
     review: Review | None
+
+
+class AskedProducts(Model):
+    """The products that were asked for by their ids, in that order."""
+
+    items: list[Product]
+    missing: Annotated[list[ProductId], Field(description="Those that there are not.")]

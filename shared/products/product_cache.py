@@ -20,12 +20,13 @@ import hashlib
 import secrets
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from redis.client import Redis
 
+from shared.formats.headers import etag_of
 from shared.platform import settings, valkey
 
 HARD_TTL = 24 * 60 * 60  # seconds for which a stale body may still be served
@@ -72,6 +73,18 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Joined(Entry):
+    """Several products in one body: as old as the oldest of them, and fresh for as long as all of them."""
+
+    seconds: float = 0.0
+
+    @property
+    def lifetime(self) -> int:
+        """Seconds after `fetched_at` for which all of them may be served without asking."""
+        return int(self.seconds)
+
+
+@dataclass(frozen=True, slots=True)
 class ListState:
     """What all list pages have in common: the content they show, and when the catalog confirmed it.
 
@@ -112,7 +125,33 @@ return 1
 
 def get(product_id: str) -> Entry | None:
     """The product's entry, fresh or stale; None where there is none. Raises CacheDown."""
-    value = valkey.command(lambda server: server.get(f"product:{product_id}"))
+    return _entry(valkey.command(lambda server: server.get(f"product:{product_id}")))
+
+
+def get_all(product_ids: Sequence[str]) -> list[Entry | None]:
+    """As `get` for each of them, in one round trip. Raises CacheDown."""
+
+    def run(server: Redis) -> list[bytes | None]:
+        pipeline = server.pipeline(transaction=False)
+        for product_id in product_ids:
+            pipeline.get(f"product:{product_id}")
+        values: list[bytes | None] = pipeline.execute()
+        return values
+
+    return [_entry(value) for value in valkey.command(run)]
+
+
+def join(parts: Mapping[str, Entry]) -> Joined:
+    """The body for several products: those that there are, and the ids of those that are missing."""
+    items = ",".join(entry.body for entry in parts.values() if entry.status == 200)
+    missing = ",".join(f'"{product_id}"' for product_id, entry in parts.items() if entry.status != 200)
+    body = f'{{"items":[{items}],"missing":[{missing}]}}'
+    oldest = min(entry.fetched_at for entry in parts.values())
+    ends = min(entry.fetched_at + entry.lifetime for entry in parts.values())
+    return Joined(200, 0, oldest, body, etag_of(body), seconds=max(0.0, ends - oldest))
+
+
+def _entry(value: bytes | str | None) -> Entry | None:
     if value is None:
         return None
     try:

@@ -91,6 +91,21 @@ def find(product_id: str) -> CopiedProduct | None:
     )
 
 
+def find_all(product_ids: Sequence[str]) -> list[CopiedProduct]:
+    """The rows that there are of these products, tombstones included. Raises DatabaseUnavailable."""
+    return database.fetch_all(
+        CopiedProduct,
+        """
+        SELECT product_id, title, price, description, category, image, review_rate, review_count,
+               version, position, fetched_at, removed_at
+          FROM products
+         WHERE product_id = ANY (%(product_ids)s)
+        """,
+        {"product_ids": list(product_ids)},
+        repeatable=True,
+    )
+
+
 # ── Writing ───────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -1,9 +1,9 @@
 """A large catalog goes away and comes back under readers: `python -m tests.benchmarks.outage [products]`.
 
 The whole stack of `make run`: a list of 100,000 products (51 MB), a TTL of 20 s, a poll every 15 s, 8
-readers. The catalog is down for 40 s. Printed are how long the start took and what the first reader got, what readers
-got before, during and after the outage, who read the list, and how long after the catalog was back the list
-was fresh again, which may be one interval and the duration of a poll.
+readers. The catalog is down for 40 s. Printed are how long the start took and what the first reader got, what
+readers got before, during and after the outage, and how long after the catalog was back the list was fresh
+again, which may be one interval and the duration of a poll.
 """
 
 from __future__ import annotations

@@ -212,6 +212,45 @@ def test_a_list_too_long_for_a_request_is_read_once_and_told_once(
     assert len(ids(page())) == 6
 
 
+# ── Products by their ids ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_products_by_their_ids_come_from_the_cache_then_the_copy_then_the_catalog(
+    store: HostileCatalog, valkey: Valkey
+) -> None:
+    poll.run()
+    store.forget_calls()
+    event = {"queryStringParameters": {"product_id": "5,3,1"}, "rawPath": "/products"}
+    with witness.commands(valkey.url) as counted, witness.statements() as sent:
+        found = answers.cached_page(event)
+    assert found
+    entry, state = found
+    assert (state, ids(Answer(entry, "hit"))) == ("hit", ["5", "3", "1"])
+    assert (counted, sent) == ({"get": 3}, [])
+    valkey.flush()
+    store.answer("/products/7", Says.json(product(7)))
+    store.answer("/products/8", Says.null())
+    with witness.statements() as sent:
+        answer = demand.several(["5", "8", "7", "1"])
+    assert ids(answer) == ["5", "7", "1"]
+    assert simplejson.loads(answer.entry.body)["missing"] == ["8"]
+    assert sum("= ANY" in text for text in sent) == 1
+    assert store.calls == {"/products/7": 1, "/products/8": 1}
+    assert demand.several(["5", "7", "1"]).state == "hit"
+
+
+def test_without_valkey_and_catalog_products_by_their_ids_come_from_the_copy(
+    store: HostileCatalog, valkey: Valkey
+) -> None:
+    poll.run()
+    valkey.stop()
+    store.stop()
+    cold_start()
+    answer = demand.several(["5", "404", "1"])
+    assert ids(answer) == ["5", "1"]
+    assert answer.state == "stale"  # nobody can say whether there is a product 404
+
+
 # ── How many pages are kept ───────────────────────────────────────────────────────────────────────────────
 
 

@@ -432,17 +432,20 @@ class FakeValkey:
 
 
 class FakePipeline:
-    """Scripts that are sent together."""
+    """Commands that are sent together."""
 
     def __init__(self, valkey: FakeValkey) -> None:
         self._valkey = valkey
-        self._waiting: list[tuple[Any, ...]] = []
+        self._waiting: list[Callable[[], Any]] = []
 
     def eval(self, *arguments: Any) -> None:
-        self._waiting.append(arguments)
+        self._waiting.append(lambda: self._valkey.eval(*arguments))
 
-    def execute(self) -> list[int]:
-        return [self._valkey.eval(*arguments) for arguments in self._waiting]
+    def get(self, key: str) -> None:
+        self._waiting.append(lambda: self._valkey.get(key))
+
+    def execute(self) -> list[Any]:
+        return [command() for command in self._waiting]
 
 
 def lease_of_another(valkey: FakeValkey, name: str) -> None:

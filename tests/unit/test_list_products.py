@@ -1,5 +1,5 @@
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from urllib.parse import parse_qs, urlsplit
 
@@ -315,6 +315,119 @@ def test_a_category_that_no_product_has_is_not_kept(backends: Backends) -> None:
     kept = set(backends.valkey.values)
     call("list_products", query={"category": "made up"})
     assert set(backends.valkey.values) == kept
+
+
+# ── Products by their ids ─────────────────────────────────────────────────────────────────────────────────
+
+_FIND_ALL = "WHERE product_id = ANY"
+
+
+def keep_product(backends: Backends, product_id: str, *, age: float, status: int = 200) -> None:
+    """Let the cache have the product, or that it is gone, since `age` seconds."""
+    body = f'{{"product_id":"{product_id}"}}' if status == 200 else ""
+    product_cache.put(product_id, Entry(status, int((NOW - age) * 1000), NOW - age, body, ETAG))
+    backends.valkey.commands.clear()
+
+
+def test_products_are_sent_in_the_order_asked_in_one_round_trip(backends: Backends) -> None:
+    for number, age in (("7", 100.5), ("12", 10.0), ("40", 0.0)):
+        keep_product(backends, number, age=age)
+    keep_product(backends, "8", age=20, status=404)
+    answer = call("list_products", query={"product_id": "40,7,8,12,7"})
+    assert answer.body == (
+        '{"items":[{"product_id":"40"},{"product_id":"7"},{"product_id":"12"}],"missing":["8"]}'
+    )
+    assert answer.headers["X-Cache"] == "hit"
+    assert answer.headers["Age"] == "100"  # of the oldest
+    # What is missing is so for 60 s, of which 20 are over.
+    assert answer.headers["Cache-Control"].startswith("public, max-age=140,")
+    assert not backends.postgres.asked
+    assert not backends.catalog.asked
+    again = call("list_products", query={"product_id": "40,7,8,12"}, headers={"if-none-match": "*"})
+    assert (again.status, again.headers["ETag"]) == (304, answer.headers["ETag"])
+
+
+def test_what_the_cache_lacks_is_taken_from_the_copy_in_one_statement(backends: Backends) -> None:
+    keep_product(backends, "7", age=0)
+    keep_product(backends, "9", age=301)
+    copied = [product_row(product_id=number, fetched_at=NOON) for number in ("9", "8")]
+    backends.postgres.on(_FIND_ALL, copied)
+    answer = call("list_products", query={"product_id": "8,7,9"})
+    assert [item["product_id"] for item in answer.json["items"]] == ["8", "7", "9"]
+    assert answer.headers["X-Cache"] == "miss"
+    (asked,) = backends.postgres.asked_for(_FIND_ALL)
+    assert asked["product_ids"] == ["8", "9"]
+    assert backends.catalog.asked == []
+    assert call("list_products", query={"product_id": "8,7,9"}).headers["X-Cache"] == "hit"
+
+
+def test_an_old_copy_is_sent_as_stale_and_the_catalog_left_alone(backends: Backends) -> None:
+    backends.postgres.on(_FIND_ALL, [product_row(fetched_at=NOON - timedelta(hours=1))])
+    answer = call("list_products", query={"product_id": "7"})
+    assert answer.headers["X-Cache"] == "stale"
+    assert int(answer.headers["Age"]) == 3_600
+    assert backends.catalog.asked == []
+
+
+def test_the_catalog_is_asked_for_what_neither_has(backends: Backends) -> None:
+    backends.postgres.on(_FIND_ALL, [product_row(fetched_at=NOON)])
+    backends.postgres.on("WHERE product_id = %(product_id)s", [])
+    backends.postgres.on("WITH gone AS", [])
+    backends.postgres.on(_WRITE, [product_row(product_id="9", fetched_at=NOON)])
+    backends.catalog.on("/products/8", FakeAnswer(b"null"))
+    backends.catalog.on("/products/9", FakeAnswer(b'{"id":9,"title":"Kettle","price":60}'))
+    answer = call("list_products", query={"product_id": "8,7,9"})
+    assert [item["product_id"] for item in answer.json["items"]] == ["7", "9"]
+    assert answer.json["missing"] == ["8"]
+    assert answer.headers["X-Cache"] == "miss"
+    assert backends.catalog.asked == ["/products/8", "/products/9"]
+
+
+def test_what_a_silent_catalog_does_not_confirm_is_missing_in_an_answer_not_to_be_kept(
+    backends: Backends,
+) -> None:
+    backends.postgres.on(_FIND_ALL, [product_row(fetched_at=NOON)])
+    backends.postgres.on("WHERE product_id = %(product_id)s", [])
+    backends.catalog.on("/products/8", TimeoutError())
+    answer = call("list_products", query={"product_id": "8,7,9"})
+    assert answer.status == 200
+    assert [item["product_id"] for item in answer.json["items"]] == ["7"]
+    assert answer.json["missing"] == ["8", "9"]
+    assert answer.headers["X-Cache"] == "stale"
+    assert int(answer.headers["Age"]) >= int(
+        answer.headers["Cache-Control"].split("max-age=")[1].partition(",")[0]
+    )
+    assert backends.catalog.asked == ["/products/8"]  # and it was not tried again
+
+
+@pytest.mark.parametrize(
+    ("query", "wrong"),
+    [
+        *(({"product_id": "7", name: "1"}, f"query.{name}") for name in ("limit", "cursor", "category")),
+        ({"product_id": "7", "sort": "price"}, "query.sort"),
+        ({"product_id": ",".join(map(str, range(101)))}, "query.product_id"),
+        ({"product_id": ""}, "query.product_id.0"),
+        ({"product_id": "7,"}, "query.product_id.1"),
+        ({"product_id": "7,a b"}, "query.product_id.1"),
+        ({"product_id": "x" * 65}, "query.product_id.0"),
+        ({"product_id": "7", "colour": "red"}, "query.colour"),
+    ],
+)
+def test_ids_that_cannot_be_and_what_does_not_go_with_them_are_422(
+    backends: Backends, query: dict[str, str], wrong: str
+) -> None:
+    answer = call("list_products", query=query)
+    assert (answer.status, answer.wrong) == (422, [wrong])
+    assert not backends.postgres.asked
+    assert not backends.catalog.asked
+
+
+def test_a_hundred_products_may_be_asked_for(backends: Backends) -> None:
+    for number in range(100):
+        keep_product(backends, str(number), age=0)
+    answer = call("list_products", query={"product_id": ",".join(map(str, range(100)))})
+    assert len(answer.json["items"]) == 100
+    assert answer.headers["X-Cache"] == "hit"
 
 
 # ── Parameters ────────────────────────────────────────────────────────────────────────────────────────────
