@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 from shared.formats.headers import ALWAYS, matches, next_link, take_body_away
 from shared.formats.ids import PRODUCT_ID
@@ -106,12 +106,11 @@ def _cached_products(parameters: dict[str, str]) -> tuple[Entry, str] | None:
     asked = list(dict.fromkeys(parameters["product_id"].split(",")))
     if len(parameters) > 1 or len(asked) > MAX_ASKED or not all(map(_PRODUCT_ID.fullmatch, asked)):
         return None
-    parts = {}
-    for product_id, entry in zip(asked, product_cache.get_all(asked), strict=True):
-        if entry is None or not entry.is_fresh:
-            return None
-        parts[product_id] = entry
-    return product_cache.join(parts), "hit"
+    found = product_cache.get_all(asked)
+    if None in found:
+        return None
+    joined = product_cache.join(dict(zip(asked, cast("list[Entry]", found), strict=True)))
+    return (joined, "hit") if joined.is_fresh else None
 
 
 def answer(entry: Entry, state: str, event: Event) -> tuple[int, dict[str, str], str]:

@@ -413,6 +413,10 @@ class FakeValkey:
         assert script is login_attempts._ATTEMPT, "a script that this fake does not know"
         return self.wait_after_this_log_in
 
+    @property
+    def connection_pool(self) -> "FakeConnectionPool":
+        return FakeConnectionPool(self)
+
     def pipeline(self, *, transaction: bool) -> "FakePipeline":
         assert not transaction  # its keys may be on different servers
         return FakePipeline(self)
@@ -441,11 +445,31 @@ class FakePipeline:
     def eval(self, *arguments: Any) -> None:
         self._waiting.append(lambda: self._valkey.eval(*arguments))
 
-    def get(self, key: str) -> None:
-        self._waiting.append(lambda: self._valkey.get(key))
-
     def execute(self) -> list[Any]:
         return [command() for command in self._waiting]
+
+
+class FakeConnectionPool:
+    """The one connection to FakeValkey, for GETs that are written out as RESP has them."""
+
+    def __init__(self, valkey: FakeValkey) -> None:
+        self._valkey = valkey
+        self._keys: list[str] = []
+
+    def get_connection(self) -> "FakeConnectionPool":
+        return self
+
+    def send_packed_command(self, commands: list[bytes]) -> None:
+        self._keys = [word.decode() for word in b"".join(commands).split(b"\r\n")[4::5]]
+
+    def read_response(self) -> bytes | None:
+        return self._valkey.get(self._keys.pop(0))
+
+    def disconnect(self) -> None:
+        """Nothing is open."""
+
+    def release(self, _connection: object) -> None:
+        """There is one for all."""
 
 
 def lease_of_another(valkey: FakeValkey, name: str) -> None:
