@@ -43,8 +43,10 @@ BUDGET = """
     get_favorite     x          x        x       -     -       x   -      -
     list_favorites   x          x        x       -     -       x   -      -
     remove_favorite  x          x        x       -     -       x   -      -
+    list_favorite_ids x         x        x       -     -       x   -      -
     add_favorite     x          x        x       -     -       x   -      -
     create_favorite  x          x        x       -     -       x   -      -
+    change_favorites x          x        x       -     -       x   -      -
     get_client       x          x        x       -     -       x   -      -
     list_clients     x          x        x       -     -       x   -      -
     update_client    x          x        x       -     -       x   -      -
