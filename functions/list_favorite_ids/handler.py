@@ -1,15 +1,20 @@
 """GET /favorite-ids"""
 
+import re
 from typing import Annotated
 
 from shared import web
+from shared.accounts.access_tokens import Caller
 from shared.errors import InvalidInput
 from shared.favorites import ids
 from shared.favorites.limits import MAX_IDS_ASKED, MAX_IDS_PAGE
 from shared.favorites.models import FavoriteIds
+from shared.formats.ids import PRODUCT_ID
 from shared.web import Query, Response
 
 app = web.resolver()
+
+_PRODUCT_ID = re.compile(PRODUCT_ID)
 
 Limit = Annotated[int, Query(ge=1, le=MAX_IDS_PAGE, description="How many ids a page has at the most.")]
 Asked = Annotated[
@@ -38,4 +43,17 @@ def list_favorite_ids(
     return web.tagged(app, found.body, etag=found.etag)
 
 
-lambda_handler = web.entry_point(app)
+def short(caller: Caller, event: web.Event) -> web.Result | None:
+    """What every page of a shop asks: which of these products?"""
+    parameters = event.get("queryStringParameters") or {}
+    asked = parameters.get("product_id", "").split(",")
+    if_none_match = web.header_of(event, "if-none-match")
+    if len(parameters) > 1 or len(asked) > MAX_IDS_ASKED or if_none_match.strip() == "*":
+        return None
+    if not all(map(_PRODUCT_ID.fullmatch, asked)):
+        return None
+    found = ids.of_products(caller, asked, if_none_match=if_none_match)
+    return web.tagged_result(found.body, {"ETag": found.etag})
+
+
+lambda_handler = web.entry_point(app, short=short)

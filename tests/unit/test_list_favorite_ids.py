@@ -1,5 +1,6 @@
 import pytest
 
+from functions.list_favorite_ids import handler
 from tests.unit import fakes
 from tests.unit.calls import call, token
 from tests.unit.fakes import ANA, SOMEBODY_ELSE, Backends, Row
@@ -69,6 +70,23 @@ def test_who_has_the_revision_already_gets_a_304(backends: Backends) -> None:
     assert changed.status == 200
     assert changed.headers["ETag"] != etag
     assert [asked["known"] for asked in backends.postgres.asked_for(_OF_PRODUCTS)] == [[], [5], [5]]
+
+
+def test_an_asterisk_is_whatever_there_is(backends: Backends) -> None:
+    backends.postgres.on(_OF_PRODUCTS, [found()])
+    assert call("list_favorite_ids", headers={"if-none-match": "*"}).status == 304
+
+
+def test_the_short_way_and_the_long_one_answer_alike(
+    backends: Backends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backends.postgres.on(_OF_PRODUCTS, [found()])
+    short = call("list_favorite_ids")
+    known = {"if-none-match": short.headers["ETag"]}
+    short_304 = call("list_favorite_ids", headers=known)
+    monkeypatch.setattr(handler, "MAX_IDS_ASKED", 0)  # nothing is short enough
+    assert call("list_favorite_ids") == short
+    assert call("list_favorite_ids", headers=known) == short_304
 
 
 def test_another_clients_entity_tag_is_nothing_known(backends: Backends) -> None:
