@@ -113,7 +113,7 @@ def refresh(refresh_token: str) -> Tokens:
                AND (token_hash = %(presented)s
                     OR (previous_hash = %(presented)s AND rotated_at > now() - %(grace)s))
             RETURNING clients.client_id, role, token_generation AS generation,
-                      extract(epoch FROM logged_in_at)::bigint AS authenticated_at, token_hash
+                      floor(extract(epoch FROM logged_in_at))::bigint AS authenticated_at, token_hash
             """,
             parameters,
         ).fetchone()
@@ -157,12 +157,12 @@ def _begin(current: database.Connection, account: _Account, new_hash: str | None
         UPDATE clients SET password_hash = %(new_hash)s
          WHERE client_id = %(client_id)s AND password_hash = %(verified)s
         RETURNING client_id, role, token_generation AS generation,
-                  extract(epoch FROM now())::bigint AS authenticated_at
+                  floor(extract(epoch FROM now()))::bigint AS authenticated_at
         """
         if new_hash
         else """
         SELECT client_id, role, token_generation AS generation,
-               extract(epoch FROM now())::bigint AS authenticated_at
+               floor(extract(epoch FROM now()))::bigint AS authenticated_at
           FROM clients
          WHERE client_id = %(client_id)s AND password_hash = %(verified)s
            FOR NO KEY UPDATE

@@ -17,7 +17,7 @@ from tests.e2e.api.service import Customer, Service, problem
 PROTECTED = [
     (method, path.replace("{client_id}", "me").replace("{product_id}", "1"))
     for method, path, operation in operations()
-    if operation["security"]
+    if operation["security"] and method != "HEAD"  # which has no body to tell why: test_authorization.py
 ]
 
 ANOTHER_KEY = "another key, as long as it has to be"

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from local.stack import Stack
 from tests.e2e.api.service import PASSWORD, Customer, Service, new_email, problem
 
 TOKENS_KEYS = {"access_token", "token_type", "expires_in", "refresh_token"}
@@ -51,6 +52,7 @@ def test_an_access_token_says_what_the_design_says(customer: Customer) -> None:
     assert (claims["sub"], claims["role"]) == (customer.client["client_id"], "client")
     assert claims["exp"] - claims["iat"] == 900
     assert abs(claims["iat"] - time.time()) < 60
+    assert claims["iat"] - 60 < claims["auth_time"] <= claims["iat"]
 
 
 def test_the_case_of_the_email_does_not_matter_for_a_log_in(customer: Customer, service: Service) -> None:
@@ -125,6 +127,25 @@ def test_failures_of_one_account_do_not_hold_up_another(
 def test_an_email_that_nobody_has_is_held_up_as_well(visitor: httpx.Client) -> None:
     attempt, _ = fail_until_refused(visitor, new_email())
     assert attempt == 5
+
+
+def test_guesses_from_one_address_do_not_keep_the_owner_at_another_waiting(stack: Stack) -> None:
+    """The address is the connection's own, whatever the headers say."""
+    service = Service(stack.url, stack.admin_email, stack.admin_password, access_token_keys=None)
+    email = new_email()
+    with service.visitor() as visitor:
+        new = {"name": "Ana", "email": email, "password": PASSWORD}
+        assert visitor.post("/clients", json=new).status_code == 201
+    forged = {"X-Forwarded-For": "203.0.113.9", "Forwarded": "for=203.0.113.9", "X-Real-IP": "203.0.113.9"}
+    with _from("127.0.0.2", stack) as guesser, _from("127.0.0.3", stack) as owner:
+        assert fail_until_refused(guesser, email)[0] == 5
+        right = {"email": email, "password": PASSWORD}
+        assert guesser.post("/auth/login", json=right, headers=forged).status_code == 429
+        assert owner.post("/auth/login", json=right).status_code == 200
+
+
+def _from(address: str, stack: Stack) -> httpx.Client:
+    return httpx.Client(base_url=stack.url, transport=httpx.HTTPTransport(local_address=address), timeout=30)
 
 
 # ── POST /auth/refresh ────────────────────────────────────────────────────────────────────────────────────
