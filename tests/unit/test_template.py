@@ -719,6 +719,15 @@ def test_three_polls_that_are_missed_are_an_alarm_however_often_there_is_one(wri
     assert (alarm["EvaluationPeriods"], alarm["TreatMissingData"]) == (3, "breaching")
 
 
+def test_the_page_for_operators_says_what_each_alarm_means(resources: dict[str, Resource]) -> None:
+    page = (ROOT / "docs" / "operating.md").read_text()
+    told = dict(re.findall(r"^\| `(\w+)`( ¹)? \|", page, re.MULTILINE))
+    assert told.keys() == {name.removesuffix("Alarm") for name in alarms(resources)}
+    taking_back = resources["LoginFunctionDeploymentGroup"]["Properties"]["AlarmConfiguration"]["Fn::If"][1]
+    expected = {ref(alarm["Name"]).removesuffix("Alarm") for alarm in taking_back["Alarms"]}
+    assert {name for name, mark in told.items() if mark} == expected
+
+
 def test_no_alarm_is_beyond_what_cloudwatch_takes(resources: dict[str, Resource]) -> None:
     assert 12 <= len(alarms(resources)) <= 16
     for name, alarm in alarms(resources).items():
