@@ -22,7 +22,7 @@ from shared.platform import database, deadlines, logs, metrics, settings
 
 SOURCE = "favorites"  # of every event that goes out
 AT_ONCE = 10  # entries a PutEvents call takes
-CALLS = 8  # at a time; a batch is what they take together
+CALLS = 16  # at a time; a batch is what they take together
 READ = 500  # events that are read at a time
 ATTEMPTS = 3  # for an entry that the bus refuses for now, before its stream waits for the next run
 SENDING = 8.0  # seconds for the calls of a batch; _client gives up before that

@@ -107,7 +107,7 @@ def run(work: Callable[[Connection], Result], *, repeatable: bool) -> Result:
     except ReadOnlySqlTransaction:
         current.close()
     except psycopg.OperationalError as error:
-        if not (repeatable and current.closed):
+        if not (repeatable and current.closed and deadlines.left(ANSWERING)):
             raise _unanswered(str(error)) from error
     current = connection()
     try:
