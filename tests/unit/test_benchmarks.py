@@ -13,15 +13,15 @@ def test_a_figure_that_is_over_is_said_to_be_over(capsys: pytest.CaptureFixture[
     assert Part("scale", values={"scale.p99": limit}).print()
     assert not Part("scale", values={"scale.p99": limit + 0.01}).print()
     assert capsys.readouterr().out.count("OVER") == 1
-    found = {"machine": [], "parts": [{"command": "scale", "values": {"scale.p99": limit + 0.01}}]}
+    found = {"parts": [{"command": "scale", "values": {"scale.p99": limit + 0.01}}]}
     for part in found["parts"]:
         assert isinstance(part, dict)
-        part |= {"tables": [], "plots": [], "notes": []}
+        part |= {"tables": [], "plots": [], "notes": [], "measured": []}
     assert page.render(found).count(", over**") == 1
 
 
 def test_a_figure_that_was_not_measured_is_said_not_to_be() -> None:
-    assert page.render({"machine": [], "parts": []}).count("not measured") == len(FIGURES)
+    assert page.render({"parts": []}).count("not measured") == len(FIGURES)
 
 
 @pytest.mark.parametrize(
