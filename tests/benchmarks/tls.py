@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
+from local.processes.child_process import start_child
 from local.servers.services import ServiceFailed, Startable, free_port, is_free, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,9 +47,10 @@ class Tls(Startable):
         """Make the certificates and listen. Raises ServiceFailed."""
         _make_certificates(self._folder)
         ports = [str(port) for pair in self._behind.values() for port in pair]
-        self._process = subprocess.Popen(  # noqa: S603 — this module
-            [sys.executable, "-m", __name__, str(self._folder), *ports], cwd=ROOT
-        )
+        with (self._folder / "tls.log").open("ab") as log:
+            self._process = start_child(
+                [sys.executable, "-m", __name__, str(self._folder), *ports], log=log, cwd=ROOT
+            )
         if not wait_until(lambda: not any(is_free(port) for port, _ in self._behind.values()), timeout=10):
             raise ServiceFailed("The TLS proxy did not start.")
 
