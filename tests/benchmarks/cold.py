@@ -76,7 +76,7 @@ def measure(stand: Stand, rounds: int, functions: Sequence[str], *, tls: bool) -
                 seconds = _cold_start(name, subject, variables, lifeline)
                 while seconds is None:
                     missed += 1
-                    if missed > rounds:
+                    if missed > 20 * rounds:
                         sys.exit(f"{name} was no hit, again and again")
                     seconds = _cold_start(name, subject, variables, lifeline)
                 if turn:  # the first only brings the files into the page cache
