@@ -1,0 +1,154 @@
+"""Lists of favorites by price, title and price change, and parts of them: whole, in order, and bounded."""
+
+import random
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+import simplejson
+
+from shared.accounts.access_tokens import Caller
+from shared.errors import InvalidCursor
+from shared.favorites import pages
+from shared.favorites.limits import MAX_FAVORITES
+from tests.integration import accounts, witness
+from tests.integration.test_favorite_counts import holds, products
+
+pytestmark = pytest.mark.usefixtures("store")
+
+Item = dict[str, Any]
+
+# How each order compares two favorites.
+KEYS: dict[str, tuple[Callable[[Item], Any], bool]] = {
+    "price": (lambda item: (item["price"], item["product_id"]), False),
+    "-price": (lambda item: (item["price"], item["product_id"]), True),
+    "title": (lambda item: (item["title"].encode(), item["product_id"]), False),
+    "price_change": (lambda item: (item["price_change"], item["product_id"]), False),
+}
+
+
+@pytest.fixture
+def ana(look: psycopg.Connection) -> Caller:
+    """Somebody with thirty favorites: few prices, titles and categories, some products gone."""
+    caller = accounts.new_caller()
+    known = products(look, 30)
+    holds(look, caller, known)
+    holds(look, accounts.new_caller(), known)
+    with look.cursor() as cursor:
+        for product_id in known:
+            cursor.execute(
+                """
+                UPDATE products
+                   SET price = %s, title = %s, category = %s, removed_at = %s
+                 WHERE product_id = %s
+                """,
+                [
+                    random.choice([Decimal("0.10"), Decimal(1), Decimal("1.00"), Decimal("12.345")]),
+                    random.choice(["Äpfel", "apple", "Zebra", "zebra", "🫖"]),
+                    random.choice(["kitchen", "garden"]),
+                    random.choice([None, None, "2026-01-01"]),
+                    product_id,
+                ],
+            )
+    return caller
+
+
+def walk(caller: Caller, limit: int, **asked: Any) -> list[Item]:
+    """The favorites of all pages; each page is one statement."""
+    items: list[Item] = []
+    cursor, first = None, True
+    while first or cursor:
+        first = False
+        with witness.statements() as sent:
+            body, cursor = pages.list_page(caller, limit=limit, cursor=cursor, **asked)
+        assert len(sent) == 1
+        page = simplejson.loads(body.text, use_decimal=True)
+        assert page["count"] == 30
+        assert page["next_cursor"] == cursor
+        items += page["items"]
+    return items
+
+
+@pytest.mark.parametrize("limit", [1, 7, 100])
+@pytest.mark.parametrize("sort", KEYS)
+def test_the_pages_together_are_the_whole_list_in_its_order(ana: Caller, sort: str, limit: int) -> None:
+    key, reverse = KEYS[sort]
+    items = walk(ana, limit, sort=sort)
+    assert len(items) == 30
+    assert items == sorted(items, key=key, reverse=reverse)
+
+
+@pytest.mark.parametrize("sort", pages.ORDERS)
+def test_a_part_of_the_list_has_those_that_it_asks_for_in_the_same_order(ana: Caller, sort: str) -> None:
+    whole = walk(ana, 100, sort=sort)
+    of_category = {item["product_id"] for item in walk(ana, 3, sort=sort, category="garden")}
+    assert of_category
+    parts: dict[str, tuple[dict[str, Any], Callable[[Item], bool]]] = {
+        "available": ({"available": True}, lambda item: item["available"]),
+        "gone": ({"available": False}, lambda item: not item["available"]),
+        "cheaper": ({"price_dropped": True}, lambda item: item["price_change"] < 0),
+        "not cheaper": ({"price_dropped": False}, lambda item: item["price_change"] >= 0),
+        "garden": ({"category": "garden"}, lambda item: item["product_id"] in of_category),
+        "nothing": ({"category": "Garden"}, lambda _: False),
+        "all of it": (
+            {"available": True, "price_dropped": True, "category": "garden"},
+            lambda item: item["available"] and item["price_change"] < 0 and item["product_id"] in of_category,
+        ),
+    }
+    for asked, belongs in parts.values():
+        assert walk(ana, 4, sort=sort, **asked) == [item for item in whole if belongs(item)]
+
+
+def test_a_cursor_is_good_for_its_own_part_alone(ana: Caller) -> None:
+    _, cursor = pages.list_page(ana, limit=1, cursor=None, sort="price", available=True)
+    assert cursor
+    for asked in ({"available": False}, {"available": True, "category": "garden"}, {}):
+        with pytest.raises(InvalidCursor):
+            pages.list_page(ana, limit=1, cursor=cursor, sort="price", **asked)
+
+
+def test_a_price_that_moves_between_two_pages_moves_its_own_favorite_alone(
+    ana: Caller, look: psycopg.Connection
+) -> None:
+    whole = [item["product_id"] for item in walk(ana, 100, sort="price")]
+    body, cursor = pages.list_page(ana, limit=10, cursor=None, sort="price")
+    first = [item["product_id"] for item in simplejson.loads(body.text)["items"]]
+    moved = whole[20]
+    look.execute("UPDATE products SET price = 0 WHERE product_id = %s", [moved])
+    body, _ = pages.list_page(ana, limit=100, cursor=cursor, sort="price")
+    rest = [item["product_id"] for item in simplejson.loads(body.text)["items"]]
+    assert first + rest == [product_id for product_id in whole if product_id != moved]
+
+
+# ── What it costs ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("sort", pages.ORDERS)
+def test_a_page_reads_no_more_than_one_clients_favorites_and_sorts_them_in_memory(
+    look: psycopg.Connection, sort: str
+) -> None:
+    known = products(look, MAX_FAVORITES)
+    ana = accounts.new_caller()
+    for caller in (ana, accounts.new_caller(), accounts.new_caller()):
+        holds(look, caller, known)
+    look.execute("ANALYZE")
+    parameters = {"limit": 21, "value": None, "product_id": None, "available": None, "category": None}
+    plan = look.execute(
+        f"EXPLAIN (ANALYZE, FORMAT JSON) {pages.statement(pages.ORDERS[sort])}",
+        ana.as_parameters | parameters | {"price_dropped": None},
+    ).fetchone()
+    assert plan
+    executed = nodes(plan[0][0]["Plan"])
+    read = sum(
+        node["Actual Rows"] * node["Actual Loops"]
+        for node in executed
+        if node.get("Relation Name") == "favorites" or node.get("Index Name", "").startswith("favorites")
+    )
+    assert read <= (21 if sort.endswith("favorited_at") else MAX_FAVORITES)
+    assert all(node.get("Sort Space Type", "Memory") == "Memory" for node in executed)
+
+
+def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    return [plan, *(node for child in plan.get("Plans", []) for node in nodes(child))]
