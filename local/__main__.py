@@ -131,7 +131,7 @@ def _serve(stack: "Stack | SamLocal", more: Callable[[], list[str]]) -> None:
     """Run it until a signal comes; `more` is told once it runs."""
     try:
         for number in _STOP_SIGNALS:
-            # A shell makes its background jobs ignore Ctrl-C, which is no wish of the user's; nohup is one.
+            # A shell makes background jobs ignore Ctrl-C, which nobody asked for; nohup was asked for.
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, _interrupt)
         stack.start()

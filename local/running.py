@@ -1,4 +1,4 @@
-"""The stack that runs, as a second console finds it and speaks to it."""
+"""How a second console finds the running stack and talks to it."""
 
 import http.client
 import json

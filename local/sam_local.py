@@ -79,7 +79,7 @@ class SamLocal(Assembly):
         return shlex.join(command)
 
     def _start(self) -> None:
-        # All before anything is started: they are the mistakes a developer makes, and cost nothing to see.
+        # Checked before anything starts: these are common mistakes, and quick to find.
         check(self._settings)
         for name in ("DATABASE_URL", "REDIS_URL", "CATALOG_URL"):
             _check_reachable(name, self._settings.get(name, ""))

@@ -1,4 +1,4 @@
-"""What the shell says: parameters of template.yaml, and stand-ins for what only the cloud makes."""
+"""The settings from the shell: parameters of template.yaml, and values for what only the cloud makes."""
 
 import re
 from collections.abc import Mapping
@@ -80,7 +80,7 @@ def port(value: str) -> int:
 
 
 def _unmet(declared: Mapping[str, Any], value: str) -> str | None:
-    """Return what a parameter must and does not, None when it does."""
+    """Return the rule that a parameter's value breaks, None when it breaks none."""
     if "AllowedValues" in declared:
         allowed = [str(each) for each in declared["AllowedValues"]]
         return None if value in allowed else f"be {', '.join(allowed[:-1])} or {allowed[-1]}"

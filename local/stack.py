@@ -76,7 +76,7 @@ class Stack(Assembly):
         self.started: dict[str, str] = {}
 
     def _start(self) -> None:
-        # All before anything is started: they are the mistakes a developer makes, and cost nothing to see.
+        # Checked before anything starts: these are common mistakes, and quick to find.
         if sys.platform != "linux":
             raise ServiceFailed(
                 "Linux is needed: AWS's Runtime Interface Emulator is a Linux program; use WSL or a VM."

@@ -67,7 +67,7 @@ class LogInTooLongAgo(DomainError):
 
 
 class InvalidCredentials(DomainError):
-    """The e-mail and password do not belong together, or nobody has that e-mail: the same answer for both."""
+    """The password is wrong or nobody has the e-mail: one answer for both."""
 
 
 class InvalidRefreshToken(DomainError):

@@ -1,4 +1,4 @@
-"""How the service is: what it stands on, asked for real."""
+"""The state of the service: the database, the cache and the catalog are each asked."""
 
 from __future__ import annotations
 

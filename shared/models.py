@@ -16,7 +16,7 @@ class Model(BaseModel):
 
 
 class Input(Model):
-    """A request's body: nothing unknown is let pass in silence, so a misspelt field is told and not lost."""
+    """A request's body. An unknown field is refused, so that a misspelt one is noticed."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -59,7 +59,7 @@ class ServiceHealth(Model):
 
 
 class Health(Model):
-    """The service's own state and that of what it stands on."""
+    """The state of the service, its database, its cache and the catalog."""
 
     status: Annotated[
         Literal["ok", "degraded", "down"],

@@ -281,7 +281,7 @@ def client_etag(body: Client) -> str:
 
 
 def tokens(body: Body) -> Response[Body]:
-    """200 with tokens, which nobody may keep (RFC 6749 §5.1)."""
+    """200 with tokens, which no cache may keep (RFC 6749 §5.1)."""
     return _json(200, body, {"Cache-Control": "no-store"})
 
 

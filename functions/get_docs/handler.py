@@ -16,7 +16,7 @@ _POLICY = (
 )
 _HEADERS = {"Cache-Control": "public, max-age=300"}
 
-# The page links to its source so.
+# The page's link to the description uses it.
 Shape = Annotated[
     Literal["json"] | None,
     Query(alias="format", description="`json` answers the description itself, as /openapi.json does."),

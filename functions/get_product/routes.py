@@ -1,4 +1,4 @@
-"""GET and HEAD /products/{product_id}, when the cache has not settled it."""
+"""GET and HEAD /products/{product_id}, when the cache has no answer."""
 
 from shared import web
 from shared.errors import CatalogUnavailable, UnknownProduct

@@ -16,7 +16,7 @@ app = web.resolver()
 
 _PRODUCT_ID = re.compile(PRODUCT_ID)
 
-Limit = Annotated[int, Query(ge=1, le=MAX_IDS_PAGE, description="How many ids a page has at the most.")]
+Limit = Annotated[int, Query(ge=1, le=MAX_IDS_PAGE, description="The largest number of ids on a page.")]
 Asked = Annotated[
     list[web.ProductRef] | None,
     Query(

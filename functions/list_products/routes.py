@@ -1,4 +1,4 @@
-"""GET /products, when the cache has not settled it."""
+"""GET /products, when the cache has no answer."""
 
 from typing import Annotated, Literal
 

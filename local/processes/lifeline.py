@@ -1,4 +1,4 @@
-"""Ends process groups of ours when we die without having done so: killed, crashed, power of the shell gone.
+"""Ends our process groups when this process dies without doing it: killed, crashed, or its shell closed.
 
 Linux can tell one process that its parent died (PR_SET_PDEATHSIG), macOS cannot, and neither tells the
 children of that process. So a bystander does it: a bare interpreter in a session of its own, running this

@@ -1,4 +1,4 @@
-"""What is made once per checkout and kept, and which password the admin of a database really has."""
+"""Secrets that are made once and kept, and which password the admin of a database has."""
 
 import json
 import secrets

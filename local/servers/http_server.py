@@ -1,4 +1,4 @@
-"""A threaded HTTP/1.1 server that, once stopped, is as gone as a process would be."""
+"""A threaded HTTP/1.1 server. When it is stopped, its connections end, as if its process had ended."""
 
 import socket
 import socketserver

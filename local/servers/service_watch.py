@@ -1,4 +1,4 @@
-"""Tells of a backing service that ends while all else runs: requests only show what follows from it."""
+"""Logs when a backing service ends while the rest runs: requests would only show the consequences."""
 
 import threading
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What the services of this folder share: their start, their failure, their ports and waiting for them."""
+"""What the servers of this folder have in common: starting, failing, ports and waiting."""
 
 import errno
 import random

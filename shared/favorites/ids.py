@@ -1,4 +1,4 @@
-"""Which products are favorites, by their ids alone: what a shop's page asks to paint its hearts."""
+"""Which products are favorites, by their ids alone: for a page that shows which are marked."""
 
 from __future__ import annotations
 

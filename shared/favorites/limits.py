@@ -1,4 +1,4 @@
-"""What is too much: of favorites, of one request, of the past."""
+"""The limits: favorites of a client, changes of one request, how far back a mark may lie."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def _plain(number: Decimal) -> Decimal:
 
 
 def _or_none(value: object, validate: ValidatorFunctionWrapHandler) -> object:
-    """Half a rating, or nonsense in its place, is none: no reason to refuse the product."""
+    """An incomplete or invalid rating counts as no rating; the product is still taken."""
     try:
         return validate(value)
     except ValidationError:

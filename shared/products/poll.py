@@ -1,4 +1,4 @@
-"""Pull: read the whole catalog, so that what nobody pushed is known and no cached product grows stale."""
+"""Pull: read the whole catalog, to find changes that no event told and to renew every cached product."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _run() -> dict[str, Any]:
 
 
 class _Insistence:
-    """Writes to a cache that hesitates until it is done, as often as a run has time for.
+    """Repeats writes to a cache that fails for a moment, as often as a run has time for.
 
     What requests do, going on without the cache at the first sign of trouble, would leave entries to grow
     stale here until the next run.

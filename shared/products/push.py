@@ -1,4 +1,4 @@
-"""Push: what the catalog tells of its changes, in whatever order and however often it arrives."""
+"""Push: take the catalog's events, which may come in any order and more than once."""
 
 from __future__ import annotations
 
