@@ -90,7 +90,7 @@ check: $(PACKAGES) ## The inner loop, under a minute: style, types and unit test
 	$(BIN)/python -m pytest --numprocesses=2 tests/unit
 
 .PHONY: faults
-faults: $(PACKAGES) ## Let each server fail in every way while the service runs; 8 minutes
+faults: $(PACKAGES) ## Let each server fail in every way while the service runs; 9 minutes
 	@$(BIN)/python -m tests.faults
 
 .PHONY: fuzz
