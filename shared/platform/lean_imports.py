@@ -128,12 +128,14 @@ class LeanFinder:
         return spec
 
 
-# Lambda and its emulator set both of these.
+# Lambda and its emulator set both of these. LEAN_IMPORTS=off turns all of this off: the first thing to try
+# when an import behaves oddly.
 IS_FUNCTION = not {"AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_RUNTIME_API"}.isdisjoint(os.environ)
+IS_LEAN = IS_FUNCTION and os.environ.get("LEAN_IMPORTS", "").lower() != "off"
 
 _USUAL = gc.get_threshold()
 
-if IS_FUNCTION:
+if IS_LEAN:
     sys.meta_path.insert(0, LeanFinder)
 
     # What Powertools' own `__init__` does besides importing: its modules' lines are not for our log.
@@ -150,6 +152,6 @@ if IS_FUNCTION:
 
 def done() -> None:
     """What is loaded now is never looked through; of what requests make, garbage is collected as usual."""
-    if IS_FUNCTION:
+    if IS_LEAN:
         gc.freeze()
         gc.set_threshold(*_USUAL)

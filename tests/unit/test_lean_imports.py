@@ -69,6 +69,21 @@ print(json.dumps(described(module)))
     assert json.loads(run_python(program)) == ordinary(module)
 
 
+def test_a_variable_turns_all_of_it_off() -> None:
+    program = """
+import gc, sys, types
+before = gc.get_threshold()
+import shared, shared.platform.lean_imports as lean_imports
+import jwt, redis
+assert type(jwt) is type(redis) is types.ModuleType
+assert lean_imports.LeanFinder not in sys.meta_path
+lean_imports.done()
+assert gc.get_threshold() == before and gc.get_freeze_count() == 0
+"""
+    variables = {"AWS_LAMBDA_FUNCTION_NAME": "a_function", "LEAN_IMPORTS": "off"}
+    assert test_names.run_python(program, **variables) == ""
+
+
 def test_what_was_loaded_before_stays_as_it_is() -> None:
     program = (
         "import jwt, types; before = jwt.decode; import shared, jwt; assert type(jwt) is types.ModuleType"
