@@ -121,7 +121,12 @@ def answer(entry: Entry, state: str, event: Event) -> tuple[int, dict[str, str],
     (RFC 5861).
     """
     age = entry.age
-    metrics.put({"ProductAnswers": (1, "Count"), "ProductAge": (round(age, 1), "Seconds")}, state=state)
+    # A page that follows a cursor is never kept: making it says nothing of how well the cache does.
+    is_unkept = state == "miss" and "cursor" in (event.get("queryStringParameters") or {})
+    metrics.put(
+        {"ProductAnswers": (1, "Count"), "ProductAge": (round(age, 1), "Seconds")},
+        state="copy" if is_unkept else state,
+    )
     headers = {
         "Content-Type": "application/json",
         "Cache-Control": f"public, max-age={entry.lifetime}, {_WHEN_STALE}",

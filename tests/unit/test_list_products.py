@@ -299,7 +299,9 @@ def test_a_list_too_long_for_a_request_is_told_once(
     assert backends.catalog.asked == ["/products"]
 
 
-def test_what_follows_a_cursor_is_made_of_the_copy_and_not_kept(backends: Backends) -> None:
+def test_what_follows_a_cursor_is_made_of_the_copy_and_not_kept(
+    backends: Backends, capsys: pytest.CaptureFixture[str]
+) -> None:
     keep_list(backends, age=0)
     cursor = call("list_products", query={"limit": "1"}).json["next_cursor"]
     kept = set(backends.valkey.values)
@@ -307,6 +309,7 @@ def test_what_follows_a_cursor_is_made_of_the_copy_and_not_kept(backends: Backen
         answer = call("list_products", query={"limit": "1", "cursor": cursor})
         assert answer.headers["X-Cache"] == "miss"
     assert set(backends.valkey.values) == kept
+    assert capsys.readouterr().out.count('"state": "copy"') == 2  # which is no miss of the cache
 
 
 def test_a_category_that_no_product_has_is_not_kept(backends: Backends) -> None:
