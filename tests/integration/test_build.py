@@ -12,6 +12,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,6 +82,8 @@ RUN_AFTER_ALL = {
     "get_product": {"ssl"},
     "list_products": {"ssl"},
     "login": {"ssl"},
+    "create_client": {"ssl"},
+    "delete_client": {"ssl"},
     "get_health": {"ssl", "importlib.metadata"},
     "get_docs": {"importlib.metadata"},
 }
@@ -322,9 +325,10 @@ def _event(function: str, look: psycopg.Connection) -> dict[str, Any]:
     row = look.execute(
         """
         INSERT INTO clients (name, email, email_key, password_hash, role)
-        VALUES ('Ana', 'ana@example.com', 'ana@example.com', %s, 'admin') RETURNING client_id
+        VALUES ('Ana', 'ana@example.com', 'ana@example.com', %s, %s) RETURNING client_id
         """,
-        [passwords.hash_password(password)],
+        # The last admin could not be removed.
+        [passwords.hash_password(password), "client" if function == "delete_client" else "admin"],
     ).fetchone()
     assert row is not None
     client_id: UUID = row[0]
@@ -334,7 +338,9 @@ def _event(function: str, look: psycopg.Connection) -> dict[str, Any]:
             [client_id],
         )
     if "authorization" in event["headers"]:
-        event["headers"]["authorization"] = f"Bearer {access_tokens.issue(client_id, 'admin')}"
+        event["headers"]["authorization"] = (
+            f"Bearer {access_tokens.issue(client_id, 'admin', authenticated_at=int(time.time()))}"
+        )
     if "pathParameters" in event and "client_id" in event["pathParameters"]:
         event["pathParameters"]["client_id"] = "me"
     if function in {"refresh_token", "logout"}:
