@@ -108,7 +108,7 @@ class Part:
 
 def shown(value: float, unit: str) -> str:
     """The value with its unit, as precise as it is worth."""
-    digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 0.3 else 3
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 2 else 3
     return f"{value:,.{digits}f} {unit}"
 
 

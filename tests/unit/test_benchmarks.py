@@ -1,11 +1,24 @@
 """The benchmarks' own rules: what a bounded plan is, when a figure is over, and the page that shows them."""
 
+import json
+
 import pytest
 
 from tests.benchmarks import page, scale
 from tests.benchmarks.figures import FIGURES, Part
 
 GOOD = {"rows": 21, "sorted": 21, "pages": 110, "whole_tables": []}
+
+
+def test_the_page_shows_what_was_found() -> None:
+    assert page.PAGE.read_text() == page.render(json.loads(page.FOUND.read_text()))
+
+
+def test_every_plot_of_the_page_is_there() -> None:
+    found = json.loads(page.FOUND.read_text())
+    files = {plot["file"] for part in found["parts"] for plot in part["plots"]}
+    assert files
+    assert files <= {image.name for image in page.IMAGES.glob("*.png")}
 
 
 def test_a_figure_that_is_over_is_said_to_be_over(capsys: pytest.CaptureFixture[str]) -> None:
