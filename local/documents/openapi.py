@@ -78,7 +78,15 @@ EXAMPLES: dict[str, Json] = {
     },
     "Export": {
         "exported_at": "2026-11-23T12:00:00.000000Z",
-        "clients": [{**_CLIENT, "email_key": "ana@example.com", "token_generation": 0}],
+        "clients": [
+            {
+                **_CLIENT,
+                "email_key": "ana@example.com",
+                "token_generation": 0,
+                "favorites_count": 1,
+                "favorites_revision": 1,
+            }
+        ],
         "favorites": [
             {"product_id": "7", "favorited_at": "2026-11-23T12:00:00.000000Z", "price_when_favorited": 13.7}
         ],

@@ -30,6 +30,8 @@ class ExportedClient(Model):
     email_key: Annotated[str, Field(description="What two spellings of the e-mail have in common.")]
     role: Role
     token_generation: Annotated[int, Field(description="How often the access tokens were ended.")]
+    favorites_count: int
+    favorites_revision: int
     created_at: datetime
     updated_at: datetime
 
@@ -92,6 +94,7 @@ def export(caller: Caller, ref: clients.ClientRef) -> Rendered[Export]:
                 'clients', (
                     SELECT json_agg(shown) FROM (
                         SELECT client_id, name, email, email_key, role, token_generation,
+                               favorites_count, favorites_revision,
                                rfc3339(created_at) AS created_at, rfc3339(updated_at) AS updated_at
                     ) AS shown),
                 'favorites', (
