@@ -102,12 +102,16 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 )
 
 # Values as the document wants them, by the name of their parameter or property.
-GOOD: dict[str, st.SearchStrategy[str]] = {
+GOOD: dict[str, st.SearchStrategy[Any]] = {
     "limit": st.integers(1, 100).map(str),
     "cursor": st.sampled_from(["fRBMgZkV9x1bIjEiLCIyIl0", "AAAA"]),
     "category": st.sampled_from(["kitchen", "garden", "books"]),
     "sort": st.sampled_from(["price", "-price", "title", "-title", "favorited_at", "-favorited_at"]),
+    "available": st.sampled_from(["true", "false"]),
+    "price_dropped": st.sampled_from(["true", "false"]),
     "product_id": st.integers(1, 80).map(str),
+    "add": st.lists(st.fixed_dictionaries({"product_id": st.integers(1, 80).map(str)}), max_size=9),
+    "remove": st.lists(st.integers(1, 80).map(str), max_size=9),
     "client_id": st.just("me") | st.uuids().map(str),
     "name": st.text(min_size=1, max_size=20),
     "email": st.emails().filter(lambda email: len(email) < 80),
@@ -119,7 +123,7 @@ GOOD: dict[str, st.SearchStrategy[str]] = {
 }
 
 
-def values(name: str) -> st.SearchStrategy[str]:
+def values(name: str) -> st.SearchStrategy[Any]:
     return GOOD[name] | texts
 
 
