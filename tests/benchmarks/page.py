@@ -100,7 +100,7 @@ def machine(began: datetime) -> list[str]:
     stack = (built.HERE / "original" / "requirements.txt").read_text().split("\n")[1:6]
     return [
         f"on {began:%Y-%m-%d %H:%M} UTC, in {took:.0f} minutes",
-        f"{model or platform.machine()}, {psutil.cpu_count()} processors,"
+        f"{model or platform.machine()}, {psutil.cpu_count()} processors ({_usable()} of them used),"
         f" {psutil.virtual_memory().total / 2**30:.0f} GB of memory;"
         f" {platform.system()} {platform.release()}",
         f"load average {os.getloadavg()[2]:.1f} over the last 15 minutes (above 2, other things ran too"
@@ -184,6 +184,15 @@ def _draw(plot: Plot) -> None:
     # Without the time of drawing, an image changes only with what it shows.
     figure.savefig(IMAGES / plot.file, dpi=110, metadata={"Software": None})
     pyplot.close(figure)
+
+
+def _usable() -> int:
+    """The processors that this may run on: fewer where `taskset` has it so."""
+    return (
+        len(psutil.Process().cpu_affinity())
+        if hasattr(psutil.Process, "cpu_affinity")
+        else psutil.cpu_count()
+    )
 
 
 def _is_first() -> bool:
