@@ -103,7 +103,10 @@ def _run(port: str) -> None:
     )
     _serve(
         stack,
-        lambda: [f"Events         {stack.aws_url}  (EventBridge's PutEvents and Lambda's Invoke)"],
+        lambda: [
+            f"Shop           {stack.url}/shop  (a page to see it work)",
+            f"Events         {stack.aws_url}  (EventBridge's PutEvents and Lambda's Invoke)",
+        ],
     )
 
 

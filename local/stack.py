@@ -41,6 +41,8 @@ class Stack(Assembly):
     at all. `log` takes the functions' logs, the access log, and a line for each event and each run of a
     schedule.
 
+    Beside the API it serves a page to see it work, `/shop`.
+
     After start(), `postgres`, `valkey` and `catalog` are the services it started (None for a server of the
     caller's), so that a test can stop and start them.
     """
@@ -89,7 +91,7 @@ class Stack(Assembly):
         template = Template(TEMPLATE, parameters_of(self._settings), variables_of(self._settings))
         functions, bus = self._start_functions(template)
         self.admin_password = backing.admin_password() or ""
-        gateway = ApiGateway(template, functions, self._log)
+        gateway = ApiGateway(template, functions, self._log, shop=ROOT / "local" / "shop")
         self._running.callback(gateway.stop)
         gateway.serve(listener)
         self.url = "http://{}:{}".format(*listener.getsockname())

@@ -12,11 +12,12 @@ import threading
 import time
 import uuid
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 # First, as it sets what SAM CLI reads when it is imported.
 from local.aws.template import Template  # isort: skip
-from flask import Flask, Request, Response, jsonify
+from flask import Flask, Request, Response, jsonify, send_from_directory
 from samcli.lib.providers.provider import Api
 from samcli.lib.utils.stream_writer import StreamWriter
 from samcli.local.apigw.event_constructor import construct_v2_event_http
@@ -35,12 +36,18 @@ _LARGEST_BODY_BYTES = 6 * 1024 * 1024
 
 
 class ApiGateway:
-    """Serves the routes of a template with its functions; a line for every request goes to `log`."""
+    """Serves the routes of a template with its functions; a line for every request goes to `log`.
 
-    def __init__(self, template: Template, functions: Functions, log: Log = print) -> None:
+    Beside them it serves the files of the folder `shop`, if there is one, below /shop.
+    """
+
+    def __init__(
+        self, template: Template, functions: Functions, log: Log = print, shop: Path | None = None
+    ) -> None:
         self._api = template.api
         self._functions = functions
         self._log = log
+        self._shop = shop
         self._server: BaseWSGIServer | None = None
 
     def serve(self, listener: socket.socket) -> None:
@@ -48,10 +55,13 @@ class ApiGateway:
         host, port = listener.getsockname()[:2]
         service = _Service(api=self._api, lambda_runner=_Runner(self._functions), host=host, port=port)
         service.create()
+        app = _as_http_api(service._app, self._api)
+        if self._shop is not None:
+            _add_shop(app, self._shop)
         self._server = make_server(
             host,
             port,
-            _as_http_api(service._app, self._api),  # its run() would block, and own the signals
+            app,  # its run() would block, and own the signals
             threaded=True,
             request_handler=_request_handler(self._log),
             fd=listener.fileno(),
@@ -134,6 +144,16 @@ def _as_http_api(app: Flask, api: Api) -> Flask:
         if rule.methods and rule.rule not in with_head:
             rule.methods.discard("HEAD")  # which Flask adds to every GET, and API Gateway does not
     return app
+
+
+def _add_shop(app: Flask, folder: Path) -> None:
+    """Serve a page of files; the browser asks each time whether they have changed."""
+
+    def file(name: str) -> Response:
+        return send_from_directory(folder, name)
+
+    app.add_url_rule("/shop", view_func=file, defaults={"name": "index.html"}, endpoint="shop")
+    app.add_url_rule("/shop/<name>", view_func=file, endpoint="shop-file")
 
 
 def _request_handler(log: Log) -> type[WSGIRequestHandler]:

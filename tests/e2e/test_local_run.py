@@ -84,6 +84,7 @@ def test_the_console_tells_how_to_begin(run: Run) -> None:
     url = run.wait_until_ready()
     text = run.text()
     assert f"{url}/docs" in text
+    assert f"{url}/shop " in text
     assert re.search(r"admin@example\.com +password: \S{12,}", text)
     assert text.count("  curl ") == 3
     postgres = re.search(r"^PostgreSQL +(postgresql://\S+)$", text, re.MULTILINE)

@@ -1,0 +1,175 @@
+// A client of the favorites service. It knows docs/contract.md and nothing of the page that uses it.
+
+// Here the page and the API have one origin. A shop with an origin of its own writes the API's address here, and
+// its own into the parameter CorsOrigins of the API.
+const API = "";
+const PATIENCE = 10_000; // milliseconds; the service answers within 5 seconds, the rest is for the way
+const STORE = "shop.session";
+const PRICES = new Set(["price", "price_when_favorited", "price_change"]);
+
+/** An answer that is no success (RFC 9457). Tell problems apart by `type`; it is "" when nobody answered. */
+export class Problem extends Error {
+  constructor({ type = "", title, detail = "", errors = [], request_id = "" }) {
+    super(title);
+    Object.assign(this, { type, title, detail, errors, requestId: request_id });
+  }
+}
+
+// ── Products: for everybody ──────────────────────────────────────────────────────────────────────────────────
+
+/** A page of products, `{items, next_cursor}`; `query` may have limit, cursor, category and sort. */
+export const products = (query, signal) => get("/products", query, { signal });
+
+/** The products with these ids, up to 100, in this order: `{items, missing}`. */
+export const productsWith = (ids, signal) => get("/products", { product_id: ids.join() }, { signal });
+
+// ── Favorites: for whoever is logged in ──────────────────────────────────────────────────────────────────────
+
+/** Which of these products, up to 100, are favorites: `{product_ids, count, max}`. One request for all hearts.
+ *
+ * The answer is `private, no-cache` with an ETag: the browser keeps it, asks with If-None-Match by itself, and
+ * gives us what it kept when the answer is a 304. So do `favorites`. */
+export const favoriteIds = (ids, signal) =>
+  get("/favorite-ids", { product_id: ids.join() }, { signal, client: true });
+
+/** A page of favorites, `{items, next_cursor, count}`; `query` may have limit, cursor, sort and price_dropped. */
+export const favorites = (query, signal) => get("/favorites", query, { signal, client: true });
+
+/** Mark a product; repeating it changes nothing. Returns the favorite. */
+export const mark = (id) => send("PUT", `/favorites/${encodeURIComponent(id)}`, { client: true });
+
+/** Unmark a product. It is no problem when it was no favorite: another window may have been faster. */
+export async function unmark(id) {
+  try {
+    await send("DELETE", `/favorites/${encodeURIComponent(id)}`, { client: true });
+  } catch (problem) {
+    if (problem.type !== "/problems/not-favorite") throw problem;
+  }
+}
+
+/** Mark and unmark up to 100 products at once: `{add: [{product_id, favorited_at?}], remove: [product_id]}`.
+ *
+ * Returns what became of each. It may be repeated: the second time, nothing changes. */
+export const changeFavorites = (body) => send("POST", "/favorite-changes", { body, client: true });
+
+// ── The session ──────────────────────────────────────────────────────────────────────────────────────────────
+//
+// All windows share it, so it is in localStorage. Every script of the page's origin can read it there: that is why
+// the page admits no foreign script (its Content-Security-Policy) and never makes HTML of text. A shop with a
+// server of its own keeps the refresh token there, behind a cookie that scripts cannot read.
+
+/** Who is logged in: `{name, …}`, or null. */
+export const session = () => stored(STORE, (value) => typeof value?.refresh_token === "string") ?? null;
+
+/** Make an account. It is not logged in yet. */
+export const register = (account) => send("POST", "/clients", { body: account });
+
+/** Log in; from now on requests are those of this client. */
+export async function logIn(email, password) {
+  const tokens = await send("POST", "/auth/login", { body: { email, password } });
+  const { name } = await send("GET", "/clients/me", { token: tokens.access_token });
+  keep(tokens, name);
+}
+
+/** Log out. Whatever the service says, the tokens are forgotten here. */
+export async function logOut() {
+  const { refresh_token } = session() ?? {};
+  localStorage.removeItem(STORE);
+  if (refresh_token) await send("POST", "/auth/logout", { body: { refresh_token } });
+}
+
+function keep({ access_token, refresh_token, expires_in }, name) {
+  const refreshAt = Date.now() + (expires_in - 30) * 1000; // early enough for a slow request
+  localStorage.setItem(STORE, JSON.stringify({ name, access_token, refresh_token, refreshAt }));
+}
+
+/** An access token that is valid by our clock, and is not the one that was `refused`; null for a guest. */
+async function accessToken(refused) {
+  const valid = (kept) => kept.access_token !== refused && Date.now() < kept.refreshAt;
+  const kept = session();
+  if (!kept || valid(kept)) return kept?.access_token;
+  // One window at a time: a refresh token is good for one refresh, and using it again later ends the session.
+  return navigator.locks.request(STORE, async () => {
+    const latest = session();
+    if (!latest || valid(latest)) return latest?.access_token;
+    try {
+      const { refresh_token, name } = latest;
+      const tokens = await send("POST", "/auth/refresh", { body: { refresh_token } });
+      keep(tokens, name);
+      return tokens.access_token;
+    } catch (problem) {
+      if (problem.type === "/problems/invalid-refresh-token") localStorage.removeItem(STORE);
+      throw problem;
+    }
+  });
+}
+
+// ── HTTP ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+let ahead = 0; // milliseconds that our clock is ahead of the service's
+
+/** The time of the service in milliseconds, never ahead of it: people's clocks may be minutes wrong. */
+export const serviceTime = (here = Date.now()) => here - ahead;
+
+function get(path, query, options) {
+  const asked = Object.entries(query).filter(([, value]) => value); // no empty parameters
+  return send("GET", asked.length ? `${path}?${new URLSearchParams(asked)}` : path, options);
+}
+
+/** Send a request, as the client who is logged in if `client`; return the JSON of the answer. Throws Problem. */
+async function send(method, path, { body, signal, client = false, token } = {}) {
+  if (!client) return exchange(method, path, { body, signal, token });
+  const access = await accessToken();
+  try {
+    return await exchange(method, path, { body, signal, token: access });
+  } catch (problem) {
+    // It has expired by the service's clock, or all sessions have ended: a refresh tells which.
+    if (problem.type !== "/problems/invalid-token" || !access) throw problem;
+    return exchange(method, path, { body, signal, token: await accessToken(access) });
+  }
+}
+
+async function exchange(method, path, { body, signal, token }) {
+  const headers = {};
+  if (body) headers["Content-Type"] = "application/json";
+  if (token) headers["Authorization"] = `Bearer ${token}`;
+  const signals = [AbortSignal.timeout(PATIENCE), ...(signal ? [signal] : [])];
+  let answer, text;
+  try {
+    answer = await fetch(API + path, {
+      method, headers, body: body && JSON.stringify(body), signal: AbortSignal.any(signals),
+    });
+    text = await answer.text();
+  } catch (error) {
+    if (signal?.aborted) throw error; // nobody waits for it any more
+    throw new Problem({ title: "No answer", detail: "The service cannot be reached now. Please try again." });
+  }
+  const date = Date.parse(answer.headers.get("Date"));
+  if (date && answer.headers.get("Age") === null) ahead = Date.now() - date; // no Date from the browser's cache
+  if (answer.ok) return text ? parse(text) : null;
+  throw problemOf(answer, text);
+}
+
+/** JSON with prices as the text that was sent: 11.20 stays 11.20, and no digit is lost in a binary number. */
+function parse(text) {
+  // A browser older than 2025 has no source: it shows the number.
+  return JSON.parse(text, (key, value, context) => (PRICES.has(key) ? (context?.source ?? String(value)) : value));
+}
+
+function problemOf(answer, text) {
+  if (answer.headers.get("Content-Type")?.startsWith("application/problem+json")) {
+    return new Problem(JSON.parse(text));
+  }
+  // API Gateway's own: throttled, no such route.
+  return new Problem({ title: `The service answered with ${answer.status}`, detail: "Please try again later." });
+}
+
+/** What localStorage has under the name, if it is JSON and `isValid`: people and other scripts may change it. */
+export function stored(name, isValid) {
+  try {
+    const value = JSON.parse(localStorage.getItem(name));
+    return isValid(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,161 @@
+"""Chromium without a screen, driven by the WebDriver protocol (https://www.w3.org/TR/webdriver2/).
+
+The protocol is JSON over HTTP: the few commands that the tests need take no library.
+"""
+
+import base64
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from local.processes.child_process import start_child
+from local.servers.services import wait_until
+
+_ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the protocol's name for the reference of an element
+_PATIENCE_SECONDS = 20  # a function's first request takes seconds on a machine that is busy
+_FLAGS = [
+    "--headless",
+    "--no-sandbox",  # which Chromium cannot make as root, as on a build server; it opens nothing but our page
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--window-size=1280,900",
+]
+
+
+class NoBrowser(Exception):
+    """Chromium or its driver is not installed."""
+
+
+class Browser:
+    """One window with a profile of its own in `folder`. Raises NoBrowser."""
+
+    def __init__(self, folder: Path) -> None:
+        driver = shutil.which("chromedriver")
+        chromium = shutil.which("chromium")
+        if driver is None or chromium is None:
+            raise NoBrowser("Chromium and its driver are not installed (Debian: chromium, chromium-driver)")
+        folder.mkdir(parents=True, exist_ok=True)
+        log = folder / "chromedriver.log"
+        with log.open("wb") as file:
+            self._process = start_child([driver, "--port=0"], log=file)
+        self._client = httpx.Client(timeout=60)
+        self._session = ""
+        try:
+            wait_until(lambda: "successfully on port " in log.read_text(), timeout=30)
+            port = re.search(r"successfully on port (\d+)", log.read_text())
+            assert port, log.read_text()
+            self._client.base_url = httpx.URL(f"http://127.0.0.1:{port[1]}")
+            options = {"binary": chromium, "args": [*_FLAGS, f"--user-data-dir={folder / 'profile'}"]}
+            wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
+            opened = self._ask("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
+            self._session = f"/session/{opened['sessionId']}"
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the window and end the driver."""
+        if self._session:
+            self._ask("DELETE", self._session)
+        self._process.terminate()
+        self._process.wait(timeout=20)
+        self._client.close()
+
+    def open(self, url: str) -> None:
+        """Go to an address; return when the page and its modules are loaded."""
+        self._do("POST", "/url", {"url": url})
+
+    def reload(self) -> None:
+        """Load the page again."""
+        self._do("POST", "/refresh", {})
+
+    def run(self, script: str, *arguments: object) -> Any:
+        """Run a script in the page; return what it returns."""
+        return self._do("POST", "/execute/sync", {"script": script, "args": list(arguments)})
+
+    def find(self, css: str) -> "Element":
+        """Return the first element, as soon as there is one."""
+        found: list[Element] = []
+
+        def look() -> bool:
+            found[:] = self.all(css)
+            return bool(found)
+
+        assert wait_until(look, _PATIENCE_SECONDS), f"There is no {css} in: {self.text('body')}"
+        return found[0]
+
+    def all(self, css: str) -> list["Element"]:
+        """Return the elements that there are now."""
+        found = self._do("POST", "/elements", {"using": "css selector", "value": css})
+        return [Element(self, each[_ELEMENT]) for each in found]
+
+    def text(self, css: str) -> str:
+        """Return the text of the first element as it is shown; empty when there is none."""
+        return str(self.run("return document.querySelector(arguments[0])?.innerText ?? ''", css))
+
+    def wait(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait until it holds."""
+        assert wait_until(condition, _PATIENCE_SECONDS, 0.05), f"{what}: {self.text('body')}"
+
+    def type(self, keys: str) -> None:
+        """Press keys one after the other, wherever the focus is."""
+        actions = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
+        self._do("POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": actions}]})
+
+    def faults(self) -> list[str]:
+        """Return what the console shows as errors: of scripts, of requests, of the page's policy."""
+        entries = self._do("POST", "/se/log", {"type": "browser"})
+        return [entry["message"] for entry in entries if entry["level"] == "SEVERE"]
+
+    def screenshot(self, file: Path) -> None:
+        """Write what the window shows, as PNG."""
+        file.write_bytes(base64.b64decode(self._do("GET", "/screenshot")))
+
+    def _do(self, method: str, path: str, body: object = None) -> Any:
+        return self._ask(method, self._session + path, body)
+
+    def _ask(self, method: str, path: str, body: object = None) -> Any:
+        answer = self._client.request(method, path, json=body).json()["value"]
+        if isinstance(answer, dict) and "error" in answer:
+            raise AssertionError(f"{method} {path}: {answer['error']}: {answer['message']}")
+        return answer
+
+
+class Element:
+    """An element of the page."""
+
+    def __init__(self, browser: Browser, reference: str) -> None:
+        self._browser = browser
+        self._reference = {_ELEMENT: reference}
+        self._path = f"/element/{reference}"
+
+    def click(self) -> None:
+        """Click on it, away from what sticks to the window's edges."""
+        self._browser.run("arguments[0].scrollIntoView({block: 'center'})", self._reference)
+        self._browser._do("POST", f"{self._path}/click", {})
+
+    def type(self, text: str) -> None:
+        """Type into it."""
+        self._browser._do("POST", f"{self._path}/value", {"text": text})
+
+    def attribute(self, name: str) -> str | None:
+        """Return an attribute as the page has it."""
+        value: str | None = self._browser._do("GET", f"{self._path}/attribute/{name}")
+        return value
+
+    def text(self) -> str:
+        """Return its text as it is shown."""
+        return str(self._browser._do("GET", f"{self._path}/text"))
+
+    def label(self) -> str:
+        """Return what a screen reader calls it."""
+        return str(self._browser._do("GET", f"{self._path}/computedlabel"))
+
+    def role(self) -> str:
+        """Return what a screen reader says it is."""
+        return str(self._browser._do("GET", f"{self._path}/computedrole"))
