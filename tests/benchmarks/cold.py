@@ -66,13 +66,14 @@ def main() -> None:
 def measure(stand: Stand, rounds: int, functions: Sequence[str], *, tls: bool) -> Part:
     """The cold starts of the functions that were built."""
     subjects = _subjects(stand, functions)
-    variables = stand.tls if tls else stand.plain
+    ours, stack = (stand.our_tls, stand.tls) if tls else (stand.plain, stand.plain)
     times: defaultdict[str, list[float]] = defaultdict(list)
     missed = 0
     with ExitStack() as running:
         lifeline = running.enter_context(Lifeline())
         for turn in range(rounds + 1):
             for name, subject in subjects.items():
+                variables = ours if name in functions else stack
                 seconds = _cold_start(name, subject, variables, lifeline)
                 while seconds is None:
                     missed += 1

@@ -34,17 +34,24 @@ from tests.benchmarks.tls import Tls
 
 Event = dict[str, Any]
 
+_AUTHORITIES = built.ROOT / "shared" / "platform" / "authorities"
+
 CREDENTIALS = {"email": "ana@example.com", "password": "correct horse battery"}
 PRODUCT = "7"
 
 
 class Stand(Startable):
-    """The servers of a run. After start(), `plain` and `tls` are settings for functions of either stack."""
+    """The servers of a run. After start(), `plain` and `tls` are settings for functions of either stack.
+
+    `our_tls` is for ours, which trust whom they do on AWS and the authority of this run; the other stack
+    trusts whom a system does.
+    """
 
     def __init__(self) -> None:
         self._running = ExitStack()
         self.plain: dict[str, str] = {}
         self.tls: dict[str, str] = {}
+        self.our_tls: dict[str, str] = {}
         self.client_id = UUID(int=0)
 
     def start(self) -> None:
@@ -59,7 +66,15 @@ class Stand(Startable):
         self.tls = self.plain | {
             "DATABASE_URL": f"{database_url}?sslmode=verify-full&sslrootcert={tls.authority}",
             "REDIS_URL": f"rediss://127.0.0.1:{tls.valkey}/0",
-            "SSL_CERT_FILE": str(_with_ours(tls.authority, folder)),
+            "SSL_CERT_FILE": str(_together(folder / "system.pem", Path(certifi.where()), tls.authority)),
+        }
+        database_authorities = _together(
+            folder / "rds.pem", _AUTHORITIES / "rds" / "us-east-1.pem", tls.authority
+        )
+        cache_authorities = _together(folder / "cache.pem", _AUTHORITIES / "amazon_roots.pem", tls.authority)
+        self.our_tls = self.tls | {
+            "DATABASE_URL": f"{database_url}?sslmode=verify-full&sslrootcert={database_authorities}",
+            "SSL_CERT_FILE": str(cache_authorities),
         }
         self.look: psycopg.Connection[dict[str, Any]] = self._running.enter_context(
             psycopg.connect(self.plain["DATABASE_URL"], autocommit=True, row_factory=dict_row)
@@ -155,8 +170,6 @@ def sample_sort() -> str | None:
     return sort
 
 
-def _with_ours(authority: Path, folder: Path) -> Path:
-    """The public authorities, as a system has them, with ours among them."""
-    together = folder / "authorities.pem"
-    together.write_bytes(Path(certifi.where()).read_bytes() + authority.read_bytes())
-    return together
+def _together(made: Path, *authorities: Path) -> Path:
+    made.write_bytes(b"".join(path.read_bytes() for path in authorities))
+    return made

@@ -246,6 +246,14 @@ def test_nothing_is_shipped_that_only_tests_and_type_checkers_read(built: Built)
         ] == []
 
 
+def test_the_authorities_that_connections_trust_are_shipped(built: Built) -> None:
+    shipped = built.folder / "SharedLayer" / "python"
+    sources = [*(ROOT / "shared").rglob("*.pem")]
+    assert {path.name for path in sources} >= {"amazon_roots.pem", "eu-west-1.pem"}
+    for source in sources:
+        assert (shipped / source.relative_to(ROOT)).read_bytes() == source.read_bytes()
+
+
 def test_who_asks_for_the_version_of_a_package_still_learns_it(built: Built) -> None:
     versions = "import importlib.metadata as m; print(*(m.version(n) for n in ('pydantic', 'redis')))"
     lock = (DEPENDENCIES / "requirements.txt").read_text()

@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
@@ -27,6 +28,7 @@ from tests.unit.needs import needs
 from tests.unit.test_names import CONTRACT, FOLDERS, resource_of
 
 ROOT = Path(__file__).parents[2]
+DATABASE_AUTHORITIES = sorted(ROOT.glob("shared/platform/authorities/rds/*.pem"))
 CFN_LINT = str(Path(sys.executable).with_name("cfn-lint"))
 Resource = dict[str, Any]
 
@@ -530,7 +532,10 @@ def test_everything_that_is_kept_is_encrypted_with_the_stacks_key(resources: dic
     assert resources["DatabaseParameters"]["Properties"]["Parameters"]["rds.force_ssl"] == 1
     for function in functions(resources).values():
         variables = function["Environment"]["Variables"]
-        assert variables["DATABASE_URL"]["Fn::Sub"].endswith("?sslmode=require")
+        query = urlsplit(variables["DATABASE_URL"]["Fn::Sub"]).query
+        authorities = parse_qs(query)["sslrootcert"][0].partition("/opt/python/")[2]
+        assert query.startswith("sslmode=verify-full&")
+        assert sorted(ROOT.glob(authorities.replace("${AWS::Region}", "*"))) == DATABASE_AUTHORITIES
         assert variables["REDIS_URL"]["Fn::Sub"].startswith("rediss://")
     assert all(queue["SqsManagedSseEnabled"] for queue in of_type(resources, "AWS::SQS::Queue").values())
 
