@@ -1,4 +1,4 @@
-"""The real services behind the tests: each starts when a test first asks for it, once per run."""
+"""The real services behind the tests: each starts when a test first asks for it, once per process."""
 
 from collections.abc import Iterator
 
@@ -6,12 +6,29 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from functions.run_migrations import migrations
 from local.servers.catalog import Catalog
 from local.servers.postgres import Postgres
 from local.servers.valkey import Valkey
 from tests.hostile_catalog import HostileCatalog
+
+
+class ByStack(LoadScopeScheduling):  # type: ignore[misc]
+    """A file goes to one process as a whole, and the HTTP contract too: its stack is started once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return "tests/e2e/api" if path.startswith("tests/e2e/api/") else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByStack:
+    """How `pytest --numprocesses` shares out the tests: in their order, the slow ones of e2e first."""
+    config.option.loadscopereorder = False
+    return ByStack(config, log)
 
 
 @pytest.fixture(scope="session")

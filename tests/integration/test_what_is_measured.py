@@ -125,7 +125,9 @@ def test_what_is_unknown_is_no_answer(measured: Metrics, store: HostileCatalog) 
 
 
 @pytest.mark.parametrize(
-    "failure", [Answer.status(503), Answer.reset(), Answer.html(), Answer.json({"id": 7})], ids=str
+    "failure",
+    [Answer.status(503), Answer.reset(), Answer.html(), Answer.json({"id": 7})],
+    ids=["status", "reset", "html", "fields"],
 )
 def test_every_kind_of_failure_of_the_catalog_is_counted_once(
     measured: Metrics, store: HostileCatalog, failure: Answer

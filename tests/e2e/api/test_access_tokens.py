@@ -202,13 +202,13 @@ def test_a_token_signed_as_the_service_does_is_accepted(service: Service, sign: 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"exp": int(time.time()) - 1},
+        pytest.param({"exp": int(time.time()) - 1}, id="expired"),
         {"exp": 0},
         {"aud": "another-api"},
         {"aud": ["another-api"]},
         {"iss": "another-service"},
-        {"iat": int(time.time()) + 3600},
-        {"nbf": int(time.time()) + 3600},
+        pytest.param({"iat": int(time.time()) + 3600}, id="issued in the future"),
+        pytest.param({"nbf": int(time.time()) + 3600}, id="not yet good"),
         {"sub": "not-a-uuid"},
         {"sub": ""},
         {"sub": 7},
