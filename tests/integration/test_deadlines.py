@@ -11,11 +11,11 @@ import pytest
 from local.servers.postgres import Postgres
 from local.servers.valkey import Valkey
 from shared.platform import deadlines
+from tests.calls import Answer, call, token
 from tests.hostile_catalog import HostileCatalog
 from tests.integration.accounts import new_caller
 from tests.integration.conftest import cold_start
 from tests.integration.hindered import HinderedServer
-from tests.unit.calls import Answer, call, token
 
 REQUEST = 1.0  # seconds, in place of four: there are many of these tests
 NOISE = 0.9  # seconds that a busy machine may add, and less than the difference to five

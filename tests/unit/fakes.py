@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, TypeVar, cast
-from uuid import UUID
 
 import psycopg
 import pytest
@@ -26,6 +25,7 @@ from shared.errors import DatabaseUnavailable
 from shared.platform import database
 from shared.platform import valkey as cache
 from shared.products import catalog, demand, poll, product_cache
+from tests.calls import ANA
 
 Row = dict[str, Any]
 Result = TypeVar("Result")
@@ -34,9 +34,6 @@ SIGNING_KEY = "the-secret-that-signs-and-verifies-today"
 RETIRED_KEY = "the-secret-that-signed-last-month-only-verifies"
 CATALOG_URL = "http://catalog.test"
 
-ANA = UUID("5f0c1d8e-6d1b-4e0e-9d57-2f6a7c1b9e10")
-ADMIN = UUID("0a6e7c52-93a5-4f0b-8f3c-1c7f1f0f7a11")
-SOMEBODY_ELSE = UUID("c2b9a7d4-58f3-4f3e-a9c6-7f4de0a3b822")
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 

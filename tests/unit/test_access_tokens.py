@@ -9,7 +9,8 @@ from shared.accounts import access_tokens
 from shared.accounts.access_tokens import Caller
 from shared.errors import InvalidToken
 from shared.platform.settings import MissingSetting
-from tests.unit.fakes import ANA, RETIRED_KEY, SIGNING_KEY
+from tests.calls import ANA
+from tests.unit.fakes import RETIRED_KEY, SIGNING_KEY
 from tests.unit.properties import given, st
 
 

@@ -3,16 +3,9 @@ from decimal import Decimal
 import pytest
 import urllib3
 
+from tests.calls import ANA, call
 from tests.unit import fakes
-from tests.unit.calls import call
-from tests.unit.fakes import (
-    ANA,
-    NOT_MARKED,
-    Backends,
-    FakeAnswer,
-    marked_row,
-    product_row,
-)
+from tests.unit.fakes import NOT_MARKED, Backends, FakeAnswer, marked_row, product_row
 
 backends = pytest.fixture(fakes.backends)
 

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
+from tests.calls import ANA, call
 from tests.unit import fakes
-from tests.unit.calls import call
-from tests.unit.fakes import ANA, Backends
+from tests.unit.fakes import Backends
 
 backends = pytest.fixture(fakes.backends)
 
@@ -117,7 +117,11 @@ def test_bad_input_is_422_and_named(backends: Backends, body: object, wrong: lis
     assert backends.postgres.asked == []
 
 
-@pytest.mark.parametrize("moment", [at(days=90, minutes=-1), at(), at(days=1).replace("+00:00", "Z")])
+@pytest.mark.parametrize(
+    "moment",
+    [at(days=90, minutes=-1), at(), at(days=1).replace("+00:00", "Z")],
+    ids=["almost ninety days ago", "now", "in UTC by its letter"],
+)
 def test_a_guest_may_have_marked_it_up_to_ninety_days_ago(backends: Backends, moment: str) -> None:
     known(backends, ("7", "added"))
     assert call("change_favorites", body=mark(moment)).status == 200

@@ -2,9 +2,9 @@ import psycopg
 import pytest
 
 from shared.accounts import passwords
+from tests.calls import ANA, call
 from tests.unit import fakes
-from tests.unit.calls import call
-from tests.unit.fakes import ANA, Backends, client_row
+from tests.unit.fakes import Backends, client_row
 
 backends = pytest.fixture(fakes.backends)
 

@@ -1,8 +1,8 @@
 import pytest
 
+from tests.calls import ANA, SOMEBODY_ELSE, call
 from tests.unit import fakes
-from tests.unit.calls import call
-from tests.unit.fakes import ANA, Backends, marked_row
+from tests.unit.fakes import Backends, marked_row
 from tests.unit.test_add_favorite import FAVORITE_AS_JSON
 
 backends = pytest.fixture(fakes.backends)
@@ -41,7 +41,7 @@ def test_one_that_is_a_favorite_already_is_409(backends: Backends) -> None:
         ({"product_id": "\ud800"}, ["body.product_id"]),
         ({"product_id": "é"}, ["body.product_id"]),
         ({"product_id": "x" * 65}, ["body.product_id"]),
-        ({"product_id": "7", "client_id": str(fakes.SOMEBODY_ELSE)}, ["body.client_id"]),
+        ({"product_id": "7", "client_id": str(SOMEBODY_ELSE)}, ["body.client_id"]),
     ],
 )
 def test_bad_input_is_422_and_named(backends: Backends, body: object, wrong: list[str]) -> None:

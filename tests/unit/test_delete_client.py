@@ -3,9 +3,9 @@ import time
 import pytest
 
 from shared.accounts import access_tokens
+from tests.calls import ADMIN, ANA, SOMEBODY_ELSE, call, token
 from tests.unit import fakes
-from tests.unit.calls import call, token
-from tests.unit.fakes import ADMIN, ANA, SOMEBODY_ELSE, Backends
+from tests.unit.fakes import Backends
 
 backends = pytest.fixture(fakes.backends)
 

@@ -1,8 +1,8 @@
 import pytest
 
+from tests.calls import SOMEBODY_ELSE, call
 from tests.unit import fakes
-from tests.unit.calls import call
-from tests.unit.fakes import SOMEBODY_ELSE, Backends
+from tests.unit.fakes import Backends
 
 backends = pytest.fixture(fakes.backends)
 

@@ -1,8 +1,8 @@
 import pytest
 
+from tests.calls import ADMIN, ANA, SOMEBODY_ELSE, call, token
 from tests.unit import fakes
-from tests.unit.calls import call, token
-from tests.unit.fakes import ADMIN, ANA, SOMEBODY_ELSE, Backends, client_row
+from tests.unit.fakes import Backends, client_row
 from tests.unit.test_create_client import ANA_AS_JSON
 
 backends = pytest.fixture(fakes.backends)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from functions.get_docs import handler
-from tests.unit.calls import Answer, call, sample
+from tests.calls import Answer, call, sample
 
 
 def get(path: str, **query: str) -> Answer:

@@ -1,8 +1,8 @@
 import pytest
 
+from tests.calls import ANA, Answer, call, sample
 from tests.unit import fakes
-from tests.unit.calls import Answer, call, sample
-from tests.unit.fakes import ANA, NO_FAVORITE, Backends, favorite_row
+from tests.unit.fakes import NO_FAVORITE, Backends, favorite_row
 from tests.unit.test_add_favorite import FAVORITE_AS_JSON
 
 backends = pytest.fixture(fakes.backends)

@@ -1,8 +1,8 @@
 import pytest
 
 from shared import health
+from tests.calls import Answer, call
 from tests.unit import fakes
-from tests.unit.calls import Answer, call
 from tests.unit.fakes import Backends, FakeAnswer
 
 backends = pytest.fixture(fakes.backends)

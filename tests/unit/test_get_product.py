@@ -7,8 +7,8 @@ import urllib3
 from shared.formats.headers import etag_of
 from shared.products import product_cache
 from shared.products.product_cache import Entry
+from tests.calls import call
 from tests.unit import fakes
-from tests.unit.calls import call
 from tests.unit.fakes import NOON, Backends, FakeAnswer, lease_of_another, list_was_read, product_row
 
 backends = pytest.fixture(fakes.backends)

@@ -15,9 +15,19 @@ from shared.accounts import access_tokens
 from shared.errors import DatabaseUnavailable
 from shared.platform import logs, secrets_manager
 from shared.platform.secrets_manager import SecretUnavailable
+from tests.calls import (
+    ANA,
+    NEEDING_A_CALLER,
+    SOMEBODY_ELSE,
+    TAKING_A_BODY,
+    TAKING_NEITHER,
+    call,
+    invoke,
+    sample,
+    token,
+)
 from tests.unit import fakes
-from tests.unit.calls import NEEDING_A_CALLER, TAKING_A_BODY, TAKING_NEITHER, call, invoke, sample, token
-from tests.unit.fakes import ANA, RETIRED_KEY, SIGNING_KEY, Backends, client_row, favorite_row
+from tests.unit.fakes import RETIRED_KEY, SIGNING_KEY, Backends, client_row, favorite_row
 
 backends = pytest.fixture(fakes.backends)
 
@@ -160,7 +170,7 @@ def test_a_key_that_only_verifies_still_does(backends: Backends) -> None:
 
 def test_a_caller_is_forgotten_before_the_next_request(backends: Backends) -> None:
     backends.postgres.on("SELECT held.favorite FROM clients", [favorite_row()])
-    somebody = fakes.SOMEBODY_ELSE
+    somebody = SOMEBODY_ELSE
     for authorization, status in ((token(), 200), (None, 401), (token(somebody), 200)):
         assert call("get_favorite", authorization=authorization).status == status
     asked = backends.postgres.asked_for("SELECT held.favorite FROM clients")

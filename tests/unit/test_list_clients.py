@@ -3,9 +3,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from tests.calls import ADMIN, ANA, SOMEBODY_ELSE, call, token
 from tests.unit import fakes
-from tests.unit.calls import call, token
-from tests.unit.fakes import ADMIN, ANA, NOON, SOMEBODY_ELSE, Backends, client_row
+from tests.unit.fakes import NOON, Backends, client_row
 
 backends = pytest.fixture(fakes.backends)
 

@@ -1,9 +1,9 @@
 import pytest
 
 from functions.list_favorite_ids import handler
+from tests.calls import ANA, SOMEBODY_ELSE, call, token
 from tests.unit import fakes
-from tests.unit.calls import call, token
-from tests.unit.fakes import ANA, SOMEBODY_ELSE, Backends, Row
+from tests.unit.fakes import Backends, Row
 
 backends = pytest.fixture(fakes.backends)
 

@@ -4,9 +4,9 @@ from uuid import UUID
 
 import pytest
 
+from tests.calls import ANA, SOMEBODY_ELSE, call, token
 from tests.unit import fakes
-from tests.unit.calls import call, token
-from tests.unit.fakes import ANA, NONE_LISTED, NOON, SOMEBODY_ELSE, Backends, listed_row
+from tests.unit.fakes import NONE_LISTED, NOON, Backends, listed_row
 from tests.unit.test_add_favorite import FAVORITE_AS_JSON
 
 backends = pytest.fixture(fakes.backends)

@@ -8,8 +8,8 @@ import pytest
 from shared.formats.headers import etag_of
 from shared.products import demand, product_cache
 from shared.products.product_cache import Entry, ListState
+from tests.calls import call
 from tests.unit import fakes
-from tests.unit.calls import call
 from tests.unit.fakes import NOON, Backends, FakeAnswer, lease_of_another, list_was_read, product_row
 from tests.unit.test_get_product import TEAPOT
 

@@ -1,7 +1,7 @@
 import pytest
 
+from tests.calls import call
 from tests.unit import fakes
-from tests.unit.calls import call
 from tests.unit.fakes import Backends
 
 backends = pytest.fixture(fakes.backends)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests import documents
-from tests.unit.calls import NEEDING_A_CALLER
+from tests.calls import NEEDING_A_CALLER
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = sorted(folder.name for folder in (ROOT / "functions").iterdir() if any(folder.glob("*.py")))

@@ -6,8 +6,8 @@ import pytest
 from functions.publish_events.handler import lambda_handler
 from shared.errors import DatabaseUnavailable
 from shared.events import outbox
+from tests.calls import sample
 from tests.unit import fakes
-from tests.unit.calls import sample
 from tests.unit.fakes import Backends
 
 backends = pytest.fixture(fakes.backends)

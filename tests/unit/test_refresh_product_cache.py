@@ -8,8 +8,8 @@ import pytest
 from functions.refresh_product_cache.handler import lambda_handler
 from shared.products import product_cache
 from shared.products.push import AHEAD
+from tests.calls import call, sample
 from tests.unit import fakes
-from tests.unit.calls import call, sample
 from tests.unit.fakes import NOON, Backends, list_was_read, product_row
 
 backends = pytest.fixture(fakes.backends)

@@ -1,8 +1,8 @@
 import pytest
 
+from tests.calls import ANA, call
 from tests.unit import fakes
-from tests.unit.calls import call
-from tests.unit.fakes import ANA, Backends
+from tests.unit.fakes import Backends
 
 backends = pytest.fixture(fakes.backends)
 

@@ -13,8 +13,7 @@ from functions.rotate_access_token_keys.handler import lambda_handler
 from shared.accounts import access_tokens, key_rotation
 from shared.accounts.key_rotation import RotationImpossible, rotated
 from shared.platform.settings import MissingSetting
-from tests.unit.calls import sample
-from tests.unit.fakes import ANA
+from tests.calls import ANA, sample
 
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 FIRST = "f" * 64  # as the template has it generated

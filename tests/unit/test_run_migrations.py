@@ -10,8 +10,8 @@ from functions.run_migrations.handler import lambda_handler
 from functions.run_migrations.migrations import Migration, MigrationError
 from shared.accounts import passwords
 from shared.errors import DatabaseUnavailable
+from tests.calls import sample
 from tests.unit import fakes
-from tests.unit.calls import sample
 from tests.unit.fakes import Backends, FakePostgres, Row
 
 backends = pytest.fixture(fakes.backends)

@@ -4,9 +4,9 @@ import psycopg
 import pytest
 
 from shared.accounts import passwords
+from tests.calls import ADMIN, ANA, SOMEBODY_ELSE, call, token
 from tests.unit import fakes
-from tests.unit.calls import call, token
-from tests.unit.fakes import ADMIN, ANA, NOON, SOMEBODY_ELSE, Backends, client_row
+from tests.unit.fakes import NOON, Backends, client_row
 
 backends = pytest.fixture(fakes.backends)
 

@@ -3,8 +3,8 @@ import pytest
 from functions.warm_product_cache.handler import lambda_handler
 from shared.errors import DatabaseUnavailable
 from shared.products import poll
+from tests.calls import call, sample
 from tests.unit import fakes
-from tests.unit.calls import call, sample
 from tests.unit.fakes import NOON, Backends, FakeAnswer, lease_of_another, product_row
 
 backends = pytest.fixture(fakes.backends)

@@ -15,9 +15,13 @@ from uuid import UUID
 
 from shared.accounts import access_tokens
 from shared.formats.headers import ALWAYS
-from tests.unit.fakes import ANA
 
-EVENTS = Path(__file__).parents[2] / "events"
+EVENTS = Path(__file__).parents[1] / "events"
+
+# Clients by their tokens; of no database.
+ANA = UUID("5f0c1d8e-6d1b-4e0e-9d57-2f6a7c1b9e10")
+ADMIN = UUID("0a6e7c52-93a5-4f0b-8f3c-1c7f1f0f7a11")
+SOMEBODY_ELSE = UUID("c2b9a7d4-58f3-4f3e-a9c6-7f4de0a3b822")
 
 NEEDING_A_CALLER = (
     "list_clients",
