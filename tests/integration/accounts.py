@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -9,6 +10,7 @@ import psycopg
 from shared.accounts import clients
 from shared.accounts.access_tokens import Caller
 from shared.accounts.models import Client, NewClient
+from tests.calls import Answer, call, token
 
 PASSWORD = "correct horse battery"
 
@@ -60,3 +62,8 @@ def insert(look: psycopg.Connection, count: int) -> None:
         "SELECT 'Many', 'many' || n, 'many' || n, '-' FROM generate_series(1, %s) AS n",
         [count],
     )
+
+
+def ask(function: str, caller: Caller, **changes: Any) -> Answer:
+    """What the function answers to its sample event, with these parts changed, when this client sends it."""
+    return call(function, authorization=token(caller.client_id, caller.role), **changes)

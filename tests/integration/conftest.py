@@ -12,10 +12,12 @@ from psycopg.rows import dict_row
 
 from local.servers.postgres import Postgres
 from local.servers.valkey import Valkey
+from shared.accounts.access_tokens import Caller
 from shared.platform import database, settings
 from shared.platform import valkey as cache
 from shared.products import catalog, demand, product_cache
 from tests.hostile_catalog import HostileCatalog
+from tests.integration import accounts
 
 Travel = Callable[[float], None]
 
@@ -51,6 +53,13 @@ def environment(
     cold_start()
     yield monkeypatch
     cold_start()
+
+
+@pytest.fixture
+def ana(environment: pytest.MonkeyPatch) -> Caller:
+    """A new client, as the caller of a request."""
+    assert environment
+    return accounts.new_caller()
 
 
 @pytest.fixture(scope="session")

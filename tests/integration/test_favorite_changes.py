@@ -28,11 +28,6 @@ from tests.integration.test_favorite_counts import counted, products
 pytestmark = pytest.mark.usefixtures("store")
 
 
-@pytest.fixture
-def ana() -> Caller:
-    return accounts.new_caller()
-
-
 def change(
     caller: Caller, add: Sequence[str | Mark] | None = None, remove: list[str] | None = None
 ) -> ChangedFavorites:

@@ -22,11 +22,6 @@ __all__ = ["empty_url"]
 pytestmark = pytest.mark.usefixtures("store")
 
 
-@pytest.fixture
-def ana() -> Caller:
-    return accounts.new_caller()
-
-
 def products(look: psycopg.Connection, number: int) -> list[str]:
     """So many products that the copy has: p0001, p0002, …"""
     look.execute(

@@ -15,11 +15,6 @@ from tests.integration.test_favorite_counts import holds, products
 pytestmark = pytest.mark.usefixtures("store")
 
 
-@pytest.fixture
-def ana() -> Caller:
-    return accounts.new_caller()
-
-
 def body(found: ids.Ids) -> dict[str, Any]:
     assert found.body is not None
     shown: dict[str, Any] = json.loads(found.body.text)

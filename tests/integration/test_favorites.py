@@ -30,11 +30,6 @@ SORTS = ["-favorited_at", "favorited_at"]
 TTL = 300
 
 
-@pytest.fixture
-def ana() -> Caller:
-    return accounts.new_caller()
-
-
 def add(caller: Caller, product_id: str = "7") -> tuple[dict[str, Any], bool]:
     favorite, created = marks.add(caller, product_id)
     return simplejson.loads(favorite.text, use_decimal=True), created

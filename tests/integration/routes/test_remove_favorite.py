@@ -1,0 +1,20 @@
+"""DELETE /favorites/{product_id}"""
+
+import pytest
+
+from shared.accounts.access_tokens import Caller
+from shared.favorites import marks
+from tests.integration import witness
+from tests.integration.accounts import ask
+
+pytestmark = pytest.mark.usefixtures("store")
+
+
+def test_a_favorite_is_removed_in_one_statement_with_204_and_then_none(ana: Caller) -> None:
+    marks.add(ana, "7")
+    with witness.statements() as sent:
+        removed = ask("remove_favorite", ana)
+    assert (removed.status, removed.body, len(sent)) == (204, "", 1)
+    for function in ("remove_favorite", "get_favorite"):
+        answer = ask(function, ana)
+        assert (answer.status, answer.problem) == (404, "not-favorite")
