@@ -7,10 +7,10 @@ from uuid import UUID
 
 import psycopg
 
-from shared.accounts import clients
+from shared.accounts import access_tokens, clients
 from shared.accounts.access_tokens import Caller
 from shared.accounts.models import Client, NewClient
-from tests.calls import Answer, call, token
+from tests.calls import Answer, call
 
 PASSWORD = "correct horse battery"
 
@@ -66,4 +66,10 @@ def insert(look: psycopg.Connection, count: int) -> None:
 
 def ask(function: str, caller: Caller, **changes: Any) -> Answer:
     """What the function answers to its sample event, with these parts changed, when this client sends it."""
-    return call(function, authorization=token(caller.client_id, caller.role), **changes)
+    token = access_tokens.issue(
+        caller.client_id,
+        caller.role,
+        generation=caller.generation,
+        authenticated_at=caller.authenticated_at,
+    )
+    return call(function, authorization=f"Bearer {token}", **changes)

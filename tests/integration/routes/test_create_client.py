@@ -1,0 +1,86 @@
+"""POST /clients"""
+
+import psycopg
+import pytest
+
+from local.servers.postgres import Postgres
+from shared.accounts import passwords
+from shared.platform import database
+from tests.calls import call
+from tests.integration.conftest import cold_start
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+GOOD = {"name": "Ana Souza", "email": "ana@example.com", "password": "correct horse battery"}
+
+
+def test_a_new_client_is_answered_with_201_and_its_location(look: psycopg.Connection) -> None:
+    answer = call("create_client", body=GOOD | {"name": " Ana Souza ", "email": " Ana.Souza@EXAMPLE.com "})
+    assert answer.status == 201
+    row = look.execute("SELECT client_id, email_key, rfc3339(created_at) FROM clients").fetchone()
+    assert row
+    client_id, key, created_at = row
+    assert answer.json == {
+        "client_id": str(client_id),
+        "name": "Ana Souza",
+        "email": "Ana.Souza@example.com",
+        "role": "client",
+        "created_at": created_at,
+        "updated_at": created_at,
+    }
+    assert key == "ana.souza@example.com"
+    assert answer.headers == {
+        "Content-Type": "application/json",
+        "Location": f"/clients/{client_id}",
+        "Cache-Control": "private, no-cache",
+    }
+
+
+def test_an_email_that_is_taken_is_409() -> None:
+    assert call("create_client").status == 201
+    answer = call("create_client")
+    assert (answer.status, answer.problem) == (409, "email-taken")
+
+
+@pytest.mark.parametrize(
+    "name", ["x", "x" * 200, " " + "x" * 200 + " ", "Zoë 李小龍 🎈", "O'Brien; DROP TABLE"]
+)
+def test_a_name_may_be_anything_of_1_to_200_characters(look: psycopg.Connection, name: str) -> None:
+    answer = call("create_client", body=GOOD | {"name": name})
+    assert (answer.status, answer.json["name"]) == (201, name.strip())
+    assert look.execute("SELECT name FROM clients").fetchall() == [(name.strip(),)]
+
+
+@pytest.mark.parametrize(
+    "password", ["x1y2z3w4", "x" * 128, "  spaces count  ", "пароль на русском", "nul \0 is fine"]
+)
+def test_a_password_needs_no_composition_and_only_its_hash_is_stored(
+    look: psycopg.Connection, password: str
+) -> None:
+    assert call("create_client", body=GOOD | {"password": password}).status == 201
+    row = look.execute("SELECT password_hash, clients::text FROM clients").fetchone()
+    assert row
+    assert passwords.is_password(password, row[0])
+    assert password not in row[1]
+
+
+def test_what_the_driver_says_stays_inside(environment: pytest.MonkeyPatch) -> None:
+    def run(*_: object, **__: object) -> None:
+        raise psycopg.errors.UndefinedTable("relation clients")
+
+    for name in ("fetch_one", "run", "transaction"):
+        environment.setattr(database, name, run)
+    answer = call("create_client")
+    assert (answer.status, answer.problem) == (500, "internal-error")
+    assert "relation" not in answer.body
+    assert "psycopg" not in answer.body
+
+
+def test_without_the_database_it_is_503_with_retry_after(
+    environment: pytest.MonkeyPatch, migrated_postgres: Postgres
+) -> None:
+    environment.setenv("DATABASE_URL", migrated_postgres.url.replace(f":{migrated_postgres.port}/", ":9/"))
+    cold_start()
+    answer = call("create_client")
+    assert (answer.status, answer.problem) == (503, "database-unavailable")
+    assert answer.headers["Retry-After"] == "1"

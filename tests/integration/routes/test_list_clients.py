@@ -1,0 +1,80 @@
+"""GET /clients"""
+
+from dataclasses import replace
+from urllib.parse import parse_qs, urlsplit
+
+import psycopg
+import pytest
+
+from shared.accounts.access_tokens import Caller
+from shared.favorites import marks
+from tests.integration import accounts
+from tests.integration.accounts import ask
+
+
+@pytest.fixture
+def root(environment: pytest.MonkeyPatch, look: psycopg.Connection) -> Caller:
+    """The first client, an admin."""
+    assert environment
+    return accounts.new_admin(look)
+
+
+def test_an_admin_reads_a_page_of_clients(root: Caller, ana: Caller) -> None:
+    answer = ask("list_clients", root, query={})
+    assert answer.status == 200
+    assert answer.json == {
+        "items": [ask("get_client", caller).json for caller in (root, ana)],
+        "next_cursor": None,
+    }
+    assert answer.headers == {"Content-Type": "application/json", "Cache-Control": "private, no-cache"}
+
+
+def test_the_link_leads_to_the_next_page_with_the_same_parameters(root: Caller, ana: Caller) -> None:
+    answer = ask("list_clients", root, query={"limit": "1"})
+    target, relation = answer.headers["Link"].split("; ")
+    assert relation == 'rel="next"'
+    address = urlsplit(target.strip("<>"))
+    assert address.path == "/clients"
+    following = {name: value for name, [value] in parse_qs(address.query).items()}
+    assert following == {"limit": "1", "cursor": answer.json["next_cursor"]}
+    second = ask("list_clients", root, query=following)
+    assert [item["client_id"] for item in second.json["items"]] == [str(ana.client_id)]
+    assert "Link" not in second.headers
+
+
+def test_without_parameters_a_page_has_20(root: Caller, look: psycopg.Connection) -> None:
+    accounts.insert(look, 20)
+    assert len(ask("list_clients", root, query={}).json["items"]) == 20
+
+
+def test_an_email_filter_does_not_regard_case(root: Caller) -> None:
+    ana = accounts.register(email="ana@example.com")
+    answer = ask("list_clients", root, query={"email": "ANA@Example.com"})
+    assert [item["client_id"] for item in answer.json["items"]] == [str(ana.client_id)]
+
+
+@pytest.mark.usefixtures("store")
+def test_a_cursor_of_another_list_is_422(root: Caller) -> None:
+    for product_id in ("7", "3"):
+        marks.add(root, product_id)
+    foreign = ask("list_favorites", root, query={"limit": "1"}).json["next_cursor"]
+    assert ask("list_clients", root, query={"cursor": foreign}).wrong == ["query.cursor"]
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "====", "a b", "Zm9yZ2Vk", "a" * 2_001, "💥", "\0"])
+def test_a_forged_cursor_is_422(root: Caller, cursor: str) -> None:
+    assert ask("list_clients", root, query={"cursor": cursor}).wrong == ["query.cursor"]
+
+
+@pytest.mark.parametrize("role", ["client", "admin"])
+def test_who_is_no_admin_gets_403_whatever_the_token_says(ana: Caller, role: str) -> None:
+    answer = ask("list_clients", replace(ana, role=role))
+    assert (answer.status, answer.problem) == (403, "forbidden")
+    assert "WWW-Authenticate" not in answer.headers
+
+
+def test_a_removed_admin_gets_401(root: Caller, look: psycopg.Connection) -> None:
+    look.execute("DELETE FROM clients")
+    answer = ask("list_clients", root)
+    assert (answer.status, answer.problem) == (401, "invalid-token")
+    assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
