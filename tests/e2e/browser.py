@@ -22,6 +22,7 @@ _FLAGS = [
     "--no-sandbox",  # which Chromium cannot make as root, as on a build server; it opens nothing but our page
     "--disable-gpu",
     "--disable-background-networking",
+    "--remote-debugging-pipe",  # whose end is the end of Chromium, should the driver be killed
     "--no-first-run",
     "--window-size=1280,900",
 ]
