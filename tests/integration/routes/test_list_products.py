@@ -38,9 +38,7 @@ def test_another_page_of_a_fresh_list_is_as_old_as_the_list(store: HostileCatalo
 @pytest.mark.parametrize("sort", [None, "price", "-price", "title", "-title"])
 def test_the_link_leads_to_the_next_page_of_the_same_order(sort: str | None) -> None:
     query = {"sort": sort} if sort else {}
-    whole = [
-        item["product_id"] for item in call("list_products", query=query | {"limit": "100"}).json["items"]
-    ]
+    whole = call("list_products", query=query | {"limit": "100"}).json["items"]
     first = call("list_products", query=query | {"limit": "2"})
     cursor = first.json["next_cursor"]
     assert f"cursor={cursor}" in first.headers["Link"]
