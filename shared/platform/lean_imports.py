@@ -5,7 +5,8 @@ class of Powertools brings AppSync, Bedrock and a tracer along, one of redis-py 
 The modules in `LEAN` are therefore entered into `sys.modules` without having run. What is in their table is
 taken from where it is defined, a submodule is imported as ever, and at the first other name the module's own
 code runs after all, in the same module object. So nothing is missing, nothing is loaded twice, and what
-somebody had loaded before stays as it is; only the order differs.
+somebody had loaded before stays as it is; only the order differs. The standard library is left alone; what
+packages import of it for nobody, the build puts off (layers/dependencies/put_off.py).
 
 All of this is done where functions run, and nowhere else: there one thread does all the importing. A program
 with several (pytest, `make run`) imports as ever; two threads, one in such a module's own code and one in its
@@ -36,16 +37,6 @@ if TYPE_CHECKING:
 # Beside each, what it saves of a cold start (tests/benchmarks/cold.py, where a handler that does nothing
 # takes 50 ms).
 LEAN: dict[str, dict[str, str]] = {
-    "asyncio": {  # 5 ms; psycopg and redis-py have an asynchronous half, nobody runs it
-        "events": "get_running_loop",
-        "exceptions": "CancelledError IncompleteReadError",
-        "futures": "Future",
-        "locks": "Lock",
-        "queues": "Queue",
-        "streams": "StreamReader",
-        "tasks": "Task sleep",
-        "timeouts": "timeout",
-    },
     # 30 ms: Tracer, Metrics, AppSync, Bedrock, VPC Lattice, and every event that AWS has.
     "aws_lambda_powertools": {},
     "aws_lambda_powertools.event_handler": {"api_gateway": "ApiGatewayResolver Response"},
@@ -59,12 +50,15 @@ LEAN: dict[str, dict[str, str]] = {
         "s3_event": "S3Event",
         "vpc_lattice": "VPCLatticeEvent VPCLatticeEventV2",
     },
-    "ctypes.util": {},  # 3 ms; psycopg would look for a libpq, but has its own
-    "importlib.metadata": {},  # 12 ms; versions that nobody reads
     "jwt": {},  # 14 ms; a client that fetches keys over HTTP
     "redis": {"exceptions": "DataError"},  # 18 ms: clusters, Sentinel
     "redis.asyncio": {},
-    "ssl": {},  # 3 ms; psycopg brings an OpenSSL of its own (redis-py does run this one)
+    "redis.commands": {  # the commands of a cluster, and asyncio for them
+        "core": "CoreCommands",
+        "helpers": "list_or_args",
+        "redismodules": "RedisModuleCommands",
+        "sentinel": "SentinelCommands",
+    },
 }
 
 _running: set[str] = set()

@@ -129,9 +129,9 @@ print(after == before, gc.get_threshold() == usual, gc.get_freeze_count() > 10_0
 def test_several_threads_may_ask_a_lean_module_at_once() -> None:
     program = """
 import shared
-import ssl, threading
+import jwt, threading
 found = []
-threads = [threading.Thread(target=lambda: found.append(ssl.SSLContext)) for _ in range(8)]
+threads = [threading.Thread(target=lambda: found.append(jwt.PyJWT)) for _ in range(8)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
 print(len(found), len(set(found)))
