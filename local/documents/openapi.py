@@ -99,6 +99,7 @@ EXAMPLES: dict[str, Json] = {
         ],
         "refresh_tokens": [],
         "outbox": [],
+        "outbox_refused": [],
     },
     "Product": _PRODUCT,
     "Page_Product_": {"items": [_PRODUCT], "next_cursor": _CURSOR},

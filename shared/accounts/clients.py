@@ -217,6 +217,9 @@ def remove(caller: Caller, ref: ClientRef) -> None:
             """
             WITH removed AS (
                 DELETE FROM clients WHERE client_id = %(client_id)s RETURNING client_id
+            ), set_aside AS (
+                DELETE FROM outbox_refused
+                 WHERE stream = (SELECT 'client:' || client_id FROM removed)
             ), emitted AS (
                 INSERT INTO outbox (stream, detail_type, detail)
                 SELECT 'client:' || client_id, 'ClientRemoved', json_build_object(

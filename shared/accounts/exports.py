@@ -69,6 +69,13 @@ class ExportedEvent(Model):
     created_at: datetime
 
 
+class ExportedSetAsideEvent(ExportedEvent):
+    """A row of `outbox_refused`: an event about the client that other systems would not take."""
+
+    refused_at: datetime
+    reason: str
+
+
 class Export(Model):
     """All rows about one client, by their table."""
 
@@ -78,6 +85,7 @@ class Export(Model):
     sessions: list[ExportedSession]
     refresh_tokens: list[ExportedRefreshToken]
     outbox: list[ExportedEvent]
+    outbox_refused: list[ExportedSetAsideEvent]
 
 
 def export(caller: Caller, ref: clients.ClientRef) -> Rendered[Export]:
@@ -120,6 +128,14 @@ def export(caller: Caller, ref: clients.ClientRef) -> Rendered[Export]:
                     SELECT coalesce(json_agg(shown), '[]') FROM (
                         SELECT event_id, detail_type, detail, rfc3339(outbox.created_at) AS created_at
                           FROM outbox WHERE stream = 'client:' || clients.client_id
+                         ORDER BY outbox_id
+                    ) AS shown),
+                'outbox_refused', (
+                    SELECT coalesce(json_agg(shown), '[]') FROM (
+                        SELECT event_id, detail_type, detail,
+                               rfc3339(outbox_refused.created_at) AS created_at,
+                               rfc3339(refused_at) AS refused_at, reason
+                          FROM outbox_refused WHERE stream = 'client:' || clients.client_id
                          ORDER BY outbox_id
                     ) AS shown)
                 )::text AS export

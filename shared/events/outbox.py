@@ -27,6 +27,8 @@ READ = 500  # events that are read at a time
 ATTEMPTS = 3  # for an entry that the bus refuses for now, before its stream waits for the next run
 SENDING = 8.0  # seconds for the calls of a batch; _client gives up before that
 BATCH_SECONDS = SENDING + 4  # with less left, none is begun
+SET_ASIDE_DAYS = 14  # as long as a dead-letter queue keeps what nobody took
+FORGOTTEN_AT_ONCE = 1_000  # of these, a run; a statement of some milliseconds
 COUNTED = 100_000  # events that wait; more of them are not counted
 
 _LOCK = 4_242_002  # beside that of the migrations
@@ -105,6 +107,23 @@ def publish(send: Send) -> Published:
     if run.failure:
         raise run.failure
     return run.published
+
+
+def forget_set_aside() -> int:
+    """How many events that were set aside more than `SET_ASIDE_DAYS` ago were removed now.
+
+    Raises DatabaseUnavailable.
+    """
+    return database.execute(
+        """
+        DELETE FROM outbox_refused
+         WHERE outbox_id IN (SELECT outbox_id FROM outbox_refused
+                              WHERE refused_at < now() - make_interval(days => %(days)s)
+                              ORDER BY refused_at LIMIT %(limit)s)
+        """,
+        {"days": SET_ASIDE_DAYS, "limit": FORGOTTEN_AT_ONCE},
+        repeatable=True,
+    )
 
 
 def _publish_batch(run: _Run, pool: ThreadPoolExecutor, send: Send, current: database.Connection) -> bool:

@@ -45,6 +45,11 @@ def left(at_most: float) -> float:
     return max(0.0, min(at_most, _ends.get() - time.monotonic()))
 
 
+def overdue() -> float:
+    """Seconds since the deadline passed; 0 before that."""
+    return max(0.0, time.monotonic() - _ends.get())
+
+
 def of_function(context: Any, *, spare: float) -> float:
     """Seconds that a Lambda function may work, until `spare` seconds before Lambda stops it.
 

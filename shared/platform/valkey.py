@@ -65,7 +65,7 @@ def close() -> None:
 
 
 def _connected() -> Redis:
-    global _client
+    global _client, _used_at
     if _client is None:
         pool = ConnectionPool.from_url(
             settings.redis_url(),
@@ -81,9 +81,9 @@ def _connected() -> Redis:
         )
         is_tls = pool.connection_class is SSLConnection
         pool.connection_class = _BoundedTlsConnection if is_tls else _BoundedConnection
-        _client = Redis(connection_pool=pool)
+        _client, _used_at = Redis(connection_pool=pool), time.time()
     elif abs(time.time() - _used_at) > deadlines.KEPT_BY_NETWORKS:
-        _client.connection_pool.disconnect()
+        _client.connection_pool.disconnect(inuse_connections=False)  # another thread may be in a command
     return _client
 
 
@@ -108,9 +108,17 @@ class _BoundedSocket:
 
     def recv(self, size: int) -> bytes:
         """Up to `size` bytes. Raises TimeoutError."""
-        if self._waits:
-            self._socket.settimeout(_seconds_left())
-        return self._socket.recv(size)
+        if not self._waits:
+            return self._socket.recv(size)
+        seconds = deadlines.left(PATIENCE)
+        if not seconds and deadlines.overdue() > TIMEOUT:
+            raise TimeoutError("out of time")
+        self._socket.settimeout(seconds)
+        try:
+            return self._socket.recv(size)
+        except BlockingIOError:
+            # Out of time, and nothing to read: what came in time is taken, though this process looks late.
+            raise TimeoutError("out of time") from None
 
     def sendall(self, data: bytes) -> None:
         """Send all of it; a socket's timeout is for the whole of that. Raises TimeoutError."""

@@ -34,6 +34,8 @@ NOT_SHOWN = {
     ("refresh_tokens", "client_id"),
     ("outbox", "outbox_id"),  # the order among the events of all clients
     ("outbox", "stream"),  # the client's id once more
+    ("outbox_refused", "outbox_id"),  # as in outbox
+    ("outbox_refused", "stream"),
 }
 
 
@@ -48,6 +50,13 @@ def ana(look: psycopg.Connection) -> Caller:
     )
     marks.add(accounts.caller(client), "1")
     marks.add(accounts.caller(client), "2")
+    look.execute(
+        """
+        INSERT INTO outbox_refused (outbox_id, event_id, stream, detail_type, detail, created_at, reason)
+        SELECT outbox_id + 1000, event_id, stream, detail_type, detail, created_at, 'too large'
+          FROM outbox LIMIT 1
+        """
+    )
     login_attempts.begin(login_attempts.of_current_password(client.client_id, "203.0.113.24"))
     return accounts.now(look, client.client_id)
 

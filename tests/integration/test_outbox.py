@@ -518,6 +518,20 @@ def set_aside(look: psycopg.Connection) -> list[tuple[str, int, str]]:
     return [(detail["stream"], detail["number"], reason) for detail, reason in found]
 
 
+def test_what_was_set_aside_two_weeks_ago_is_forgotten(look: psycopg.Connection) -> None:
+    look.execute(
+        """
+        INSERT INTO outbox_refused
+               (outbox_id, event_id, stream, detail_type, detail, created_at, refused_at, reason)
+        SELECT n, gen_random_uuid(), 'a', 'Numbered', json_build_object('stream', 'a', 'number', n), now(),
+               now() - make_interval(days => n), 'too large'
+          FROM unnest(ARRAY[13, 15]) AS n
+        """
+    )
+    assert outbox.forget_set_aside() == 1
+    assert set_aside(look) == [("a", 13, "too large")]
+
+
 def test_an_event_that_no_bus_takes_is_set_aside_and_its_stream_goes_on(
     look: psycopg.Connection, environment: pytest.MonkeyPatch
 ) -> None:

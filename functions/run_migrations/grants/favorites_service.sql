@@ -25,4 +25,5 @@ GRANT SELECT, DELETE, INSERT (stream, detail_type, detail) ON outbox TO favorite
 
 GRANT SELECT, UPDATE (turn) ON outbox_turns TO favorites_service;
 
-GRANT INSERT (outbox_id, event_id, stream, detail_type, detail, created_at, reason) ON outbox_refused TO favorites_service;
+GRANT SELECT, DELETE,
+      INSERT (outbox_id, event_id, stream, detail_type, detail, created_at, reason) ON outbox_refused TO favorites_service;
