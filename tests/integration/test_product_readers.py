@@ -50,8 +50,8 @@ def test_readers_of_a_cold_product_make_one_call_and_wait_no_longer_than_it_take
 
 def test_many_threads_of_one_process_make_one_call_too(store: HostileCatalog) -> None:
     # No environment has them, but local tools and tests do; once they ran out of connections to Valkey. Not
-    # hundreds: a command has 100 ms for all of it, and so many threads that connect at once, with one lock for
-    # all of Python, keep each other waiting for longer than that.
+    # hundreds: a command has 100 ms for all of it, and so many threads that connect at once, with one lock
+    # for all of Python, keep each other waiting for longer than that.
     answers = at_once([lambda: demand.detail("7")] * 40)
     assert {getattr(answer, "state", answer) for answer in answers} <= {"miss", "hit"}
     assert store.calls == {PATH: 1}
