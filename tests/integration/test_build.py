@@ -76,10 +76,10 @@ ON_EVENTS = (
     *("refresh_product_cache", "warm_product_cache", "publish_events"),
     *("run_migrations", "rotate_access_token_keys"),
 )
-# Of the standard library, what costs most and is of use to few. psycopg has an asynchronous half, which
-# it loads (15 ms); urllib3 and the models of Swagger UI ask for versions. redis-py speaks TLS.
+# Of the standard library, what costs most and is of use to few. redis-py speaks TLS, psycopg's C code
+# imports `ssl` though it has an OpenSSL of its own; urllib3 and the models of Swagger UI ask for versions.
 HEAVY = {"asyncio", "ctypes.util", "importlib.metadata", "ssl"}
-OF_THE_PACKAGES = {"psycopg": {"asyncio", "ssl"}, "redis": {"ssl"}, "urllib3": {"importlib.metadata"}}
+OF_THE_PACKAGES = {"psycopg": {"ssl"}, "redis": {"ssl"}, "urllib3": {"importlib.metadata"}}
 NEEDING_MORE = {"get_docs": HEAVY}
 WATCHED = {"boto3", "botocore", *_PACKAGES}
 
