@@ -20,7 +20,8 @@ def test_a_stage_has_the_resources_whose_condition_holds(stage: str, gateways: i
 
 
 def test_dev_costs_less_than_staging_and_staging_less_than_prod() -> None:
-    dev, staging, prod = (sum(line.cost(costs.stage(name)) for line in costs.IDLE) for name in costs.STAGES)
+    stages = [costs.stage(name) for name in costs.STAGES]
+    dev, staging, prod = (sum(line.cost(stage) for line in costs.IDLE) for stage in stages)
     assert 0 < dev < staging < prod
 
 

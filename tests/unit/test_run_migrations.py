@@ -5,7 +5,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from functions.run_migrations import migrations
+from functions.run_migrations import handler, migrations
 from functions.run_migrations.handler import lambda_handler
 from functions.run_migrations.migrations import Migration, MigrationError
 from shared.accounts import passwords
@@ -93,7 +93,10 @@ def test_an_admin_whom_no_client_could_be_is_an_error(
     assert postgres.asked_for("INSERT INTO clients") == []
 
 
-def test_whoever_deploys_sees_that_the_database_is_gone(postgres: FakePostgres) -> None:
+def test_whoever_deploys_sees_that_the_database_is_gone(
+    postgres: FakePostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handler, "WAIT", 0)
     postgres.is_down = True
     with pytest.raises(DatabaseUnavailable):
         lambda_handler({}, None)

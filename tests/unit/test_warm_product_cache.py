@@ -123,12 +123,6 @@ def test_without_the_database_it_is_an_error(backends: Backends) -> None:
     assert "lease:poll" not in backends.valkey.values
 
 
-def test_without_the_cache_the_copy_is_renewed_all_the_same(backends: Backends) -> None:
-    backends.valkey.is_down = True
-    assert lambda_handler({}, None)["products"] == 2
-    assert len(backends.postgres.asked_for(_WRITE)) == 1
-
-
 def test_the_lease_is_held_for_as_long_as_the_function_may_run(backends: Backends) -> None:
     lambda_handler({}, None)
     assert backends.valkey.seconds_to_live["lease:poll"] == poll.LEASE == 120

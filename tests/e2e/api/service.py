@@ -108,7 +108,7 @@ def _remember(answer: httpx.Response) -> None:
     for text in (answer.request.content, answer.content):
         try:
             held = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):  # a body that is bad on purpose
             continue
         if isinstance(held, dict):
             values = (held.get(name) for name in _SECRET_FIELDS)

@@ -110,6 +110,7 @@ GOOD: dict[str, st.SearchStrategy[Any]] = {
     "available": st.sampled_from(["true", "false"]),
     "price_dropped": st.sampled_from(["true", "false"]),
     "product_id": st.integers(1, 80).map(str),
+    "format": st.just("json"),
     "add": st.lists(st.fixed_dictionaries({"product_id": st.integers(1, 80).map(str)}), max_size=9),
     "remove": st.lists(st.integers(1, 80).map(str), max_size=9),
     "client_id": st.just("me") | st.uuids().map(str),
