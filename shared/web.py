@@ -270,6 +270,15 @@ def tagged_result(body: Rendered[Any] | None, fields: dict[str, str]) -> Result:
     return {"statusCode": 200, "headers": fields, "body": body.text, "isBase64Encoded": False}
 
 
+def page_result(event: Event, body: Rendered[Any], next_cursor: str | None) -> Result:
+    """A page with its ETag and the Link to the next one, or 304, for a `short` way."""
+    etag = headers.etag_of(body.text)
+    fields = {"ETag": etag}
+    if next_cursor:
+        fields["Link"] = headers.next_link(event, next_cursor)
+    return tagged_result(None if headers.matches(event.get("headers") or {}, etag) else body, fields)
+
+
 def client(app: Resolver, body: Client) -> Response[Client]:
     """200 with the client and its ETag, or 304 where the caller has it already."""
     return tagged(app, body, etag=client_etag(body))

@@ -1,8 +1,10 @@
 """GET /favorites"""
 
+import re
 from typing import Annotated, Literal
 
 from shared import web
+from shared.accounts.access_tokens import Caller
 from shared.favorites import pages
 from shared.favorites.models import FavoritePage
 from shared.web import Query, Response
@@ -51,4 +53,17 @@ def list_favorites(
     return web.tagged(app, page, **web.next_link(app, next_cursor))
 
 
-lambda_handler = web.entry_point(app)
+_LIMIT = re.compile("[1-9][0-9]?|100")
+
+
+def short(caller: Caller, event: web.Event) -> web.Result | None:
+    """What is asked for most: the first page, with no more said than how many."""
+    parameters = event.get("queryStringParameters") or {}
+    limit = parameters.get("limit", "20")
+    if parameters.keys() - {"limit"} or not _LIMIT.fullmatch(limit):
+        return None
+    page, next_cursor = pages.list_page(caller, limit=int(limit), cursor=None, sort="-favorited_at")
+    return web.page_result(event, page, next_cursor)
+
+
+lambda_handler = web.entry_point(app, short=short)
