@@ -89,7 +89,7 @@ def summary(result: Any) -> str:
     if "failed" in result:
         return f"failed: {result['failed']}"
     return ", ".join(
-        f"{value} {'s' if name == 'seconds' else name}" if value is not True else name
+        f"{value} {'s' if name == 'seconds' else name.replace('_', ' ')}" if value is not True else name
         for name, value in result.items()
     )
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import pytest
 import redis
@@ -83,6 +84,7 @@ def let_the_wait_last(server: redis.Redis) -> None:
 def let_pass(server: redis.Redis, seconds: float) -> None:
     """Make everything so much older."""
     for key in server.keys("login:*"):
+        aged: dict[Any, Any] = {}
         for field, held in _text(server.hgetall(key)).items():
             if field == "all":
                 total, since, turn = held.split()
@@ -92,7 +94,8 @@ def let_pass(server: redis.Redis, seconds: float) -> None:
                 older = f"{failures} {float(not_before) - seconds:.3f} {is_turn} {float(tried) - seconds:.3f}"
             else:
                 older = str(float(held) - seconds)
-            server.hset(key, field, older)
+            aged[field] = older
+        server.hset(key, mapping=aged)
 
 
 def test_four_failures_are_free_and_the_fifth_has_to_wait_a_second() -> None:
