@@ -17,11 +17,11 @@ from tests.hostile_catalog import HostileCatalog
 
 
 class ByStack(LoadScopeScheduling):  # type: ignore[misc]
-    """A file goes to one process as a whole, and the HTTP contract too: its stack is started once."""
+    """A file goes to one process as a whole, and so do all that ask one stack or start `make sam-local`."""
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0]
-        return "tests/e2e/api" if path.startswith("tests/e2e/api/") else path
+        return "stacks" if path.startswith(("tests/e2e/api/", "tests/e2e/test_sam_local.py")) else path
 
 
 @pytest.hookimpl(optionalhook=True)
