@@ -19,3 +19,4 @@ def test_it_ends_the_session_and_needs_no_access_token_nor_the_key_for_one(
     again = call("logout", body={"refresh_token": token}, authorization=None)
     assert (again.status, again.problem) == (401, "invalid-refresh-token")
     assert again.headers["WWW-Authenticate"] == "Bearer"
+    assert again.json["detail"] == "The refresh token is unknown, expired, revoked or was used before."
