@@ -187,8 +187,8 @@ def test_nothing_is_left_when_the_runner_itself_is_killed(tmp_path: Path) -> Non
     (tmp_path / "handler.py").write_text(HANDLER)
     program = f"""
 from pathlib import Path
-from local.execution_environment import *
-from local.lifeline import Lifeline
+from local.aws.execution_environment import *
+from local.processes.lifeline import Lifeline
 settings = FunctionSettings("Sample", "handler.lambda_handler", 60, 128, {{}})
 environment = ExecutionEnvironment(settings, Path({str(tmp_path)!r}), Lifeline(), lambda line: None)
 print(environment.invoke(b'{{"do": "pid"}}').decode(), flush=True)

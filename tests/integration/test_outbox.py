@@ -745,7 +745,7 @@ import json, os, time
 from shared.events import outbox
 
 def send(entries):
-    time.sleep(0.02)
+    time.sleep(0.2)  # so that there is a batch to kill it in, on a busy machine too
     for entry in entries:
         detail = json.loads(entry["Detail"])
         os.write(1, f"{detail['stream']} {detail['number']}\\n".encode())
