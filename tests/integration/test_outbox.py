@@ -761,7 +761,9 @@ def test_of_a_run_that_is_killed_one_batch_at_most_is_sent_again(look: psycopg.C
         [sys.executable, "-c", KILLED], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
     assert process.stdout
-    lines = [process.stdout.readline() for _ in range(300)]
+    lines: list[str] = []
+    while sum(line.startswith("s") for line in lines) < 300:  # there is a line of metrics among them
+        lines.append(process.stdout.readline())
     process.kill()
     lines += process.communicate()[0].splitlines()
     pairs = [line.split() for line in lines if line.startswith("s")]
