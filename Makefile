@@ -80,7 +80,8 @@ bench: $(PACKAGES) ## Measure all figures and write docs/benchmarks.md; a quarte
 
 .PHONY: test
 test: lint audit ## Check everything and run all tests
-	$(BIN)/python -m pytest --numprocesses=2 --cov
+	$(BIN)/python -m pytest --numprocesses=2 --cov -m "not alone"
+	$(BIN)/python -m pytest --cov --cov-append -m alone
 
 .PHONY: check
 check: $(PACKAGES) ## The inner loop, under a minute: style, types and unit tests

@@ -19,14 +19,20 @@ from shared.favorites.rendering import FAVORITE
 from shared.formats.json_text import Rendered
 from shared.platform import database
 
+RACES = 10  # against other requests of the same client for the same product, before it is given up
+
 
 @dataclass(frozen=True, slots=True)
 class _Marked:
-    """The favorite after the call, None where there is none; `is_full`: because there were too many."""
+    """The favorite after the call, None where there is none; `is_full`: because there were too many.
+
+    `is_known`: the copy has the product.
+    """
 
     favorite: str | None
     created: bool | None
     is_full: bool | None
+    is_known: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +129,16 @@ def remove(caller: Caller, product_id: str) -> None:
 
 def _mark(caller: Caller, product_id: str, now: datetime) -> tuple[Rendered[Favorite], bool] | None:
     """The favorite, and whether it was made one now; None where the copy does not have the product."""
-    row = _try_to_mark(caller, product_id, now)
-    if row.favorite is None:
+    for attempt in range(RACES):
+        row = _try_to_mark(caller, product_id, now)
+        if row.favorite is not None:
+            return Rendered(row.favorite), bool(row.created)
+        if attempt and row.is_full:
+            raise full()
+        if attempt and not row.is_known:
+            return None
         # Another request of this client may have marked it since this one began, or this very one whose
         # answer was lost: a snapshot of then cannot show it, another one does.
-        row = _try_to_mark(caller, product_id, now)
-    if row.favorite is not None:
-        return Rendered(row.favorite), bool(row.created)
-    if row.is_full:
-        raise full()
     return None
 
 
@@ -172,7 +179,9 @@ def _try_to_mark(caller: Caller, product_id: str, now: datetime) -> _Marked:
             SELECT client_id, product_id, price_when_favorited, favorited_at
               FROM favorites WHERE client_id = %(client_id)s AND product_id = %(product_id)s
         )
-        SELECT held.favorite, held.created, (SELECT is_full FROM client) AS is_full
+        SELECT held.favorite, held.created, (SELECT is_full FROM client) AS is_full,
+               EXISTS (SELECT FROM products
+                        WHERE product_id = %(product_id)s AND removed_at IS NULL) AS is_known
           FROM clients
           LEFT JOIN (
                SELECT {FAVORITE} AS favorite, favorited_at = %(now)s AS created

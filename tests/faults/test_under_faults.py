@@ -14,6 +14,7 @@ SOME = (
 
 
 @pytest.mark.faults
+@pytest.mark.alone
 def test_answers_come_in_time_or_say_when_to_try_again_and_nothing_acknowledged_is_lost(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

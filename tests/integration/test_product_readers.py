@@ -11,7 +11,7 @@ from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration.readers import Reading, read_at_once
 from tests.integration.witness import at_once
 
-pytestmark = pytest.mark.usefixtures("environment")
+pytestmark = [pytest.mark.usefixtures("environment"), pytest.mark.alone]
 
 PATH = "/products/7"
 CALL = 0.3  # seconds that the catalog takes

@@ -282,7 +282,7 @@ def favorite_row(**changes: Any) -> Row:
 
 def marked_row(*, created: bool, **changes: Any) -> Row:
     """What marking a product finds that is a favorite now."""
-    return favorite_row(**changes) | {"created": created, "is_full": None}
+    return favorite_row(**changes) | {"created": created, "is_full": None, "is_known": True}
 
 
 def listed_row(**changes: Any) -> Row:
@@ -298,7 +298,7 @@ def listed_row(**changes: Any) -> Row:
 
 # What the same statements find where the client has no such favorite.
 NO_FAVORITE: Row = {"favorite": None}
-NOT_MARKED: Row = {"favorite": None, "created": None, "is_full": False}
+NOT_MARKED: Row = {"favorite": None, "created": None, "is_full": False, "is_known": False}
 NONE_LISTED: Row = {"favorite": None, "favorites_count": 30, "product_id": None, "place": None}
 
 
