@@ -26,7 +26,7 @@ class Account:
     refresh_token: str = field(default="", repr=False)
     favorites: dict[str, frozenset[bool]] = field(default_factory=dict)
     in_doubt: set[str] = field(default_factory=set)  # favorites that a statement on its way may still change
-    refresh_doubted_at: float | None = None  # time.monotonic() of the first refresh without an answer
+    refresh_doubted_at: float | None = None  # time.monotonic() as the first refresh without an answer began
     is_registered: frozenset[bool] = PRESENT
 
     def may_be(self, product_id: str) -> frozenset[bool]:
