@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,7 +22,7 @@ class RotationImpossible(RuntimeError):
     """Secrets Manager asked for a step that does not fit the state of the secret."""
 
 
-def rotated(keys: dict[str, str]) -> dict[str, str]:
+def rotated(keys: Mapping[str, str]) -> dict[str, str]:
     """The keys after a rotation: the one that was published last signs, a new one is published.
 
     Of key ids [signing, published, earlier] comes [published, new, signing].

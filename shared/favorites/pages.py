@@ -7,7 +7,6 @@ Whoever looks for a part of them or for another order reads all of the client's 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
 
 from shared.accounts import access_tokens
@@ -55,16 +54,6 @@ ORDERS: dict[str, Order] = {
         cursors.difference,
     ),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A favorite and its place in the list; all None but the count where the client has none (left)."""
-
-    favorites_count: int
-    product_id: str | None
-    place: str | None
-    favorite: str | None
 
 
 def statement(order: Order) -> LiteralString:
@@ -119,22 +108,18 @@ def list_page(
     value, product_id = None, None
     if cursor is not None:
         value, product_id = cursors.decode(list_name, cursor, order.check, cursors.text)
-    rows = database.fetch_all(
-        _Row,
+    # The count and the three of a favorite; these are None where the client has none (left).
+    rows = database.fetch_tuples(
         statement(order),
         caller.as_parameters | {"limit": limit + 1, "value": value, "product_id": product_id} | filters,
         repeatable=True,
     )
     if not rows:
         raise access_tokens.no_longer_counts()
-    items = [row.favorite for row in rows[:limit] if row.favorite is not None]
+    items = [favorite for _, _, _, favorite in rows[:limit] if favorite is not None]
     next_cursor = None
     if len(rows) > limit:
-        last = rows[limit - 1]
-        assert last.place is not None and last.product_id is not None  # noqa: S101, PT018 — a full row
-        next_cursor = cursors.encode(list_name, last.place, last.product_id)
-    page = (
-        f'{{"items":[{",".join(items)}],"next_cursor":{json.dumps(next_cursor)},'
-        f'"count":{rows[0].favorites_count}}}'
-    )
+        _, last_product_id, place, _ = rows[limit - 1]
+        next_cursor = cursors.encode(list_name, place, last_product_id)
+    page = f'{{"items":[{",".join(items)}],"next_cursor":{json.dumps(next_cursor)},"count":{rows[0][0]}}}'
     return Rendered(page), next_cursor

@@ -17,7 +17,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.errors import ReadOnlySqlTransaction
 from psycopg.pq import TransactionStatus
-from psycopg.rows import DictRow, class_row, dict_row
+from psycopg.rows import DictRow, class_row, dict_row, tuple_row
 
 from shared.errors import DatabaseUnavailable
 from shared.platform import deadlines, secrets_manager, settings
@@ -182,6 +182,18 @@ def fetch_all(
 
     def work(current: Connection) -> list[Result]:
         with current.cursor(row_factory=class_row(row)) as cursor:
+            return cursor.execute(query, parameters).fetchall()
+
+    return run(work, repeatable=repeatable)
+
+
+def fetch_tuples(
+    query: LiteralString, parameters: Parameters, *, repeatable: bool = False
+) -> list[tuple[Any, ...]]:
+    """All of the statement's rows, each as the tuple of its columns. Raises DatabaseUnavailable."""
+
+    def work(current: Connection) -> list[tuple[Any, ...]]:
+        with current.cursor(row_factory=tuple_row) as cursor:
             return cursor.execute(query, parameters).fetchall()
 
     return run(work, repeatable=repeatable)

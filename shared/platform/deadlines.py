@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import contextmanager
 from contextvars import ContextVar
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 # Seconds for a request. No answer takes more than 5: the rest is for a cold start before the deadline, and
 # for putting the answer together after it.
@@ -30,14 +29,19 @@ Result = TypeVar("Result")
 _ends: ContextVar[float] = ContextVar("ends", default=float("inf"))  # by time.monotonic()
 
 
-@contextmanager
-def within(seconds: float) -> Iterator[None]:
+class within:  # noqa: N801 — reads as a block; a generator for it would take as long as reading a key
     """Whatever waits in the block has so many seconds for all of it, or less where less is left already."""
-    token = _ends.set(min(_ends.get(), time.monotonic() + seconds))
-    try:
-        yield
-    finally:
-        _ends.reset(token)
+
+    __slots__ = ("_ends", "_token")
+
+    def __init__(self, seconds: float) -> None:
+        self._ends = time.monotonic() + seconds
+
+    def __enter__(self) -> None:
+        self._token = _ends.set(min(_ends.get(), self._ends))
+
+    def __exit__(self, *_: object) -> None:
+        _ends.reset(self._token)
 
 
 def left(at_most: float) -> float:

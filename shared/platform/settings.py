@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
+from functools import lru_cache
 
 from shared.platform import secrets_manager
 
@@ -60,7 +62,7 @@ def event_bus_name() -> str:
     return _required("EVENT_BUS_NAME")
 
 
-def access_token_keys() -> dict[str, str]:
+def access_token_keys() -> Mapping[str, str]:
     """Key id to HMAC secret; the first one signs, all of them verify, so that keys can be rotated.
 
     Raises secrets_manager.SecretUnavailable.
@@ -69,7 +71,8 @@ def access_token_keys() -> dict[str, str]:
     return keys_of(secrets_manager.kept(value) if secrets_manager.is_arn(value) else value)
 
 
-def keys_of(text: str) -> dict[str, str]:
+@lru_cache(maxsize=4)  # asked for with every token, and another text only when the keys are rotated
+def keys_of(text: str) -> Mapping[str, str]:
     """The keys that a JSON text holds. Raises MissingSetting for a text that does not hold any."""
     try:
         keys = json.loads(text)

@@ -10,7 +10,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from redis.backoff import NoBackoff
@@ -43,17 +43,47 @@ class CacheDown(Exception):
 def command(run: Callable[[Redis], Result], *, seconds: float = TIMEOUT) -> Result:
     """What `run` gets from Valkey, in so many seconds at most for all of it. Raises CacheDown."""
     global _not_before, _used_at
-    if time.monotonic() < _not_before:
+    if time.monotonic() < _not_before or not deadlines.left(seconds):
         raise CacheDown
+    is_cut_short = deadlines.left(seconds) < seconds
     try:
         with deadlines.within(seconds):
             result = run(_connected())
     except RedisError as error:  # refused, too slow, still loading, out of memory: all the same to us
-        _not_before = time.monotonic() + HOLD_OFF
+        if not is_cut_short:  # else the caller ran out of time, which says little of Valkey
+            _not_before = time.monotonic() + HOLD_OFF
         logs.logger().warning("cache down", reason=str(error))
         raise CacheDown from error
     _used_at = time.time()
     return result
+
+
+def read(*commands: Sequence[str]) -> list[Any]:
+    """The answers to commands that change nothing, in one round trip: None or bytes, or a list of those.
+
+    Written out here, as redis-py takes longer to put a command together and to keep count of it than Valkey
+    to answer it. Raises CacheDown.
+    """
+    sent = b"".join([_packed(words) for words in commands])
+
+    def run(server: Redis) -> list[Any]:
+        connection = server.connection_pool.get_connection()
+        try:
+            connection.send_packed_command([sent])  # type: ignore[no-untyped-call]
+            return [connection.read_response() for _ in commands]
+        except BaseException:
+            connection.disconnect()  # type: ignore[no-untyped-call]
+            raise  # the answers that are left are nobody else's
+        finally:
+            server.connection_pool.release(connection)
+
+    return command(run)
+
+
+def _packed(words: Sequence[str]) -> bytes:
+    """A command as the protocol has it (RESP): an array of strings, each behind its length in bytes."""
+    encoded = [word.encode() for word in words]
+    return b"*%d\r\n" % len(words) + b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in encoded])
 
 
 def close() -> None:

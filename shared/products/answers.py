@@ -93,11 +93,8 @@ def cached_page(event: Event) -> tuple[Entry, str] | None:
     )
     if place is None:
         return None
-    state = product_cache.list_state()
-    if state is None or not state.is_fresh:
-        return None
-    page = product_cache.get_page(state, place)
-    return None if page is None else (page, "hit")
+    state, page = product_cache.list_page(place)
+    return (page, "hit") if state and state.is_fresh and page else None
 
 
 def _cached_products(parameters: dict[str, str]) -> tuple[Entry, str] | None:
@@ -123,7 +120,7 @@ def answer(entry: Entry, state: str, event: Event) -> tuple[int, dict[str, str],
     age = entry.age
     # A page that follows a cursor is never kept: making it says nothing of how well the cache does.
     is_unkept = state == "miss" and "cursor" in (event.get("queryStringParameters") or {})
-    metrics.put(
+    metrics.gather(
         {"ProductAnswers": (1, "Count"), "ProductAge": (round(age, 1), "Seconds")},
         state="copy" if is_unkept else state,
     )

@@ -125,29 +125,12 @@ return 1
 
 def get(product_id: str) -> Entry | None:
     """The product's entry, fresh or stale; None where there is none. Raises CacheDown."""
-    return _entry(valkey.command(lambda server: server.get(f"product:{product_id}")))
+    return get_all([product_id])[0]
 
 
 def get_all(product_ids: Sequence[str]) -> list[Entry | None]:
     """As `get` for each of them, in one round trip. Raises CacheDown."""
-    # Written out here, where redis-py's pipeline takes longer to put forty commands together than to send
-    # them and to read the answers.
-    keys = [f"product:{product_id}".encode() for product_id in product_ids]
-    commands = b"".join([b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(key), key) for key in keys])
-
-    def run(server: Redis) -> list[bytes | None]:
-        connection = server.connection_pool.get_connection()
-        try:
-            connection.send_packed_command([commands])  # type: ignore[no-untyped-call]
-            return [connection.read_response() for _ in keys]
-        except BaseException:
-            # The answers that are left are nobody else's.
-            connection.disconnect()  # type: ignore[no-untyped-call]
-            raise
-        finally:
-            server.connection_pool.release(connection)
-
-    return [_entry(value) for value in valkey.command(run)]
+    return [_entry(value) for value in valkey.read(*[("GET", f"product:{each}") for each in product_ids])]
 
 
 def join(parts: Mapping[str, Entry]) -> Joined:
@@ -250,8 +233,21 @@ def place_of(*, limit: int | str, cursor: str | None, category: str | None, sort
 
 def list_state() -> ListState | None:
     """The list's generation and time; None when the cache does not know both. Raises CacheDown."""
-    fields = ["generation", "synced_at"]
-    generation, synced_at = valkey.command(lambda server: server.hmget("products", fields))
+    return _list_state(*valkey.read(_LIST_STATE))
+
+
+def list_page(place: Place) -> tuple[ListState | None, Entry | None]:
+    """`list_state` and `get_page`, in one round trip. Raises CacheDown."""
+    fields, value = valkey.read(_LIST_STATE, ("GET", place.key))
+    state = _list_state(fields)
+    return state, None if state is None else _page(value, state, place)
+
+
+_LIST_STATE = ("HMGET", "products", "generation", "synced_at")
+
+
+def _list_state(fields: list[bytes | None]) -> ListState | None:
+    generation, synced_at = fields
     if generation is None or synced_at is None:
         return None
     return ListState(int(generation), float(synced_at))
@@ -281,7 +277,11 @@ def advance_generation(generation: int) -> None:
 
 def get_page(state: ListState, place: Place) -> Entry | None:
     """The page as the list's state says it is now; None where nobody made it yet. Raises CacheDown."""
-    value = valkey.command(lambda server: server.get(place.key))
+    (value,) = valkey.read(("GET", place.key))
+    return _page(value, state, place)
+
+
+def _page(value: bytes | None, state: ListState, place: Place) -> Entry | None:
     if value is None:
         return None
     header, _, body = _text(value).partition("\n")

@@ -111,6 +111,34 @@ def test_a_command_takes_no_longer_than_what_is_left_of_the_request(hindered: Hi
     assert time.monotonic() - started < cache.TIMEOUT
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.02])
+def test_a_request_that_is_out_of_time_says_nothing_of_the_server(
+    hindered: HinderedServer, seconds: float
+) -> None:
+    cache.command(ping)
+    hindered.silent = True
+    with deadlines.within(seconds), pytest.raises(CacheDown):
+        cache.command(ping)
+    hindered.silent = False
+    cache.command(ping)
+
+
+def test_what_is_read_is_answered_in_the_order_that_it_was_asked_in(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", valkey.url)
+    cache.close()
+    cache.command(lambda server: server.set("ä", "1\r\n2"))
+    cache.command(lambda server: server.hset("hash", "field", "value"))
+    read = cache.read(("GET", "ä"), ("HMGET", "hash", "other", "field"), ("GET", "nothing"))
+    assert read == [b"1\r\n2", [None, b"value"], None]
+    with pytest.raises(CacheDown):
+        cache.read(("HMGET", "ä", "field"), ("GET", "ä"))  # no hash: an error, with an answer behind it
+    monkeypatch.setattr(cache, "_not_before", 0)
+    assert cache.read(("GET", "ä")) == [b"1\r\n2"]
+    cache.close()
+
+
 def test_a_server_that_does_not_speak_the_protocol_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 

@@ -14,6 +14,7 @@ from functions.publish_events.handler import lambda_handler as publish_events
 from functions.warm_product_cache.handler import lambda_handler as warm_product_cache
 from shared.errors import CatalogUnavailable
 from shared.events import outbox
+from shared.platform import metrics as metrics_of_the_log
 from shared.products import demand as products
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import accounts, recorder
@@ -23,6 +24,13 @@ from tests.integration.conftest import Travel
 pytestmark = pytest.mark.usefixtures("environment")
 
 Metrics = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is kept back to be written with what comes next."""
+    monkeypatch.setattr(metrics_of_the_log, "GATHERED", 0)
+    monkeypatch.setattr(metrics_of_the_log, "_kept_back", {})
 
 
 @pytest.fixture(autouse=True)

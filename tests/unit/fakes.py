@@ -447,23 +447,26 @@ class FakePipeline:
 
 
 class FakeConnectionPool:
-    """The one connection to FakeValkey, for GETs that are written out as RESP has them."""
+    """The one connection to FakeValkey, for what is read with commands written out as RESP has them."""
 
     def __init__(self, valkey: FakeValkey) -> None:
         self._valkey = valkey
-        self._keys: list[str] = []
+        self._asked: list[list[str]] = []
 
     def get_connection(self) -> "FakeConnectionPool":
         return self
 
     def send_packed_command(self, commands: list[bytes]) -> None:
-        self._keys = [word.decode() for word in b"".join(commands).split(b"\r\n")[4::5]]
+        for command in b"".join(commands).decode().split("*")[1:]:
+            self._asked.append(command.split("\r\n")[2::2])
 
-    def read_response(self) -> bytes | None:
-        return self._valkey.get(self._keys.pop(0))
+    def read_response(self) -> bytes | list[bytes | None] | None:
+        name, key, *fields = self._asked.pop(0)
+        assert name in ("GET", "HMGET")
+        return self._valkey.get(key) if name == "GET" else self._valkey.hmget(key, fields)
 
     def disconnect(self) -> None:
-        """Nothing is open."""
+        self._asked.clear()
 
     def release(self, _connection: object) -> None:
         """There is one for all."""

@@ -62,6 +62,12 @@ EMF = {
 }
 
 
+@pytest.fixture(autouse=True)
+def nothing_kept_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "_kept_back", {})
+    monkeypatch.setattr(metrics, "_written_at", 0.0)
+
+
 def line(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     """The one line that was written."""
     (text,) = capsys.readouterr().out.splitlines()
@@ -73,8 +79,10 @@ def assert_is_emf(told: dict[str, Any]) -> None:
     Draft202012Validator(EMF).validate(told)
     (directive,) = told["_aws"]["CloudWatchMetrics"]
     for metric in directive["Metrics"]:  # "A metric target value must be numeric or an array of them"
-        assert isinstance(told[metric["Name"]], int | float)
-        assert not isinstance(told[metric["Name"]], bool)
+        values = told[metric["Name"]]
+        for value in values if isinstance(values, list) else [values]:
+            assert isinstance(value, int | float)
+            assert not isinstance(value, bool)
     for dimension_set in directive["Dimensions"]:  # "… must exist as a root member, a string"
         assert len(set(dimension_set)) == len(dimension_set)
         for name in dimension_set:
@@ -130,3 +138,44 @@ def test_every_line_is_written_at_once(capsys: pytest.CaptureFixture[str]) -> No
     assert len(lines) == 3
     for text in lines:
         assert_is_emf(json.loads(text))
+
+
+def answered(age: float, state: str = "hit") -> None:
+    metrics.gather({"Answers": (1, "Count"), "Age": (age, "Seconds")}, state=state)
+
+
+def values(told: dict[str, Any]) -> dict[str, Any]:
+    assert_is_emf(told)
+    return {name: told[name] for name in ("state", "Answers", "Age")}
+
+
+def test_what_happens_now_and_then_is_written_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(metrics, "GATHERED", 0.0)
+    for age in (1.5, 2.5):
+        answered(age)
+        assert values(line(capsys)) == {"state": "hit", "Answers": 1, "Age": age}
+
+
+def test_what_happens_all_the_time_is_gathered_into_a_line_of_each_kind(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answered(1.5)
+    line(capsys)
+    answered(2.5)
+    answered(400.0, "stale")
+    answered(3.5)
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(metrics, "GATHERED", 0.0)
+    answered(4.5)
+    hits, stale = map(json.loads, capsys.readouterr().out.splitlines())
+    assert values(hits) == {"state": "hit", "Answers": [1, 1, 1], "Age": [2.5, 3.5, 4.5]}
+    assert values(stale) == {"state": "stale", "Answers": 1, "Age": 400.0}
+
+
+def test_no_more_is_gathered_than_a_metric_may_have_values(capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(1 + 2 * metrics.MOST_GATHERED):
+        answered(float(number))
+    told = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
+    assert [len(each["Age"]) for each in told[1:]] == [metrics.MOST_GATHERED] * 2
