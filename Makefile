@@ -4,8 +4,12 @@ PORT ?= 3000
 ARCHITECTURE ?= arm64
 STAGE ?= dev
 
-# SAM CLI asks for a region even where it calls nobody.
-export AWS_DEFAULT_REGION ?= us-east-1
+# SAM CLI asks for a region even where it calls nobody. `make deploy` is not in this list: its region is the caller's.
+run sam-local reset build lint audit check test bench faults fuzz model: export AWS_DEFAULT_REGION ?= us-east-1
+# AWS's own CLI reads this variable first; SAM CLI reads only the other one.
+ifdef AWS_REGION
+export AWS_DEFAULT_REGION := $(AWS_REGION)
+endif
 export SAM_CLI_TELEMETRY := 0
 
 # Programs are called as modules of the Python: the first line of a script names it by its whole path, which may

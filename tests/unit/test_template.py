@@ -587,6 +587,19 @@ def test_log_in_and_registration_are_throttled_more_than_the_rest(
     }
 
 
+# What a page reads of another origin's answer without being allowed to: the Fetch standard, "CORS-safelisted
+# response-header name".
+READABLE_ANYWAY = {"cache-control", "content-language", "content-length", "content-type", "expires"}
+
+
+def test_a_page_of_another_origin_reads_every_header_of_ours_and_our_clock(written: dict[str, Any]) -> None:
+    document = json.loads((ROOT / "functions" / "get_docs" / "openapi.json").read_text())
+    sent = {name.lower() for name in document["components"]["headers"]} - READABLE_ANYWAY
+    _, allowed, _ = written["Resources"]["Api"]["Properties"]["CorsConfiguration"]["Fn::If"]
+    # A browser corrects its clock by Date (docs/contract.md: favorited_at).
+    assert set(allowed["ExposeHeaders"]) == sent | {"date"}
+
+
 def test_dev_pauses_its_database_and_prod_never_does(written: dict[str, Any]) -> None:
     stages = written["Mappings"]["Stages"]
     assert stages["dev"]["MinAcu"] == 0
@@ -660,7 +673,10 @@ def test_new_code_is_tried_on_a_tenth_of_the_traffic_in_prod(resources: dict[str
 
 def test_alarms_take_a_deploy_back(resources: dict[str, Resource]) -> None:
     groups = of_type(resources, "AWS::CodeDeploy::DeploymentGroup")
-    expected = {"ApiFailuresAlarm", "ApiLatencyAlarm", "InternalErrorsAlarm", "EventErrorsAlarm"}
+    expected = {
+        *("ApiFailuresAlarm", "ApiLatencyAlarm", "InternalErrorsAlarm"),
+        *("EventErrorsAlarm", "PollErrorsAlarm"),
+    }
     for group in groups.values():
         condition, heeded, ignored = group["AlarmConfiguration"]["Fn::If"]
         assert (condition, ignored) == ("HeedsAlarms", {})
@@ -755,9 +771,36 @@ def test_every_function_that_no_request_waits_for_is_watched(resources: dict[str
     others = (
         functions(resources).keys() - of_the_api - {"RunMigrationsFunction", "RotateAccessTokenKeysFunction"}
     )
-    errors = alarms(resources)["EventErrorsAlarm"]
-    assert set(watched(errors, "Errors").values()) == others
+    errors = {name for alarm in alarms(resources).values() for name in watched(alarm, "Errors").values()}
+    assert errors == others
     assert set(watched(alarms(resources)["ThrottlesAlarm"], "Throttles").values()) == others
+
+
+def minutes_between(function: dict[str, Any], poll: int) -> int:
+    """The minutes between two runs of a function's schedule; 0 where events invoke it."""
+    (event,) = function["Events"].values()
+    if event["Type"] != "ScheduleV2":
+        return 0
+    rate = event["Properties"]["ScheduleExpression"]
+    text = rate if isinstance(rate, str) else rate["Fn::Sub"].replace("${CatalogPollMinutes}", str(poll))
+    return int(re.fullmatch(r"rate\((\d+) minutes?\)", text)[1])  # type: ignore[index]
+
+
+@pytest.mark.parametrize("poll", [seconds // 60 for seconds in POLL_SECONDS.values()])
+def test_a_function_that_fails_every_time_rings_however_seldom_it_runs(
+    written: dict[str, Any], resources: dict[str, Resource], poll: int
+) -> None:
+    for name, alarm in alarms(resources).items():
+        periods, needed = (
+            alarm["EvaluationPeriods"],
+            alarm.get("DatapointsToAlarm", alarm["EvaluationPeriods"]),
+        )
+        for id_, function in watched(alarm, "Errors").items():
+            between = minutes_between(written["Resources"][function]["Properties"], poll)
+            fixed = metrics(alarm)[id_]["Period"]
+            minutes = (fixed if isinstance(fixed, int) else POLL_SECONDS[str(poll)]) / 60
+            failing = periods if not between else min(periods, periods * minutes // between)
+            assert failing >= needed, f"{name}: {function} runs every {between} minutes"
 
 
 def test_errors_are_a_share_of_the_same_functions_invocations(resources: dict[str, Resource]) -> None:
@@ -851,11 +894,27 @@ def access_log_line(stage: dict[str, Any]) -> dict[str, str]:
     return line
 
 
+def dashboard(resources: dict[str, Resource]) -> str:
+    """The dashboard's JSON where the schedules run, with its references."""
+    body, more = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    condition, there, otherwise = more["OfSchedules"]["Fn::If"]
+    assert (condition, otherwise) == ("KeepsHot", "")
+    return str(body.replace("${OfSchedules}", there["Fn::Sub"]))
+
+
 def test_the_dashboard_is_json_and_shows_what_exists(resources: dict[str, Resource]) -> None:
-    body = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    body = dashboard(resources)
     assert json.loads(body)["widgets"]
     for name in re.findall(r"\$\{([A-Za-z]+)(?:\.\w+)?\}", body):
         assert name in resources
+
+
+def test_the_dashboard_shows_every_alarm(resources: dict[str, Resource]) -> None:
+    (widget,) = [
+        it["properties"] for it in json.loads(dashboard(resources))["widgets"] if it["type"] == "alarm"
+    ]
+    shown = {re.sub(r"\$\{(\w+)\.Arn\}", r"\1", arn) for arn in widget["alarms"]}
+    assert shown == alarms(resources).keys()
 
 
 # ── samconfig.toml ────────────────────────────────────────────────────────────────────────────────────────
