@@ -12,6 +12,7 @@ from psycopg.rows import dict_row
 
 from local.servers.postgres import Postgres
 from local.servers.valkey import Valkey
+from shared import health
 from shared.accounts.access_tokens import Caller
 from shared.platform import database, settings
 from shared.platform import valkey as cache
@@ -23,6 +24,7 @@ Travel = Callable[[float], None]
 
 ACCESS_TOKEN_KEYS = '{"test": "a secret for tests that is longer than 32 bytes"}'
 NOBODY_LISTENS = "http://127.0.0.1:9"  # the discard port: refused at once
+NO_DATABASE = "postgresql://nobody@127.0.0.1:9/none"
 
 
 def cold_start() -> None:
@@ -31,6 +33,7 @@ def cold_start() -> None:
     cache.close()
     catalog.reset()
     demand.forget_unknown()
+    health._catalog = None
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from shared.platform import database
 from shared.platform import valkey as cache
 from tests.integration import accounts, witness
 from tests.integration.accounts import PASSWORD
+from tests.integration.conftest import NO_DATABASE
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -232,7 +233,7 @@ def test_a_failure_that_is_the_databases_is_not_the_accounts(
     if failures_before > login_attempts.FREE_FAILURES:
         let_the_wait_pass(server)
     with environment.context() as outage:
-        outage.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:9/nothing")
+        outage.setenv("DATABASE_URL", NO_DATABASE)
         database.close()
         for _ in range(5):
             with pytest.raises(DatabaseUnavailable):

@@ -14,9 +14,12 @@ from functions.run_migrations import handler, migrations
 from functions.run_migrations.migrations import Migration, MigrationError
 from local.servers.postgres import Postgres
 from shared.accounts import passwords
+from shared.errors import DatabaseUnavailable
 from shared.platform import database
 from shared.platform.database import Connection
+from tests.calls import sample
 from tests.integration import witness
+from tests.integration.conftest import NO_DATABASE
 
 FIRST = Migration(1, "0001_first.sql", "CREATE TABLE steps (step integer); INSERT INTO steps VALUES (1)")
 SECOND = Migration(2, "0002_second.sql", "INSERT INTO steps SELECT max(step) + 1 FROM steps")
@@ -101,6 +104,9 @@ def test_a_database_newer_than_the_code_is_an_error(connection: Connection) -> N
     migrations.run(connection, [FIRST, SECOND])
     with pytest.raises(MigrationError, match=r"0002_second\.sql, which is not here.*older than the database"):
         migrations.run(connection, [FIRST])
+    with pytest.raises(MigrationError, match="older than the database"):
+        migrations.run(connection, [])
+    assert steps(connection) == [1, 2]
 
 
 def test_a_file_that_was_renamed_is_an_error(connection: Connection) -> None:
@@ -216,6 +222,14 @@ def test_new_connections_have_a_statement_timeout_and_the_one_that_migrated_has_
         assert timeouts(connection) == {"statement": "3500ms", "lock": "0"}
 
 
+def test_whoever_deploys_sees_that_the_database_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handler, "WAIT", 0)
+    monkeypatch.setenv("DATABASE_URL", NO_DATABASE)
+    database.close()
+    with pytest.raises(DatabaseUnavailable):
+        handler.lambda_handler({}, None)
+
+
 # ── The first admin ───────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -228,7 +242,7 @@ def deploy(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
     def invoke(email: str = "", password: str = "") -> dict[str, object]:
         monkeypatch.setenv("ADMIN_EMAIL", email)
         monkeypatch.setenv("ADMIN_PASSWORD", password)
-        return handler.lambda_handler({}, None)
+        return handler.lambda_handler(sample("run_migrations"), None)
 
     yield invoke
     database.close()

@@ -36,9 +36,11 @@ from shared.favorites import marks
 from shared.platform import database, deadlines
 from shared.products import product_copy
 from shared.products.catalog import CatalogProduct
+from tests.calls import sample
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import accounts, recorder
 from tests.integration.catalog_messages import changed_product, deliver, removed
+from tests.integration.conftest import NO_DATABASE, cold_start
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -721,6 +723,13 @@ def test_a_connection_that_is_lost_before_the_commit_loses_nothing(look: psycopg
         outbox.publish(hang_up)
     assert left(look) == [("a", 1)]
     assert outbox.publish(bus.send).sent == 1
+
+
+def test_without_the_database_it_is_an_error(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("DATABASE_URL", NO_DATABASE)
+    cold_start()
+    with pytest.raises(DatabaseUnavailable):
+        lambda_handler(sample("publish_events"), None)
 
 
 def test_an_event_that_comes_meanwhile_is_sent_by_the_same_run_or_the_next(

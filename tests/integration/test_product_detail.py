@@ -22,7 +22,7 @@ from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog, product
 from tests.integration import witness
 from tests.integration.catalog_messages import changed_product, deliver
-from tests.integration.conftest import Travel, cold_start
+from tests.integration.conftest import NO_DATABASE, Travel, cold_start
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -459,7 +459,7 @@ def no_postgres(migrated_postgres: Postgres, monkeypatch: pytest.MonkeyPatch) ->
     assert migrated_postgres.url
 
     def take_away() -> None:
-        monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:9/nothing")
+        monkeypatch.setenv("DATABASE_URL", NO_DATABASE)
         database.close()
 
     return take_away

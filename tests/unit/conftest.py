@@ -2,7 +2,12 @@
 
 import pytest
 
+from tests.unit import fakes
+
 
 @pytest.fixture(autouse=True)
 def _no_sockets(socket_disabled: None) -> None:
     """Opening a socket fails the test."""
+
+
+backends = pytest.fixture(fakes.backends)

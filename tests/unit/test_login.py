@@ -1,10 +1,7 @@
 import pytest
 
 from tests.calls import call
-from tests.unit import fakes
 from tests.unit.fakes import Backends
-
-backends = pytest.fixture(fakes.backends)
 
 PASSWORD = "correct horse battery"
 
@@ -30,5 +27,4 @@ def test_bad_input_is_422_and_named(backends: Backends, body: object, wrong: lis
     answer = call("login", body=body)
     assert answer.status == 422
     assert answer.wrong == wrong
-    assert backends.postgres.asked == []
     assert backends.valkey.commands == []

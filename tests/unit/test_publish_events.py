@@ -3,14 +3,7 @@ from typing import Any
 
 import pytest
 
-from functions.publish_events.handler import lambda_handler
-from shared.errors import DatabaseUnavailable
 from shared.events import outbox
-from tests.calls import sample
-from tests.unit import fakes
-from tests.unit.fakes import Backends
-
-backends = pytest.fixture(fakes.backends)
 
 
 class Bus:
@@ -21,12 +14,6 @@ class Bus:
 
     def put_events(self, *, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803 — boto3's name
         return {"FailedEntryCount": 1, "Entries": list(self.results[: len(Entries)])}
-
-
-def test_without_the_database_it_is_an_error(backends: Backends) -> None:
-    backends.postgres.is_down = True
-    with pytest.raises(DatabaseUnavailable):
-        lambda_handler(sample("publish_events"), None)
 
 
 def test_what_became_of_each_entry_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:

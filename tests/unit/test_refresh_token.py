@@ -1,10 +1,8 @@
 import pytest
 
 from tests.calls import call
-from tests.unit import fakes
-from tests.unit.fakes import Backends
 
-backends = pytest.fixture(fakes.backends)
+pytestmark = pytest.mark.usefixtures("backends")
 
 
 @pytest.mark.parametrize(
@@ -20,8 +18,5 @@ backends = pytest.fixture(fakes.backends)
     ],
 )
 @pytest.mark.parametrize("function", ["refresh_token", "logout"])
-def test_bad_input_is_422_and_named(
-    backends: Backends, function: str, body: object, wrong: list[str]
-) -> None:
+def test_bad_input_is_422_and_named(function: str, body: object, wrong: list[str]) -> None:
     assert call(function, body=body).wrong == wrong
-    assert backends.postgres.asked == []

@@ -1,8 +1,10 @@
-"""Whoever calls has to be there still, whatever they ask for."""
+"""What holds for whoever calls, whatever they ask for."""
 
 import pytest
 
-from tests.calls import NEEDING_A_CALLER, call
+from tests.calls import NEEDING_A_CALLER, call, token
+from tests.integration import accounts
+from tests.integration.conftest import NO_DATABASE, cold_start
 
 pytestmark = pytest.mark.usefixtures("store")
 
@@ -12,3 +14,35 @@ def test_a_token_of_a_client_who_is_gone_is_401(function: str) -> None:
     answer = call(function)
     assert (answer.status, answer.problem) == (401, "invalid-token")
     assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+
+
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER  "])
+@pytest.mark.parametrize("header", ["authorization", "Authorization"])
+def test_the_scheme_and_the_headers_name_do_not_regard_case(scheme: str, header: str) -> None:
+    signed = token(accounts.register().client_id).removeprefix("Bearer ")
+    answer = call("get_client", authorization=None, headers={header: scheme + signed})
+    assert answer.status == 200
+
+
+def test_a_caller_is_forgotten_before_the_next_request() -> None:
+    ana, eva = accounts.register(), accounts.register("Eva")
+    seen = [
+        call("get_client", authorization=authorization).json.get("name")
+        for authorization in (token(ana.client_id), None, token(eva.client_id))
+    ]
+    assert seen == ["Ana", None, "Eva"]
+
+
+def test_a_public_function_does_not_look_at_tokens() -> None:
+    assert call("create_client", authorization="Bearer nonsense").status == 201
+
+
+@pytest.mark.parametrize("function", sorted(set(NEEDING_A_CALLER) - {"update_client"}))
+def test_when_the_database_is_gone_it_is_503_with_retry_after(
+    environment: pytest.MonkeyPatch, function: str
+) -> None:
+    environment.setenv("DATABASE_URL", NO_DATABASE)
+    cold_start()
+    answer = call(function, authorization=token(role="admin"))
+    assert (answer.status, answer.problem) == (503, "database-unavailable")
+    assert answer.headers["Retry-After"] == "1"

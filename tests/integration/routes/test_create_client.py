@@ -1,13 +1,15 @@
 """POST /clients"""
 
+import base64
+import json
+
 import psycopg
 import pytest
 
-from local.servers.postgres import Postgres
 from shared.accounts import passwords
 from shared.platform import database
 from tests.calls import call
-from tests.integration.conftest import cold_start
+from tests.integration.conftest import NO_DATABASE, cold_start
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -76,11 +78,28 @@ def test_what_the_driver_says_stays_inside(environment: pytest.MonkeyPatch) -> N
     assert "psycopg" not in answer.body
 
 
-def test_without_the_database_it_is_503_with_retry_after(
-    environment: pytest.MonkeyPatch, migrated_postgres: Postgres
-) -> None:
-    environment.setenv("DATABASE_URL", migrated_postgres.url.replace(f":{migrated_postgres.port}/", ":9/"))
+def test_without_the_database_it_is_503_with_retry_after(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("DATABASE_URL", NO_DATABASE)
     cold_start()
     answer = call("create_client")
     assert (answer.status, answer.problem) == (503, "database-unavailable")
     assert answer.headers["Retry-After"] == "1"
+
+
+@pytest.mark.parametrize(
+    "headers", [{"content-type": None}, {"content-type": None, "Content-Type": "application/json"}]
+)
+@pytest.mark.parametrize("encoded", [False, True], ids=["plain", "base64"])
+def test_json_is_json_whether_its_type_is_said_and_however_it_is_carried(
+    headers: dict[str, str | None], encoded: bool
+) -> None:
+    body = json.dumps(GOOD | {"name": "João 💥"}, ensure_ascii=False)
+    if encoded:
+        body = base64.b64encode(body.encode()).decode()
+    answer = call("create_client", body=body, headers=headers, isBase64Encoded=encoded)
+    assert (answer.status, answer.json["name"]) == (201, "João 💥")
+
+
+def test_of_a_field_that_comes_twice_the_last_counts() -> None:
+    answer = call("create_client", body=json.dumps(GOOD).replace("{", '{"name": "Eva", ', 1))
+    assert (answer.status, answer.json["name"]) == (201, "Ana Souza")

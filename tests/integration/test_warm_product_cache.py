@@ -25,10 +25,11 @@ from shared.platform import database
 from shared.platform import valkey as cache
 from shared.products import answers, catalog, demand, product_cache, product_copy
 from shared.products import poll as catalog_poll
+from tests.calls import sample
 from tests.hostile_catalog import MEGABYTE, Answer, HostileCatalog, product
 from tests.integration import recorder, witness
 from tests.integration.catalog_messages import changed_product, deliver, removed
-from tests.integration.conftest import Travel, cold_start
+from tests.integration.conftest import NO_DATABASE, Travel, cold_start
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -110,6 +111,17 @@ def test_the_first_poll_fills_the_copy_and_the_cache(store: HostileCatalog) -> N
     assert listed_ids() == ["3", "1", "2"]
     assert [demand.detail(number).state for number in ("1", "2", "3")] == ["hit"] * 3
     assert store.calls == {"/products": 1}
+
+
+def test_a_run_of_the_schedule_is_remembered_and_another_is_not(
+    store: HostileCatalog, look: psycopg.Connection
+) -> None:
+    lists(store, *numbered(1))
+    remembered = "SELECT scheduled_at IS NOT NULL FROM product_list"
+    assert lambda_handler({}, None)["seconds"] >= 0
+    assert look.execute(remembered).fetchall() == [(False,)]
+    lambda_handler(sample("warm_product_cache"), None)
+    assert look.execute(remembered).fetchall() == [(True,)]
 
 
 def test_an_unchanged_catalog_writes_no_row(
@@ -420,6 +432,12 @@ def test_of_two_polls_at_once_the_second_sees_the_lease_and_ends(store: HostileC
     assert store.calls == {"/products": 1}
 
 
+def test_a_reader_who_reads_the_list_is_in_no_polls_way(store: HostileCatalog) -> None:
+    lists(store, *numbered(1))
+    product_cache.acquire_lease("products", 10)
+    assert poll()["products"] == 1
+
+
 POLLING = """
 from functions.warm_product_cache.handler import lambda_handler
 lambda_handler({}, None)
@@ -457,7 +475,7 @@ def test_with_the_database_down_the_poll_fails_and_the_next_one_heals(
 ) -> None:
     lists(store, *numbered(1))
     with environment.context() as down:
-        down.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:9/none")
+        down.setenv("DATABASE_URL", NO_DATABASE)
         database.close()
         with pytest.raises(DatabaseUnavailable):
             poll()
@@ -665,6 +683,19 @@ def test_a_product_that_was_pushed_is_confirmed_by_the_list(store: HostileCatalo
     poll()
     travel(200)
     assert request_product("7") == "hit"  # 400 s after the event, 200 s after the list
+
+
+def test_a_product_that_the_copy_knows_as_newer_than_the_list_is_fresh_after_it(
+    store: HostileCatalog, travel: Travel, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("PRODUCT_CACHE_TTL_SECONDS", "100")
+    deliver(changed_product(now() + 200_000, 7, price=1))
+    travel(150)
+    assert request_product("7") is None
+    lists(store, product(7))
+    poll()
+    assert request_product("7") == "hit"
+    assert price_of("7") == 1
 
 
 def test_a_product_that_was_pushed_and_is_not_in_the_list_is_gone(store: HostileCatalog) -> None:

@@ -9,20 +9,24 @@ import psycopg
 import pytest
 import simplejson
 
+from functions.refresh_product_cache.handler import lambda_handler
 from shared.errors import UnknownProduct
 from shared.favorites import marks
 from shared.platform import database, valkey
-from shared.products import demand, product_cache, product_copy
-from tests.hostile_catalog import nonsense, product
+from shared.products import demand, product_cache, product_copy, push
+from tests.calls import call, sample
+from tests.hostile_catalog import HostileCatalog, nonsense, product
 from tests.integration import accounts, recorder
 from tests.integration.catalog_messages import (
     changed_product,
     deliver,
     deliver_texts,
     envelope,
+    failed,
     removed,
     text,
 )
+from tests.integration.conftest import NO_DATABASE
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -223,6 +227,25 @@ def test_an_odd_message_that_is_valid_is_taken(look: psycopg.Connection) -> None
     assert taken == {message: expected for message, (_, _, expected) in ODD_BUT_GOOD.items()}
 
 
+@pytest.mark.parametrize(("ahead", "failing"), [(push.AHEAD, []), (push.AHEAD + 1, ["m0"]), (10**15, ["m0"])])
+def test_a_version_far_ahead_of_the_clock_is_refused(
+    environment: pytest.MonkeyPatch, look: psycopg.Connection, ahead: int, failing: list[str]
+) -> None:
+    environment.setattr(push, "now_version", lambda: T)
+    assert deliver(changed_product(T + ahead)) == failing
+    assert deliver(removed(T + ahead, "9")) == failing
+    known = look.execute("SELECT product_id FROM products ORDER BY product_id").fetchall()
+    assert known == ([] if failing else [("7",), ("9",)])
+
+
+def test_the_sample_changes_one_product_and_removes_another(store: HostileCatalog) -> None:
+    assert failed(lambda_handler(sample("refresh_product_cache"), None)) == []
+    answer = call("get_product", path={"product_id": "7"})
+    assert (answer.headers["X-Cache"], answer.json["price"]) == ("hit", Decimal("22.3"))
+    assert call("get_product", path={"product_id": "8"}).problem == "unknown-product"
+    assert store.calls == {}
+
+
 # ── When the database is down ─────────────────────────────────────────────────────────────────────────────
 
 
@@ -232,7 +255,7 @@ def test_with_the_database_down_every_message_fails_and_the_next_delivery_takes_
     events = [changed_product(T, 7), removed(T, "9"), changed_product(T, 8)]
     database.close()
     with environment.context() as down:
-        down.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:9/none")
+        down.setenv("DATABASE_URL", NO_DATABASE)
         assert deliver(*events) == ["m0", "m1", "m2"]
         assert [product_cache.get(number) for number in ("7", "8", "9")] == [None, None, None]
     assert deliver(*events) == []
