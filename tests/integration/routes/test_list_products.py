@@ -4,6 +4,7 @@ import psycopg
 import pytest
 
 from local.servers.valkey import Valkey
+from shared.platform import metrics
 from tests.calls import call
 from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog
@@ -65,8 +66,9 @@ def test_a_category_is_looked_for_as_it_is(look: psycopg.Connection, category: s
 
 
 def test_what_follows_a_cursor_is_made_of_the_copy_and_not_kept(
-    valkey: Valkey, capsys: pytest.CaptureFixture[str]
+    valkey: Valkey, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    environment.setattr(metrics, "GATHERED", 0)
     cursor = call("list_products", query={"limit": "1"}).json["next_cursor"]
     capsys.readouterr()
     with witness.commands(valkey.url) as counted:
