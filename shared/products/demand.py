@@ -431,9 +431,16 @@ def _sync() -> ListState:
 
 
 def sync(listed: CatalogList) -> Iterator[list[CopiedProduct]]:
-    """As product_copy.sync; a list that is not believed is CatalogUnavailable."""
+    """As product_copy.sync; a list that is not believed is CatalogUnavailable.
+
+    Whatever ends it midway, no list page shows what was before the chunks that were written.
+    """
     try:
-        yield from product_copy.sync(listed)
+        for chunk in product_copy.sync(listed):
+            if any(copied.changed for copied in chunk):
+                with suppress(CacheDown):
+                    product_cache.advance_generation(product_copy.listing().generation)
+            yield chunk
     except product_copy.ShrunkCatalog as error:
         logs.logger().error("catalog refused", reason=str(error))
         metrics.count("CatalogRefused")

@@ -241,7 +241,9 @@ def _write(
                SET title = excluded.title, price = excluded.price, description = excluded.description,
                    category = excluded.category, image = excluded.image,
                    review_rate = excluded.review_rate, review_count = excluded.review_count,
-                   position = excluded.position, version = excluded.version,
+                   position = CASE excluded.position WHEN {_UNLISTED} THEN kept.position
+                              ELSE excluded.position END,
+                   version = excluded.version,
                    fetched_at = excluded.fetched_at, removed_at = NULL
              WHERE kept.version < excluded.version
                AND (%(revive)s OR kept.removed_at IS NULL
@@ -249,9 +251,14 @@ def _write(
             RETURNING kept.*
         ), cleared AS (
             DELETE FROM products_missed
-             USING written
-             WHERE %(revive)s AND products_missed.product_id = written.product_id
-               AND products_missed.version < written.version
+             USING (SELECT product_id
+                      FROM products_missed
+                      JOIN seen USING (product_id)
+                     WHERE %(revive)s AND products_missed.version < seen.version
+                       AND (SELECT count(*) FROM written) >= 0
+                     ORDER BY product_id
+                       FOR UPDATE OF products_missed) AS again
+             WHERE products_missed.product_id = again.product_id
             RETURNING true
         ), emitted AS ({_EMIT}), outcome AS (
             SELECT written.*,
@@ -340,7 +347,7 @@ def _columns(product: CatalogProduct) -> dict[str, object]:
 
 
 class ShrunkCatalog(Exception):
-    """The catalog's list is empty, or less than half of what was known: it is not believed."""
+    """The catalog's list lacks more than half of the known products: it is not believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,8 +411,9 @@ def sync(listed: CatalogList) -> Iterator[list[CopiedProduct]]:
     Raises ShrunkCatalog, before anything is written, and DatabaseUnavailable.
     """
     known = _positions()
-    if len(known) > 2 * (len(listed.ids) + len(listed.refused)) and not settings.allow_mass_removal():
-        raise ShrunkCatalog(f"{len(listed.ids)} products, where {len(known)} were known")
+    vanished = sorted(known.keys() - set(listed.ids) - listed.refused)
+    if 2 * len(vanished) > len(known) and not settings.allow_mass_removal():
+        raise ShrunkCatalog(f"{len(vanished)} of the {len(known)} known products are missing")
     positions = _in_order(listed.ids, known)
     for chunk in listed.chunks(CHUNK):
         yield _write(
@@ -415,7 +423,6 @@ def sync(listed: CatalogList) -> Iterator[list[CopiedProduct]]:
             confirm=False,
             revive=True,
         )
-    vanished = sorted(known.keys() - positions.keys() - listed.refused)
     for start in range(0, len(vanished), CHUNK):
         chunk_of_ids = vanished[start : start + CHUNK]
         missed_again = _missed_before(chunk_of_ids, listed.version)

@@ -264,7 +264,8 @@ def test_events_and_requests_for_the_product_end_with_what_the_catalog_has(
         store.answer(f"/products/{number}", Answer.null())
         for what in [0, *happens]:
             if what == "request":
-                cache.command(lambda server: server.delete(f"product:{number}"))
+                cache.command(lambda server: server.flushdb())
+                demand.forget_unknown()
                 if has is None:
                     with pytest.raises(UnknownProduct):
                         demand.detail(str(number))
@@ -417,6 +418,22 @@ def test_what_is_older_gives_way_to_what_is_being_written(
     copied = product_copy.find("7")
     assert copied
     assert (copied.version, copied.title, copied.removed_at) == (T + 5, "Newer", None)
+
+
+LISTED_ROW: LiteralString = """
+INSERT INTO products (product_id, title, price, description, category, image, version, fetched_at, position)
+VALUES ('7', 'Listed', 5, '', '', '', 1795000000005, now(), 1024)
+"""
+
+
+@pytest.mark.usefixtures("connection_per_thread")
+def test_an_event_that_comes_while_the_list_is_written_leaves_the_product_its_place(
+    look: psycopg.Connection,
+) -> None:
+    while_uncommitted(look, LISTED_ROW, then=changed_product(T + 6))
+    copied = product_copy.find("7")
+    assert copied
+    assert (copied.version, copied.position) == (T + 6, 1024)
 
 
 @pytest.mark.usefixtures("connection_per_thread")

@@ -181,6 +181,12 @@ def test_what_was_seen_ends_the_same_in_any_order(
 # ── The whole catalog ───────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.fixture
+def mass_removal(environment: pytest.MonkeyPatch) -> None:
+    """A list is believed whatever it lacks."""
+    environment.setenv("ALLOW_MASS_REMOVAL", "true")
+
+
 def in_order() -> list[str]:
     page = product_copy.page("catalog", category=None, after=None, limit=10_000)
     return [row.product_id for row in page]
@@ -191,12 +197,14 @@ def test_the_first_list_fills_the_copy_in_its_order() -> None:
     assert in_order() == ["3", "1", "2"]
 
 
+@pytest.mark.usefixtures("mass_removal")
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lists=st.lists(st.lists(st.integers(1, 12), unique=True, min_size=6), min_size=1, max_size=6))
 def test_the_copy_has_the_products_and_the_order_of_every_list(
     look: psycopg.Connection, lists: list[list[int]]
 ) -> None:
     look.execute("DELETE FROM products")
+    look.execute("DELETE FROM products_missed")
     for number, numbers in enumerate(lists):
         sync_twice(T + 2 * number, *map(product, numbers))
         assert in_order() == [str(number) for number in numbers]
@@ -269,6 +277,16 @@ def test_what_the_list_no_longer_has_becomes_a_tombstone_and_comes_back() -> Non
     assert is_available("7")
 
 
+def test_a_list_that_has_a_missed_product_ends_the_miss_though_a_request_saw_it_later() -> None:
+    sync(T, product(8), product(7))
+    sync(T + 1_000, product(8))
+    product_copy.save(catalog_product(), T + 2_500, revive=False)  # before the list of T + 2,000 was written
+    assert sync(T + 2_000, product(8), product(7)) == []
+    assert sync(T + 3_000, product(8)) == []
+    assert is_available("7")
+    assert sync(T + 4_000, product(8)) == ["7"]
+
+
 def test_a_product_that_the_list_has_but_spoiled_is_not_gone() -> None:
     sync(T, product(8), product(7))
     assert sync(T + 1, product(8), product(7, price="free")) == []
@@ -305,6 +323,14 @@ def test_a_list_of_less_than_half_is_not_believed(
     assert rows(look) == before
     monkeypatch.setenv("ALLOW_MASS_REMOVAL", "true")
     assert len(sync_twice(T + 2, *products[:left])) == 10 - left
+
+
+def test_a_list_of_other_products_is_not_believed(look: psycopg.Connection) -> None:
+    sync(T, *map(product, range(1, 11)))
+    before = rows(look)
+    with pytest.raises(ShrunkCatalog, match="10 of the 10 known products are missing"):
+        sync(T + 1, *map(product, range(11, 21)))
+    assert rows(look) == before
 
 
 def test_a_list_of_half_is_believed() -> None:

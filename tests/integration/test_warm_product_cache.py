@@ -321,7 +321,7 @@ def test_a_list_of_less_than_half_is_refused_whole(
     assert rows(look) == known
     assert (cached(valkey), told(look)) == before
     assert [(line.level, line.message) for line in lines] == [("error", "catalog refused")]
-    assert f"{left} products, where 10 were known" in str(lines[0].more)
+    assert f"{10 - left} of the 10 known products are missing" in str(lines[0].more)
     raised = recorder.metrics(capsys)
     assert {"CatalogRefused": 1} in raised
     assert {"CatalogPollsFailed": 1} in raised
@@ -505,6 +505,38 @@ def test_a_poll_that_dies_between_two_chunks_is_finished_by_the_next(
     assert poll()["products"] == 4
     assert listed_ids() == ["4", "3", "2", "1"]
     assert {price_of(number) for number in "1234"} == {1}
+
+
+@pytest.mark.parametrize("dies_at", ["the second chunk", "the end"])
+def test_a_poll_that_dies_midway_leaves_no_page_of_what_was_before(
+    store: HostileCatalog, environment: pytest.MonkeyPatch, dies_at: str
+) -> None:
+    environment.setattr(product_copy, "CHUNK", 2)
+    lists(store, *numbered(1, 2, 3, 4))
+    poll()
+    lists(store, *numbered(1, 2, 3, 4, price=1))
+    real = product_copy._write
+    died: list[str] = []
+
+    def write_once(*arguments: Any, **more: Any) -> list[product_copy.CopiedProduct]:
+        if died:
+            raise DatabaseUnavailable("down")
+        died.append(dies_at)
+        return real(*arguments, **more)
+
+    def no_end(_: float) -> int:
+        raise DatabaseUnavailable("down")
+
+    with environment.context() as dying:
+        if dies_at == "the end":
+            dying.setattr(product_copy, "note_sync", no_end)
+        else:
+            dying.setattr(product_copy, "_write", write_once)
+        with pytest.raises(DatabaseUnavailable):
+            poll()
+    assert request_page() is None
+    answer = demand.page(limit=20, cursor=None, category=None, sort=None)
+    assert simplejson.loads(answer.entry.body)["items"][0]["price"] == 1
 
 
 def test_with_the_cache_down_the_copy_is_kept_up_to_date(

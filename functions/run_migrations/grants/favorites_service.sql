@@ -19,7 +19,8 @@ GRANT SELECT, INSERT, UPDATE ON products TO favorites_service;
 
 GRANT SELECT, UPDATE (generation, synced_at, scheduled_at) ON product_list TO favorites_service;
 
-GRANT SELECT, INSERT, DELETE ON products_missed TO favorites_service;
+-- Nothing updates it: rows that are about to be deleted are locked in order, which takes this right.
+GRANT SELECT, INSERT, UPDATE (version), DELETE ON products_missed TO favorites_service;
 
 GRANT SELECT, DELETE, INSERT (stream, detail_type, detail) ON outbox TO favorites_service;
 
