@@ -135,7 +135,8 @@ def entry_point(
 def refusals(*kinds: type[errors.DomainError], also: Sequence[int] = ()) -> dict[str, Any]:
     """What a route's description in the OpenAPI document needs beside its types (local.documents.openapi).
 
-    `kinds` are the errors of its own that it answers with, `also` the further statuses of its success body.
+    `kinds` are the errors of its own that it answers with, `also` the further statuses of its success:
+    304 for what has an entity tag (`tagged`), any other with the same body.
     """
     return {"x-refusals": [PROBLEMS[kind].slug for kind in kinds], "x-also": list(also)}
 

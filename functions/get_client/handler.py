@@ -9,7 +9,7 @@ from shared.web import Response
 app = web.resolver()
 
 
-@app.get("/clients/<client_id>", openapi_extensions=web.refusals(Forbidden, UnknownClient))
+@app.get("/clients/<client_id>", openapi_extensions=web.refusals(Forbidden, UnknownClient, also=[304]))
 def get_client(client_id: web.ClientRef) -> Response[Client]:
     """Read a client: yourself, or anybody as an admin."""
     return web.client(app, clients.get(web.caller(app), client_id))

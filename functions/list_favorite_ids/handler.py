@@ -28,7 +28,7 @@ Asked = Annotated[
 ]
 
 
-@app.get("/favorite-ids", openapi_extensions=web.refusals())
+@app.get("/favorite-ids", openapi_extensions=web.refusals(also=[304]))
 def list_favorite_ids(
     limit: Limit = MAX_IDS_PAGE, cursor: web.Cursor = None, product_id: Asked = None
 ) -> Response[FavoriteIds]:

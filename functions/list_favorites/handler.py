@@ -31,7 +31,7 @@ PriceDropped = Annotated[
 ]
 
 
-@app.get("/favorites", openapi_extensions=web.refusals())
+@app.get("/favorites", openapi_extensions=web.refusals(also=[304]))
 def list_favorites(
     limit: web.Limit = 20,
     cursor: web.Cursor = None,

@@ -31,7 +31,7 @@ Asked = Annotated[
 ]
 
 
-@app.get("/products", openapi_extensions=web.refusals(CatalogUnavailable))
+@app.get("/products", openapi_extensions=web.refusals(CatalogUnavailable, also=[304]))
 def list_products(
     limit: web.Limit = 20,
     cursor: web.Cursor = None,

@@ -127,6 +127,8 @@ EXAMPLES: dict[str, Json] = {
     },
 }
 
+TAGS = ("clients", "auth", "products", "favorites")  # beside "operation", which is everything else
+
 _PAGES = ("FavoritePage", "FavoriteIds")  # beside those that are only a Page of something
 
 _HEADERS: dict[str, Json] = {
@@ -173,7 +175,7 @@ def document() -> Json:
         description=DESCRIPTION,
         openapi_version="3.1.0",
         on_conflict="error",
-        tags=["clients", "auth", "products", "favorites", "operation"],
+        tags=[*TAGS, "operation"],
         security_schemes={"accessToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},  # type: ignore[dict-item]
     )
     for app in _apps():
@@ -222,11 +224,9 @@ def _apps() -> list[Resolver]:
 def _complete(operation: Json, path: str, method: str, *, public: bool, source: Any) -> None:
     slugs = operation.pop("x-refusals")
     also = operation.pop("x-also")
-    section = {"favorite-ids": "favorites", "favorite-changes": "favorites"}.get(
-        path.split("/")[1], path.split("/")[1]
-    )
+    tag = _tag(path)
     operation["operationId"] = source.__name__
-    operation["tags"] = [section if section in ("clients", "auth", "products", "favorites") else "operation"]
+    operation["tags"] = [tag]
     operation["summary"] = source.__doc__.strip().split("\n")[0].rstrip(".")
     operation.pop("description", None)
     operation["security"] = [] if public else [{"accessToken": []}]
@@ -236,9 +236,12 @@ def _complete(operation: Json, path: str, method: str, *, public: bool, source: 
     responses = operation["responses"]
     responses.pop("422")
     success = next(status for status in responses if status.startswith("2"))
-    for status in [success, *map(str, also)]:
-        responses[status] = _success(responses[success], status, path, method)
-    if method in ("get", "head") and path in _TAGGED:
+    is_tagged = 304 in also
+    for status in [success, *(str(status) for status in also if status != 304)]:
+        responses[status] = _success(
+            responses[success], status, path, method, is_tagged=is_tagged or method == "patch"
+        )
+    if is_tagged:
         responses["304"] = {"description": "The caller has it already.", "headers": _headers(["ETag"])}
         operation.setdefault("parameters", []).append(_condition("If-None-Match"))
     if method == "patch":
@@ -254,7 +257,7 @@ def _complete(operation: Json, path: str, method: str, *, public: bool, source: 
         if method == "patch":
             content["application/merge-patch+json"] = copy.deepcopy(content["application/json"])
     slugs = [*slugs, "invalid-input"]  # of any route: a query parameter that it does not have
-    if section in ("clients", "auth", "favorites"):
+    if not public or tag in ("clients", "auth"):
         slugs = [*slugs, "database-unavailable", "secret-unavailable"]
     for status, problems in _problems([*slugs, "internal-error"]).items():
         responses.setdefault(status, problems)
@@ -272,18 +275,13 @@ def _without_null(schema: Json) -> None:
         schema |= kinds[0]
 
 
-# What answers 304 to who has it already.
-_TAGGED = (
-    "/products",
-    "/products/{product_id}",
-    "/clients/{client_id}",
-    "/favorites",
-    "/favorites/{product_id}",
-    "/favorite-ids",
-)
+def _tag(path: str) -> str:
+    """What the path is about, by its first word: `/favorite-ids` is about favorites."""
+    word = path.split("/")[1].partition("-")[0]
+    return next((tag for tag in TAGS if tag in (word, f"{word}s")), "operation")
 
 
-def _success(response: Json, status: str, path: str, method: str) -> Json:
+def _success(response: Json, status: str, path: str, method: str, *, is_tagged: bool) -> Json:
     response = copy.deepcopy(response)
     response["description"] = _phrase(int(status))
     if status == "204":
@@ -292,7 +290,7 @@ def _success(response: Json, status: str, path: str, method: str) -> Json:
     names = []
     if path.startswith("/products"):
         names = ["Age", "Cache-Control", "ETag", "X-Cache"]
-    elif path in _TAGGED and method in ("get", "head", "patch"):
+    elif is_tagged:
         names = ["ETag"]
     elif path.endswith("/export"):
         names = ["Content-Disposition"]

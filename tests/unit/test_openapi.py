@@ -76,6 +76,16 @@ def test_route_says_how_it_fails(path: str, method: str, operation: dict[str, An
             assert DOCUMENT["components"]["examples"][slug]["value"]["status"] == int(status)
 
 
+@pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
+def test_what_needs_the_database_or_a_secret_says_how_that_fails(
+    path: str, method: str, operation: dict[str, Any]
+) -> None:
+    needs = bool(operation["security"]) or path.split("/")[1] in ("clients", "auth")
+    if needs and method != "head":
+        content = operation["responses"]["503"]["content"]["application/problem+json"]
+        assert content["examples"].keys() >= {"database-unavailable", "secret-unavailable"}
+
+
 def test_every_problem_has_its_own_type() -> None:
     slugs = [kind.slug for kind in web.PROBLEMS.values()]
     assert len(slugs) == len(set(slugs))
