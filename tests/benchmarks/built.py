@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from local.aws.execution_environment import ExecutionEnvironment, FunctionSettings
+from local.aws.template import template_data
 from local.processes.lifeline import Lifeline
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +29,7 @@ KEPT = ROOT / ".local" / "cold"
 BUILD = KEPT / "build"
 ARCHITECTURE = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
 
-MEMORY = 512  # MB, as the template has it
+MEMORY = int(template_data(ROOT / "template.yaml")["Globals"]["Function"]["MemorySize"])  # MB
 
 
 class Environment(ExecutionEnvironment):
