@@ -646,6 +646,7 @@ def test_a_call_that_does_not_end_ends_the_run_and_what_the_others_sent_is_forgo
 
     with pytest.raises(TimeoutError):
         outbox.publish(hang)
+    assert ("s0", 0) not in map(named, bus.taken)  # nobody waited for it
     assert left(look) == [(f"s{number}", 0) for number in range(10)]
     go_on.set()
 
@@ -689,6 +690,15 @@ def test_what_send_raises_loses_nothing(look: psycopg.Connection) -> None:
     assert left(look) == [("a", 1), ("a", 2), ("b", 1)]
     bus = Bus()
     assert outbox.publish(bus.send).sent == 3  # and no lock was left
+
+
+def test_a_bus_that_leaves_an_entry_unanswered_ends_the_run(
+    look: psycopg.Connection,
+) -> None:
+    put(look, ("a", 1), ("b", 1))
+    with pytest.raises(ValueError, match="shorter"):
+        outbox.publish(lambda _: [True])
+    assert left(look) == [("a", 1), ("b", 1)]
 
 
 def test_a_crash_between_sending_and_committing_sends_again(look: psycopg.Connection) -> None:

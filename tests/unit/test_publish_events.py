@@ -19,10 +19,12 @@ class Bus:
 def test_what_became_of_each_entry_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     malformed = {"ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed."}
     throttled = {"ErrorCode": "ThrottlingException", "ErrorMessage": "Rate exceeded"}
-    monkeypatch.setattr(outbox, "_client", lambda: Bus({"EventId": "1"}, malformed, throttled))
-    entries = [{"Detail": json.dumps({"number": number})} for number in range(3)]
+    wordless = {"ErrorCode": "MalformedDetail"}
+    monkeypatch.setattr(outbox, "_client", lambda: Bus({"EventId": "1"}, malformed, throttled, wordless))
+    entries = [{"Detail": json.dumps({"number": number})} for number in range(4)]
     assert outbox.put_events(entries) == [
         True,
         "the bus refused it: MalformedDetail Detail is malformed.",
         False,
+        "the bus refused it: MalformedDetail ",
     ]
