@@ -1,0 +1,118 @@
+"""What may be asked of PostgreSQL once more is, when the connection breaks under it: nobody notices."""
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+
+from shared.accounts import clients, sessions
+from shared.accounts.access_tokens import Caller
+from shared.events import outbox
+from shared.favorites import changes, ids, marks, pages
+from shared.favorites.models import FavoriteChanges, Mark
+from shared.platform import database
+from shared.products import catalog, product_copy
+from shared.products.catalog import CatalogProduct
+from tests.hostile_catalog import Answer, HostileCatalog, product
+from tests.integration import accounts
+
+Work = Callable[[database.Connection], Any]
+
+
+@pytest.fixture
+def broken(environment: pytest.MonkeyPatch, look: psycopg.Connection) -> list[Work]:
+    """From now on the connection breaks under each repeatable work, the first time; that work."""
+    works: list[Work] = []
+    run = database.run
+
+    def breaking(work: Work, *, repeatable: bool) -> Any:
+        def work_that_breaks(current: database.Connection) -> Any:
+            if repeatable and work not in works:
+                works.append(work)
+                look.execute("SELECT pg_terminate_backend(%s, 5000)", [current.info.backend_pid])
+            return work(current)
+
+        return run(work_that_breaks, repeatable=repeatable)
+
+    environment.setattr(database, "run", breaking)
+    environment.setenv("EVENT_BUS_NAME", "bus")
+    return works
+
+
+@pytest.fixture
+def admin(store: HostileCatalog, look: psycopg.Connection) -> Caller:
+    """An admin with product 7 as favorite, on an environment whose copy has products 7 and 8."""
+    store.answer("/products", Answer.json([product(7), product(8)]))
+    assert sync()
+    admin = accounts.new_admin(look)
+    marks.add(admin, "7")
+    return admin
+
+
+def now() -> int:
+    return int(time.time() * 1000)
+
+
+def a_product(**changes: Any) -> CatalogProduct:
+    return CatalogProduct.model_validate(product(7, **changes))
+
+
+def sync() -> bool:
+    with closing(catalog.fetch_all(at_most=10_000)) as listed:
+        return bool(list(product_copy.sync(listed)))
+
+
+def refresh(admin: Caller) -> object:
+    email = clients.get(admin, "me").email
+    token = sessions.log_in(email, accounts.PASSWORD).refresh_token
+    return sessions.refresh(token)
+
+
+# What is asked, and how many statements of it may be repeated.
+ASKED: dict[str, tuple[int, Callable[[Caller], object]]] = {
+    "a client": (1, lambda admin: clients.get(admin, "me")),
+    "the clients": (2, lambda admin: clients.list_all(admin, limit=1, cursor=None, email=None)),
+    "log-in and refreshing": (3, refresh),
+    "a favorite": (1, lambda admin: marks.get(admin, "7")),
+    "marking": (1, lambda admin: marks.add(admin, "8")),
+    "merging": (1, lambda admin: changes.change(admin, FavoriteChanges(add=[Mark(product_id="8")]))),
+    "a page of favorites": (
+        1,
+        lambda admin: pages.list_page(admin, limit=1, cursor=None, sort="-favorited_at"),
+    ),
+    "the ids of favorites": (1, lambda admin: ids.list_page(admin, limit=1, cursor=None)),
+    "which of these": (1, lambda admin: ids.of_products(admin, ["7", "8"])),
+    "the same ids again": (
+        2,
+        lambda admin: ids.of_products(admin, ["7"], if_none_match=ids.of_products(admin, ["7"]).etag),
+    ),
+    "a product": (1, lambda _: product_copy.find("7")),
+    "products": (1, lambda _: product_copy.find_all(["7", "8"])),
+    "a page of products": (1, lambda _: product_copy.page("price", category=None, after=None, limit=1)),
+    "the categories": (1, lambda _: product_copy.largest_categories(1)),
+    "the listing": (1, lambda _: product_copy.listing()),
+    "a change": (1, lambda _: product_copy.save(a_product(price=Decimal(1)), now())),
+    "a removal": (1, lambda _: product_copy.mark_removed("7", now())),
+    "the list": (2, lambda _: sync()),
+    "what was read": (1, lambda _: product_copy.note_sync(time.time())),
+    "tidying up": (1, lambda _: outbox.forget_set_aside() == 0),
+    "publishing": (1, lambda _: outbox.publish(lambda entries: [True] * len(entries)).sent),
+}
+
+
+@pytest.mark.parametrize("what", ASKED)
+def test_it_is_answered(admin: Caller, broken: list[Work], what: str) -> None:
+    repeated, ask = ASKED[what]
+    assert ask(admin)
+    assert len(broken) == repeated
+
+
+def test_the_schedule_is_noted(admin: Caller, broken: list[Work]) -> None:
+    assert admin
+    product_copy.note_schedule()
+    assert len(broken) == 1
+    assert product_copy.listing().is_scheduled
