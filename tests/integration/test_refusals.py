@@ -98,13 +98,13 @@ VALUES: dict[str, tuple[str, str, str, Callable[[Caller], object]]] = {
         "body",
         "length",
         "add and remove have 1 to 100 products together",
-        lambda ana: favorites_changes.change(ana, FavoriteChanges()),
+        lambda ana: favorites_changes.change(ana, FavoriteChanges(add=[], remove=[])),
     ),
     "twice": (
         "body.remove.1",
         "repeated",
         "is in the request already",
-        lambda ana: favorites_changes.change(ana, FavoriteChanges(remove=["7", "7"])),
+        lambda ana: favorites_changes.change(ana, FavoriteChanges(add=[], remove=["7", "7"])),
     ),
 }
 

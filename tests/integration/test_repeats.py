@@ -79,7 +79,10 @@ ASKED: dict[str, tuple[int, Callable[[Caller], object]]] = {
     "log-in and refreshing": (3, refresh),
     "a favorite": (1, lambda admin: marks.get(admin, "7")),
     "marking": (1, lambda admin: marks.add(admin, "8")),
-    "merging": (1, lambda admin: changes.change(admin, FavoriteChanges(add=[Mark(product_id="8")]))),
+    "merging": (
+        1,
+        lambda admin: changes.change(admin, FavoriteChanges(add=[Mark(product_id="8")], remove=[])),
+    ),
     "a page of favorites": (
         1,
         lambda admin: pages.list_page(admin, limit=1, cursor=None, sort="-favorited_at"),
