@@ -145,6 +145,7 @@ def _publish_batch(run: _Run, pool: ThreadPoolExecutor, send: Send, current: dat
     taken = [event for event, outcome in outcomes if outcome is True]
     refused = [event for event, outcome in outcomes if outcome is False]
     set_aside = [(event, outcome) for event, outcome in outcomes if isinstance(outcome, str)]
+    kept = _without_the_removed(current, set_aside) if set_aside else []
     current.execute(
         """
         WITH sent AS (DELETE FROM outbox WHERE outbox_id = ANY (%(taken)s)),
@@ -155,7 +156,7 @@ def _publish_batch(run: _Run, pool: ThreadPoolExecutor, send: Send, current: dat
                    (outbox_id, event_id, stream, detail_type, detail, created_at, reason)
             SELECT outbox_id, event_id, stream, detail_type, detail, created_at, reason
               FROM set_aside
-              JOIN unnest(%(set_aside)s::bigint[], %(reasons)s::text[]) AS refused (outbox_id, reason)
+              JOIN unnest(%(kept)s::bigint[], %(reasons)s::text[]) AS refused (outbox_id, reason)
                    USING (outbox_id)
         )
         UPDATE outbox_turns SET turn = turn + 1
@@ -163,7 +164,8 @@ def _publish_batch(run: _Run, pool: ThreadPoolExecutor, send: Send, current: dat
         {
             "taken": [event.outbox_id for event in taken],
             "set_aside": [event.outbox_id for event, _ in set_aside],
-            "reasons": [reason for _, reason in set_aside],
+            "kept": [event.outbox_id for event, _ in kept],
+            "reasons": [reason for _, reason in kept],
         },
     )
     run.published.sent += len(taken)
@@ -182,6 +184,38 @@ def _publish_batch(run: _Run, pool: ThreadPoolExecutor, send: Send, current: dat
             run.blocked.add(event.stream)
             del run.queues[event.stream]
     return True
+
+
+def _without_the_removed(
+    current: database.Connection, set_aside: Sequence[tuple[_Waiting, str]]
+) -> list[tuple[_Waiting, str]]:
+    """Those that may be kept for a time: a removal erases what is kept of its client, so none comes after it.
+
+    That the client was removed is kept: it says nothing but that, and the others still have to hear it.
+    """
+    clients = {
+        event.stream.removeprefix("client:")
+        for event, _ in set_aside
+        if event.stream.startswith("client:") and event.detail_type != "ClientRemoved"
+    }
+    if not clients:
+        return [*set_aside]
+    rows = current.execute(
+        """
+        SELECT client_id
+          FROM clients
+         WHERE client_id = ANY (%(clients)s::uuid[])
+         ORDER BY client_id
+           FOR KEY SHARE -- a removal that comes now waits for the batch, and then erases this too
+        """,
+        {"clients": [*clients]},
+    ).fetchall()
+    gone = {f"client:{client}" for client in clients - {str(row["client_id"]) for row in rows}}
+    return [
+        (event, reason)
+        for event, reason in set_aside
+        if event.stream not in gone or event.detail_type == "ClientRemoved"
+    ]
 
 
 def _fill(run: _Run, current: database.Connection) -> None:

@@ -16,6 +16,7 @@ from shared.accounts.exports import Export
 from shared.errors import Forbidden, UnknownClient
 from shared.events import outbox
 from shared.favorites import marks
+from shared.platform import database
 from tests.integration import accounts
 from tests.integration.accounts import PASSWORD
 
@@ -191,6 +192,30 @@ def test_an_export_is_of_this_client_alone(look: psycopg.Connection, ana: Caller
         exports.export(ana, ben.client_id)
     with pytest.raises(UnknownClient):
         exports.export(accounts.new_admin(look), uuid.uuid4())
+
+
+def test_of_very_many_events_the_oldest_are_shown_and_found_by_an_index(
+    look: psycopg.Connection, ana: Caller
+) -> None:
+    look.execute("DELETE FROM outbox")
+    look.execute(
+        """
+        INSERT INTO outbox (stream, detail_type, detail)
+        SELECT CASE WHEN n % 10 = 0 THEN 'client:' || %s::uuid ELSE 'product:' || n END,
+               'Numbered', json_build_object('number', n / 10)
+          FROM generate_series(1, 20000) AS n
+         ORDER BY n
+        """.replace("% 10", "%% 10"),
+        [ana.client_id],
+    )
+    look.execute("ANALYZE outbox")
+    used = "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'outbox_of_a_client'"
+    [(before,)] = look.execute(used).fetchall()
+    shown = exported(ana)["outbox"]
+    assert [event["detail"]["number"] for event in shown] == [*range(1, exports.MOST_EVENTS + 1)]
+    database.connection().execute("SELECT pg_stat_force_next_flush()")
+    [(after,)] = look.execute(used).fetchall()
+    assert after > before
 
 
 def test_five_thousand_favorites_fit_into_an_answer_of_lambda(look: psycopg.Connection, ana: Caller) -> None:

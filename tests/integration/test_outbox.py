@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
@@ -38,7 +39,7 @@ from shared.products import product_copy
 from shared.products.catalog import CatalogProduct
 from tests.calls import sample
 from tests.hostile_catalog import Answer, HostileCatalog, product
-from tests.integration import accounts, recorder
+from tests.integration import accounts, recorder, witness
 from tests.integration.catalog_messages import changed_product, deliver, removed
 from tests.integration.conftest import NO_DATABASE, cold_start
 
@@ -548,6 +549,54 @@ def test_an_event_that_no_bus_takes_is_set_aside_and_its_stream_goes_on(
     assert (stream, number) == ("a", 2)
     assert re.fullmatch(r"it has \d{7} bytes, and the bus takes 1048576", reason)
     assert [line.more["reason"] for line in lines if line.message == "event set aside"] == [reason]
+
+
+@pytest.fixture
+def large_event_of_ana(look: psycopg.Connection) -> Caller:
+    """An event that no bus takes, of a client; the client."""
+    ana = accounts.new_caller()
+    forget(look)
+    put_large(look, f"client:{ana.client_id}", 1, outbox.ENTRY_BYTES)
+    return ana
+
+
+def test_an_event_of_a_client_who_is_gone_is_not_kept(
+    look: psycopg.Connection, large_event_of_ana: Caller
+) -> None:
+    put_large(look, "a", 2, outbox.ENTRY_BYTES)
+    put_large(look, f"client:{accounts.new_caller().client_id}", 3, outbox.ENTRY_BYTES)
+    clients.remove(large_event_of_ana, "me")
+    assert outbox.publish(Bus().send).set_aside == 3
+    assert [number for _, number, _ in set_aside(look)] == [2, 3]
+
+
+def test_that_a_client_was_removed_is_kept_until_the_bus_takes_it(
+    look: psycopg.Connection, large_event_of_ana: Caller
+) -> None:
+    clients.remove(large_event_of_ana, "me")
+    outbox.publish(lambda entries: ["MalformedDetail"] * len(entries))
+    assert look.execute("SELECT detail_type FROM outbox_refused").fetchall() == [("ClientRemoved",)]
+
+
+@pytest.mark.usefixtures("connection_per_thread")
+def test_a_removal_erases_what_is_set_aside_at_the_same_moment(
+    look: psycopg.Connection, large_event_of_ana: Caller, environment: pytest.MonkeyPatch
+) -> None:
+    look_first = outbox._without_the_removed
+
+    with ThreadPoolExecutor(1) as pool:
+        removing = []
+
+        def removed_then(*arguments: Any) -> Any:
+            kept = look_first(*arguments)
+            removing.append(pool.submit(clients.remove, large_event_of_ana, "me"))
+            witness.wait_for_a_lock(look)
+            return kept
+
+        environment.setattr(outbox, "_without_the_removed", removed_then)
+        assert outbox.publish(Bus().send).set_aside == 1
+        removing[0].result()
+    assert set_aside(look) == []
 
 
 class SmallBus:

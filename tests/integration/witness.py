@@ -5,12 +5,14 @@ import re
 import signal
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
+import psycopg
 import redis
 from psycopg.pq import Trace
 
@@ -68,6 +70,18 @@ def at_once(works: Sequence[Callable[[], Result]]) -> list[Result | Exception]:
 
     with ThreadPoolExecutor(len(works)) as pool:
         return list(pool.map(run, works))
+
+
+def wait_for_a_lock(look: psycopg.Connection) -> None:
+    """Return when a statement waits for a lock. Raises TimeoutError after 5 seconds."""
+    for _ in range(500):
+        waiting = look.execute(
+            "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        ).rowcount
+        if waiting:
+            return
+        time.sleep(0.01)
+    raise TimeoutError("nobody waits for a lock")
 
 
 @contextmanager
