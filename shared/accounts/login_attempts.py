@@ -2,14 +2,19 @@
 
 All that is known of one account is one hash in Valkey: one step on the server decides, one DEL forgets.
 
-- Each source address has a count of its own. Its fifth failure, and all that follow, have to wait, from a
-  second up to 15 minutes. Whoever guesses elsewhere does not keep the owner waiting.
+- Each source address has a count of its own. After its fifth failure, and each that follows, it has to wait,
+  from a second up to 15 minutes.
 - Against guessing from many addresses, the account as a whole hears `ACCOUNT_FREE` failures a day. After
   that, addresses take turns. One that is not heard at once has its turn kept for it, and is told when that
   is, at most `LONGEST_QUEUE` seconds ahead. Meanwhile a failure makes its address wait from 16 seconds up,
-  and addresses that have failed may take turns in the nearer half of the queue only: who has not failed
-  finds a place, however many others guess.
+  and addresses that have failed may take turns in the nearer half of the queue only. The other half is for
+  addresses that have not failed: they get a turn, unless others that have not failed were quicker.
 - An address from which the owner has logged in needs no turn, and waits as if nobody else guessed.
+
+So those who guess from up to `MOST_ADDRESSES` addresses soon have only addresses that failed, and the owner
+gets in from anywhere. Those who have more, or new ones all the time (a request every 5 seconds is enough, at
+the longest turn), can take every turn before an owner at a new address does. They never keep out an owner at
+a known one.
 
 Every attempt is counted as failed before its password is even looked at, so that many at once get no more
 tries than one after the other. A log-in that succeeds clears its address's count.

@@ -11,7 +11,6 @@ import redis
 
 from local.servers.valkey import Valkey
 from shared.accounts import clients, login_attempts, passwords, sessions
-from shared.accounts.access_tokens import Caller
 from shared.accounts.models import ClientChanges, Tokens
 from shared.errors import DatabaseUnavailable, InvalidCredentials, TooManyAttempts, WrongPassword
 from shared.platform import database
@@ -241,6 +240,23 @@ def test_a_failure_that_is_the_databases_is_not_the_accounts(
     assert fail() == {0: 0, 4: 1, 5: 2}[failures_before]
 
 
+def test_a_right_password_whose_session_cannot_be_written_is_no_failure(
+    environment: pytest.MonkeyPatch, server: redis.Redis
+) -> None:
+    accounts.register(email=EMAIL)
+
+    def unavailable(_: object) -> None:
+        raise DatabaseUnavailable("in a test")
+
+    with environment.context() as outage:
+        outage.setattr(database, "transaction", unavailable)
+        for _ in range(5):
+            with pytest.raises(DatabaseUnavailable):
+                log_in()
+    assert fail() == 0
+    assert server.keys("login:*")
+
+
 # ── From where ────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -316,6 +332,18 @@ def test_an_address_that_logged_in_before_needs_no_turn() -> None:
     assert fail(source=HERE) == 0
 
 
+def test_ever_new_addresses_keep_out_an_owner_at_a_new_address_and_not_at_a_known_one() -> None:
+    """What SECURITY.md says that is not prevented."""
+    accounts.register(email=EMAIL)
+    log_in(HERE)
+    for number in range(21):
+        fail(source=address(number))
+    while fail(source=f"2001:db8:0:{(number := number + 1):x}::1") < login_attempts.LONGEST_QUEUE:
+        pass
+    assert fail(source="192.0.2.1", typed=PASSWORD) == login_attempts.LONGEST_QUEUE
+    assert isinstance(log_in(HERE), Tokens)
+
+
 def test_an_address_is_known_for_thirty_days(server: redis.Redis) -> None:
     accounts.register(email=EMAIL)
     log_in(HERE)
@@ -383,17 +411,33 @@ def test_guesses_at_the_log_in_do_not_keep_the_client_from_changing_the_password
     assert clients.update(accounts.caller(ana), "me", changes, if_match=None, source=HERE)
 
 
+def test_nothing_is_left_of_a_client_who_is_removed_during_the_log_in(
+    server: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ana = accounts.register(email=EMAIL)
+    removing = [partial(clients.remove, accounts.caller(ana), "me")]
+
+    def is_password(_password: str, password_hash: str | None) -> bool:
+        if removing:
+            removing.pop()()
+        return password_hash is not None
+
+    monkeypatch.setattr(passwords, "is_password", is_password)
+    with pytest.raises(InvalidCredentials):
+        log_in()
+    assert server.keys("*") == []
+
+
 @pytest.mark.parametrize("end", ["removal", "another e-mail"])
 def test_nothing_of_the_account_is_left_after_its(server: redis.Redis, end: str) -> None:
     ana = accounts.register(email=EMAIL)
     log_in()
     fail()
-    caller = Caller(ana.client_id, "client", authenticated_at=int(time.time()))
     if end == "removal":
-        clients.remove(caller, "me")
+        clients.remove(accounts.caller(ana), "me")
     else:
         changes = ClientChanges(email="anna@example.com", current_password=PASSWORD)
-        clients.update(caller, "me", changes, if_match=None)
+        clients.update(accounts.caller(ana), "me", changes, if_match=None)
     assert server.keys("*") == []
 
 
