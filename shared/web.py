@@ -23,7 +23,6 @@ from pydantic import BaseModel
 from shared import errors
 from shared.accounts import access_tokens
 from shared.accounts.access_tokens import Caller
-from shared.accounts.models import Client
 from shared.formats import headers, json_text
 from shared.formats.ids import PRODUCT_ID
 from shared.formats.json_text import Rendered
@@ -255,7 +254,8 @@ def tagged(
 
     `etag` is the body's own hash where none is given. A body of None is one that the caller has.
     """
-    etag = etag or headers.etag_of(json_text.dumps(body))
+    body = None if body is None else json_text.rendered(body)
+    etag = etag or (body.etag if body else "")
     fields = {"ETag": etag} | fields
     if body is None or headers.matches(app.current_event.headers, etag):
         return Response(304, headers=_KEPT_PRIVATELY | fields)
@@ -273,21 +273,17 @@ def tagged_result(body: Rendered[Any] | None, fields: dict[str, str]) -> Result:
 
 def page_result(event: Event, body: Rendered[Any], next_cursor: str | None) -> Result:
     """A page with its ETag and the Link to the next one, or 304, for a `short` way."""
-    etag = headers.etag_of(body.text)
-    fields = {"ETag": etag}
+    fields = {"ETag": body.etag}
     if next_cursor:
         fields["Link"] = headers.next_link(event, next_cursor)
-    return tagged_result(None if headers.matches(event.get("headers") or {}, etag) else body, fields)
+    is_there = headers.matches(event.get("headers") or {}, fields["ETag"])
+    return tagged_result(None if is_there else body, fields)
 
 
-def client(app: Resolver, body: Client) -> Response[Client]:
-    """200 with the client and its ETag, or 304 where the caller has it already."""
-    return tagged(app, body, etag=client_etag(body))
-
-
-def client_etag(body: Client) -> str:
-    """The client's strong entity tag, for If-None-Match and If-Match."""
-    return headers.etag_of(json_text.dumps(body))
+def changed(body: Body) -> Response[Body]:
+    """200 with what a change has made, and its ETag."""
+    text = json_text.rendered(body)
+    return ok(text, ETag=text.etag)
 
 
 def tokens(body: Body) -> Response[Body]:

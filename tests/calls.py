@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 from uuid import UUID
 
 from shared.accounts import access_tokens
+from shared.accounts.access_tokens import Caller
 from shared.formats.headers import ALWAYS
 
 EVENTS = Path(__file__).parents[1] / "events"
@@ -95,9 +96,14 @@ def sample(function: str) -> dict[str, Any]:
     return copy.deepcopy(_sample(function))
 
 
+def caller(client_id: UUID = ANA, role: str = "client") -> Caller:
+    """The client, who logged in just now and for the first time."""
+    return Caller(client_id, role, generation=0, authenticated_at=int(time.time()))
+
+
 def token(client_id: UUID = ANA, role: str = "client") -> str:
     """A good Authorization header for the client, who logged in just now."""
-    return f"Bearer {access_tokens.issue(client_id, role, authenticated_at=int(time.time()))}"
+    return f"Bearer {access_tokens.issue(caller(client_id, role))}"
 
 
 def call(

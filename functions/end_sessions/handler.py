@@ -19,4 +19,4 @@ def end_sessions(client_id: web.ClientRef) -> Response[None]:
     return web.no_content()
 
 
-lambda_handler = web.entry_point(app)
+lambda_handler = web.entry_point(app, uses=["shared.accounts.sessions"])

@@ -25,8 +25,9 @@ app = web.resolver()
 def update_client(client_id: web.ClientRef, changes: ClientChanges) -> Response[Client]:
     """Change a client's name, e-mail or password (a merge patch); a new password ends all sessions."""
     if_match = web.header(app, "if-match")
-    client = clients.update(web.caller(app), client_id, changes, if_match=if_match, source=web.source(app))
-    return web.ok(client, ETag=web.client_etag(client))
+    return web.changed(
+        clients.update(web.caller(app), client_id, changes, if_match=if_match, source=web.source(app))
+    )
 
 
-lambda_handler = web.entry_point(app)
+lambda_handler = web.entry_point(app, uses=["shared.accounts.sessions"])

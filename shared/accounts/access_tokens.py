@@ -30,8 +30,8 @@ class Caller:
 
     client_id: uuid.UUID
     role: str
-    generation: int = 0
-    authenticated_at: int = 0
+    generation: int
+    authenticated_at: int
 
     @property
     def as_parameters(self) -> dict[str, Any]:
@@ -44,8 +44,8 @@ class Caller:
         return self.role == "admin"
 
 
-def issue(client_id: uuid.UUID, role: str, *, generation: int = 0, authenticated_at: int = 0) -> str:
-    """A signed access token for the client, good for `LIFETIME` seconds; see Caller."""
+def issue(caller: Caller) -> str:
+    """A signed access token that makes its bearer this caller, for `LIFETIME` seconds."""
     from jwt import api_jwt  # see verify
 
     key_id, key = next(iter(settings.access_token_keys().items()))
@@ -53,10 +53,10 @@ def issue(client_id: uuid.UUID, role: str, *, generation: int = 0, authenticated
     claims = {
         "iss": ISSUER,
         "aud": AUDIENCE,
-        "sub": str(client_id),
-        "role": role,
-        "generation": generation,
-        "auth_time": authenticated_at,
+        "sub": str(caller.client_id),
+        "role": caller.role,
+        "generation": caller.generation,
+        "auth_time": caller.authenticated_at,
         "iat": now,
         "exp": now + LIFETIME,
         "jti": uuid.uuid4().hex,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Literal
 from uuid import UUID
 
@@ -24,13 +25,13 @@ from shared.errors import (
 )
 from shared.formats import cursors, json_text
 from shared.formats.emails import email_key
-from shared.formats.headers import etag_of
 from shared.models import Page
 from shared.platform import database
 
 ClientRef = Literal["me"] | UUID
 
 RECENT_LOG_IN = 5 * 60  # seconds since the password was given, for removing the own account
+CONFIRMATIONS = 2  # of the current password: a log-in meanwhile may have renewed its hash, once
 
 _LIST = "clients"
 
@@ -135,58 +136,40 @@ def update(
     `if_match` is the If-Match header (RFC 9110 §13.1.1), None where there is none; `source` is the address
     that asks. The own e-mail or password takes the current password: an access token alone may be stolen.
     Raises Forbidden, UnknownClient, EmailTaken, ChangedMeanwhile, WrongPassword, InvalidInput,
-    TooManyAttempts.
+    TooManyAttempts, and InvalidToken where the caller's token no longer counts.
     """
     client_id = permitted(caller, ref)
     given = changes.model_fields_set
-    is_unconfirmed = client_id == caller.client_id and "current_password" not in given
-    if "password" in given and is_unconfirmed:
+    if "password" in given and _has_to_confirm(caller, client_id, changes):
         raise _current_password_missing()
-    # Hashed before the row is locked: it takes a while.
-    new_hash = passwords.hash_password(changes.password) if "password" in given else None
-
-    def work(current: database.Connection) -> Client:
-        held = current.execute(
-            """
-            SELECT client_id, name, email, role, created_at, updated_at, password_hash
-              FROM clients
-             WHERE client_id = %(client_id)s
-               AND (%(generation)s::bigint IS NULL OR token_generation = %(generation)s)
-               FOR UPDATE
-            """,
-            {"client_id": client_id, "generation": generation_of(caller, client_id)},
-        ).fetchone()
-        if held is None:
-            raise nobody(caller, client_id)
-        password_hash = held.pop("password_hash")
-        client = Client(**held)
-        if if_match is not None and not _is_match(if_match, client):
-            raise ChangedMeanwhile("The client has changed since the ETag that If-Match names.")
-        if "email" in given and changes.email != client.email and is_unconfirmed:
-            raise _current_password_missing()
-        if "current_password" in given:
-            _confirm(client_id, changes.current_password, password_hash, source)
-        if new_hash is not None:
-            from shared.accounts import sessions  # for those few who change their password
-
-            sessions.revoke_all(current, client_id)
-        changed: dict[str, str] = {
-            name: getattr(changes, name) for name in ("name", "email") if name in given
-        }
-        if new_hash is None and all(held[name] == value for name, value in changed.items()):
-            return client
-        former_emails.append(client.email)
-        return _write(current, client, changed, new_hash)
-
-    former_emails: list[str] = []
-    try:
-        changed = database.transaction(work)
-    except psycopg.errors.UniqueViolation as error:
-        raise _email_taken() from error
-    for email in former_emails:
-        if email_key(email) != email_key(changed.email):
-            _forget_attempts(email, client_id)
-    return changed
+    for _ in range(CONFIRMATIONS):
+        # Both take a while: before the row is locked, and the new password only if the current one is right.
+        confirmed = (
+            _confirm(caller, client_id, changes.current_password, source)
+            if "current_password" in given
+            else None
+        )
+        new_hash = passwords.hash_password(changes.password) if "password" in given else None
+        try:
+            done = database.transaction(
+                partial(
+                    _change,
+                    caller=caller,
+                    client_id=client_id,
+                    changes=changes,
+                    if_match=if_match,
+                    confirmed=confirmed,
+                    new_hash=new_hash,
+                )
+            )
+        except psycopg.errors.UniqueViolation as error:
+            raise _email_taken() from error
+        if done is not None:
+            before, after = done
+            if email_key(before.email) != email_key(after.email):
+                _forget_attempts(before.email, client_id)
+            return after
+    raise _wrong_password()
 
 
 def remove(caller: Caller, ref: ClientRef) -> None:
@@ -196,44 +179,50 @@ def remove(caller: Caller, ref: ClientRef) -> None:
     the caller's token no longer counts.
     """
     client_id = permitted(caller, ref)
+    generation = generation_of(caller, client_id)
 
     def work(current: database.Connection) -> str:
-        held = current.execute(
+        while True:  # once more only where the role has changed since it was read
+            held = current.execute(
+                """
+                SELECT role
+                  FROM clients
+                 WHERE client_id = %(client_id)s
+                   AND (%(generation)s::bigint IS NULL OR token_generation = %(generation)s)
+                """,
+                {"client_id": client_id, "generation": generation},
+            ).fetchone()
+            if held is None:
+                raise nobody(caller, client_id)
+            if client_id == caller.client_id and time.time() - caller.authenticated_at > RECENT_LOG_IN:
+                raise LogInTooLongAgo("Log in again before you remove your account.", max_age=RECENT_LOG_IN)
+            if held["role"] == "admin":
+                _keep_an_admin(current, client_id)
+            removed = current.execute(
+                """
+                DELETE FROM clients
+                 WHERE client_id = %(client_id)s AND role = %(role)s
+                   AND (%(generation)s::bigint IS NULL OR token_generation = %(generation)s)
+                RETURNING email
+                """,
+                {"client_id": client_id, "role": held["role"], "generation": generation},
+            ).fetchone()
+            if removed is not None:
+                break
+        # A statement of its own: it sees what the publisher set aside while the one before waited for it.
+        current.execute(
             """
-            SELECT email, role
-              FROM clients
-             WHERE client_id = %(client_id)s
-               AND (%(generation)s::bigint IS NULL OR token_generation = %(generation)s)
-            """,
-            {"client_id": client_id, "generation": generation_of(caller, client_id)},
-        ).fetchone()
-        if held is None:
-            raise nobody(caller, client_id)
-        if client_id == caller.client_id and time.time() - caller.authenticated_at > RECENT_LOG_IN:
-            raise LogInTooLongAgo("Log in again before you remove your account.", max_age=RECENT_LOG_IN)
-        if held["role"] == "admin":
-            _keep_an_admin(current, client_id)
-        removed = current.execute(
-            """
-            WITH removed AS (
-                DELETE FROM clients WHERE client_id = %(client_id)s RETURNING client_id
-            ), set_aside AS (
-                DELETE FROM outbox_refused
-                 WHERE stream = (SELECT 'client:' || client_id FROM removed)
-            ), emitted AS (
-                INSERT INTO outbox (stream, detail_type, detail)
-                SELECT 'client:' || client_id, 'ClientRemoved', json_build_object(
-                           'client_id', client_id,
-                           'removed_at', rfc3339(now()))
-                  FROM removed
+            WITH set_aside AS (
+                DELETE FROM outbox_refused WHERE stream = 'client:' || %(client_id)s::uuid
             )
-            SELECT client_id FROM removed
+            INSERT INTO outbox (stream, detail_type, detail)
+            VALUES ('client:' || %(client_id)s::uuid, 'ClientRemoved', json_build_object(
+                        'client_id', %(client_id)s::uuid,
+                        'removed_at', rfc3339(now())))
             """,
             {"client_id": client_id},
-        ).rowcount
-        if not removed:
-            raise nobody(caller, client_id)
-        email: str = held["email"]
+        )
+        email: str = removed["email"]
         return email
 
     _forget_attempts(database.transaction(work), client_id)
@@ -244,6 +233,8 @@ def log_out_everywhere(caller: Caller, ref: ClientRef) -> None:
 
     Raises Forbidden, UnknownClient, and InvalidToken where the caller's token no longer counts.
     """
+    from shared.accounts import sessions  # for this and for a new password
+
     client_id = permitted(caller, ref)
 
     def work(current: database.Connection) -> None:
@@ -257,8 +248,6 @@ def log_out_everywhere(caller: Caller, ref: ClientRef) -> None:
         ).rowcount
         if not ended:
             raise nobody(caller, client_id)
-        from shared.accounts import sessions  # as in update
-
         sessions.revoke_all(current, client_id)
 
     database.transaction(work)
@@ -276,10 +265,46 @@ def _keep_an_admin(current: database.Connection, client_id: UUID) -> None:
         raise LastAdmin("This is the last admin: make another client an admin first.")
 
 
-def _write(
-    current: database.Connection, client: Client, changed: dict[str, str], password_hash: str | None
-) -> Client:
-    email = changed.get("email", client.email)
+def _change(
+    current: database.Connection,
+    *,
+    caller: Caller,
+    client_id: UUID,
+    changes: ClientChanges,
+    if_match: str | None,
+    confirmed: str | None,
+    new_hash: str | None,
+) -> tuple[Client, Client] | None:
+    """The client before and after; None where the hash is not the `confirmed` one any more."""
+    held = current.execute(
+        """
+        SELECT client_id, name, email, role, created_at, updated_at, password_hash
+          FROM clients
+         WHERE client_id = %(client_id)s
+           AND (%(generation)s::bigint IS NULL OR token_generation = %(generation)s)
+           FOR UPDATE
+        """,
+        {"client_id": client_id, "generation": generation_of(caller, client_id)},
+    ).fetchone()
+    if held is None:
+        raise nobody(caller, client_id)
+    if held.pop("password_hash") != confirmed and confirmed is not None:
+        return None
+    client = Client(**held)
+    if if_match is not None and not _is_match(if_match, client):
+        raise ChangedMeanwhile("The client has changed since the ETag that If-Match names.")
+    name, email = (
+        getattr(changes, field) if field in changes.model_fields_set else held[field]
+        for field in ("name", "email")
+    )
+    if email != client.email and _has_to_confirm(caller, client_id, changes):
+        raise _current_password_missing()
+    if (name, email, new_hash) == (client.name, client.email, None):
+        return client, client
+    if new_hash is not None:
+        from shared.accounts import sessions  # as in log_out_everywhere
+
+        sessions.revoke_all(current, client_id)
     row = current.execute(
         """
         UPDATE clients
@@ -291,25 +316,52 @@ def _write(
         RETURNING client_id, name, email, role, created_at, updated_at
         """,
         {
-            "client_id": client.client_id,
-            "name": changed.get("name", client.name),
+            "client_id": client_id,
+            "name": name,
             "email": email,
             "email_key": email_key(email),
-            "password_hash": password_hash,
+            "password_hash": new_hash,
         },
     ).fetchone()
-    return Client(**(row or {}))  # the row is locked: it is there
+    return client, Client(**(row or {}))  # the row is locked: it is there
 
 
-def _confirm(client_id: UUID, password: str, password_hash: str, source: str) -> None:
-    """Somebody with a stolen access token gets no more guesses at the password than at the log-in."""
+def _has_to_confirm(caller: Caller, client_id: UUID, changes: ClientChanges) -> bool:
+    return client_id == caller.client_id and "current_password" not in changes.model_fields_set
+
+
+def _confirm(caller: Caller, client_id: UUID, password: str, source: str) -> str:
+    """The hash of the current password, if it is this one.
+
+    Somebody with a stolen access token gets no more guesses at the password than at the log-in.
+    """
     from shared.accounts import login_attempts  # for those few who change their e-mail or password
 
+    held = database.run(
+        lambda current: current.execute(
+            """
+            SELECT password_hash
+              FROM clients
+             WHERE client_id = %(client_id)s
+               AND (%(generation)s::bigint IS NULL OR token_generation = %(generation)s)
+            """,
+            {"client_id": client_id, "generation": generation_of(caller, client_id)},
+        ).fetchone(),
+        repeatable=True,
+    )
+    if held is None:
+        raise nobody(caller, client_id)
     attempts = login_attempts.of_current_password(client_id, source)
     wait = login_attempts.begin(attempts)
+    password_hash: str = held["password_hash"]
     if not passwords.is_password(password, password_hash):
-        raise login_attempts.too_many(wait) if wait else WrongPassword("The current password is another.")
+        raise login_attempts.too_many(wait) if wait else _wrong_password()
     login_attempts.succeed(attempts)
+    return password_hash
+
+
+def _wrong_password() -> WrongPassword:
+    return WrongPassword("The current password is another.")
 
 
 def _current_password_missing() -> InvalidInput:
@@ -326,7 +378,7 @@ def _forget_attempts(email: str, client_id: UUID) -> None:
 
 def _is_match(if_match: str, client: Client) -> bool:
     wanted = [tag.strip() for tag in if_match.split(",")]
-    return "*" in wanted or etag_of(json_text.dumps(client)) in wanted
+    return "*" in wanted or json_text.rendered(client).etag in wanted
 
 
 # ── Who may ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -45,5 +45,8 @@ def count_taken(source: str) -> None:
 
 def _ask(source: str, cost: int) -> bytes:
     key = f"taken:{login_attempts.network_of(source)}"
-    answer: bytes = valkey.command(lambda server: server.eval(_ASK, 1, key, ALLOWED - 1, cost))
+    answer: bytes = valkey.command(
+        lambda server: server.eval(_ASK, 1, key, ALLOWED - 1, cost),
+        seconds=valkey.PATIENCE,  # as for guesses at a password: what is not counted is a gift
+    )
     return answer

@@ -19,6 +19,7 @@ import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -31,6 +32,7 @@ from shared.platform import database, settings
 
 REFRESH_TOKEN_LIFETIME = timedelta(days=30)
 GRACE = timedelta(seconds=30)  # for a lost answer, a retry after a 503, a second tab
+LOOKS = 2  # at an account during a log-in: another log-in may renew the hash between the first and its end
 MOST_SESSIONS = 100  # of a client; a log-in ends those that were not used for the longest time
 
 _SHARED_PART = 22  # characters: 16 random bytes in base64url
@@ -41,7 +43,6 @@ _LENGTH_BEFORE = 43  # characters of a refresh token of the release before
 @dataclass(frozen=True, slots=True)
 class _Account:
     client_id: UUID
-    role: str
     password_hash: str
 
 
@@ -56,25 +57,28 @@ def log_in(email: str, password: str, *, source: str = "") -> Tokens:
     attempts = login_attempts.of_log_in(email, source)
     wait = login_attempts.begin(attempts)
     try:
-        account = database.fetch_one(
-            _Account,
-            "SELECT client_id, role, password_hash FROM clients WHERE email_key = %(email_key)s",
-            {"email_key": email_key(email)},
-            repeatable=True,
-        )
+        for _ in range(LOOKS):
+            account = database.fetch_one(
+                _Account,
+                "SELECT client_id, password_hash FROM clients WHERE email_key = %(email_key)s",
+                {"email_key": email_key(email)},
+                repeatable=True,
+            )
+            if not passwords.is_password(password, account.password_hash if account else None) or not account:
+                break
+            is_outdated = passwords.needs_rehash(account.password_hash)
+            new_hash = passwords.hash_password(password) if is_outdated else None
+            tokens = database.transaction(partial(_begin, account=account, new_hash=new_hash))
+            if tokens is not None:
+                # Only now: a client who was removed meanwhile would leave the address behind.
+                login_attempts.succeed(attempts)
+                return tokens
     except DatabaseUnavailable:
         login_attempts.take_back(attempts)  # nobody failed but us
         raise
-    if not passwords.is_password(password, account.password_hash if account else None) or not account:
-        if wait:
-            raise login_attempts.too_many(wait)
-        raise InvalidCredentials("The e-mail or the password is wrong.")
-    login_attempts.succeed(attempts)
-    new_hash = passwords.hash_password(password) if passwords.needs_rehash(account.password_hash) else None
-    tokens = database.transaction(lambda current: _begin(current, account, new_hash))
-    if tokens is None:
-        raise InvalidCredentials("The e-mail or the password is wrong.")
-    return tokens
+    if wait:
+        raise login_attempts.too_many(wait)
+    raise InvalidCredentials("The e-mail or the password is wrong.")
 
 
 def refresh(refresh_token: str) -> Tokens:
@@ -236,12 +240,7 @@ def _revoke(current: database.Connection, refresh_token: str) -> int:
 
 def _tokens(caller: Caller, refresh_token: str) -> Tokens:
     return Tokens(
-        access_token=access_tokens.issue(
-            caller.client_id,
-            caller.role,
-            generation=caller.generation,
-            authenticated_at=caller.authenticated_at,
-        ),
+        access_token=access_tokens.issue(caller),
         expires_in=access_tokens.LIFETIME,
         refresh_token=refresh_token,
     )

@@ -11,14 +11,26 @@ from uuid import UUID
 import simplejson
 from pydantic import BaseModel
 
+from shared.formats.headers import etag_of
+
 Model = TypeVar("Model")
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered(Generic[Model]):
-    """The JSON text of a model that was never built."""
+    """The JSON text of a model, which need never have been built."""
 
     text: str
+
+    @property
+    def etag(self) -> str:
+        """The text's strong entity tag (RFC 9110 §8.8.3)."""
+        return etag_of(self.text)
+
+
+def rendered(value: Model | Rendered[Model]) -> Rendered[Model]:
+    """The value as JSON, once: what has been rendered stays as it is."""
+    return value if isinstance(value, Rendered) else Rendered(dumps(value))
 
 
 def dumps(value: Any) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import random
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from shared.accounts import access_tokens
 from tests.benchmarks import filling
 from tests.benchmarks.filling import Size
 from tests.benchmarks.function_process import FunctionProcess, Step
+from tests.calls import token
 
 EVENTS = Path(__file__).resolve().parents[2] / "events"
 PAGE = 20
@@ -129,9 +128,7 @@ def event(
 ) -> Any:
     """The function's sample event, asked by the client of that number about something else."""
     made = json.loads((EVENTS / f"{function}.json").read_text())
-    now = int(time.time())
-    token = access_tokens.issue(filling.client_id(client), "client", authenticated_at=now)
-    made["headers"]["authorization"] = f"Bearer {token}"
+    made["headers"]["authorization"] = token(filling.client_id(client))
     if path is not None:
         made["pathParameters"] = path
         for name, value in path.items():

@@ -26,11 +26,12 @@ from psycopg.rows import dict_row
 from functions.run_migrations import migrations
 from local.servers.backing import Backing
 from local.servers.services import Startable
-from shared.accounts import access_tokens, passwords
+from shared.accounts import passwords
 from shared.platform import database
 from shared.products import demand
 from tests.benchmarks import built
 from tests.benchmarks.tls import Tls
+from tests.calls import token
 
 Event = dict[str, Any]
 
@@ -94,7 +95,7 @@ class Stand(Startable):
         """
         made = sample(function)
         if "authorization" in made["headers"]:
-            made["headers"]["authorization"] = f"Bearer {access_tokens.issue(self.client_id, 'admin')}"
+            made["headers"]["authorization"] = token(self.client_id, "admin")
         if function == "login":
             made["body"] = json.dumps(CREDENTIALS)
         if function == "create_client":

@@ -10,6 +10,7 @@ import psycopg
 from shared.accounts import access_tokens, clients
 from shared.accounts.access_tokens import Caller
 from shared.accounts.models import Client, NewClient
+from tests import calls
 from tests.calls import Answer, call
 
 PASSWORD = "correct horse battery"
@@ -25,7 +26,7 @@ def register(name: str = "Ana", email: str | None = None, password: str = PASSWO
 
 def caller(client: Client) -> Caller:
     """The client as the caller of a request, logged in a moment ago."""
-    return Caller(client.client_id, client.role, authenticated_at=int(time.time()))
+    return calls.caller(client.client_id, client.role)
 
 
 def new_caller() -> Caller:
@@ -66,10 +67,4 @@ def insert(look: psycopg.Connection, count: int) -> None:
 
 def ask(function: str, caller: Caller, **changes: Any) -> Answer:
     """What the function answers to its sample event, with these parts changed, when this client sends it."""
-    token = access_tokens.issue(
-        caller.client_id,
-        caller.role,
-        generation=caller.generation,
-        authenticated_at=caller.authenticated_at,
-    )
-    return call(function, authorization=f"Bearer {token}", **changes)
+    return call(function, authorization=f"Bearer {access_tokens.issue(caller)}", **changes)

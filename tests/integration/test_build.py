@@ -12,7 +12,6 @@ import runpy
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,8 +20,9 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from shared.accounts import access_tokens, passwords, sessions
+from shared.accounts import passwords, sessions
 from shared.products import demand
+from tests.calls import token
 from tests.hostile_catalog import HostileCatalog
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -341,9 +341,7 @@ def _event(function: str, look: psycopg.Connection) -> dict[str, Any]:
             [client_id],
         )
     if "authorization" in event["headers"]:
-        event["headers"]["authorization"] = (
-            f"Bearer {access_tokens.issue(client_id, 'admin', authenticated_at=int(time.time()))}"
-        )
+        event["headers"]["authorization"] = token(client_id, "admin")
     if "pathParameters" in event and "client_id" in event["pathParameters"]:
         event["pathParameters"]["client_id"] = "me"
     if function in {"refresh_token", "logout"}:

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
@@ -32,11 +33,14 @@ from shared.errors import (
 )
 from shared.favorites import changes, ids, marks, pages
 from shared.favorites.models import FavoriteChanges
+from shared.formats import json_text
 from shared.formats.headers import etag_of
-from shared.formats.json_text import dumps
+from shared.formats.json_text import Rendered, dumps
 from shared.platform import database
+from shared.platform import valkey as cache
 from tests.integration import accounts, witness
 from tests.integration.accounts import PASSWORD
+from tests.integration.hindered import HinderedServer
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -133,6 +137,19 @@ def test_an_address_learns_of_a_hundred_taken_e_mails_and_then_of_one_a_second(
     assert clients.register(ben, source="203.0.113.25")
 
 
+def test_what_an_address_learns_is_counted_by_a_valkey_that_is_slow(
+    environment: pytest.MonkeyPatch, valkey: Valkey
+) -> None:
+    accounts.register(email="ana@example.com")
+    with HinderedServer(valkey.url) as hindered, redis.Redis.from_url(valkey.url) as server:
+        environment.setenv("REDIS_URL", hindered.url)
+        cache.close()
+        hindered.trickling = True
+        with pytest.raises(EmailTaken):
+            accounts.register(email="ana@example.com")
+        assert len(server.keys("taken:*")) == 1
+
+
 def test_registering_uses_nothing_up(valkey: Valkey) -> None:
     for _ in range(3):
         accounts.register()
@@ -195,7 +212,7 @@ def test_an_admin_whose_role_was_taken_away_has_no_token_any_more(
 def test_the_role_that_counts_is_that_of_the_row(action: str) -> None:
     ben, eve = accounts.register("Ben"), accounts.register("Eve")
     with pytest.raises(Forbidden):
-        ADMIN_ACTIONS[action](Caller(eve.client_id, "admin"), ben)
+        ADMIN_ACTIONS[action](replace(accounts.caller(eve), role="admin"), ben)
     assert clients.get(accounts.caller(ben), "me") == ben
 
 
@@ -458,6 +475,24 @@ def test_of_two_changes_at_once_to_what_both_saw_one_is_refused() -> None:
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["ChangedMeanwhile", "Client"]
 
 
+@pytest.mark.parametrize("function", ["get_client", "update_client"])
+def test_a_client_is_rendered_once_for_body_and_etag(function: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ana = accounts.register()
+    rendered: list[object] = []
+    real = json_text.dumps
+
+    def dumps(value: object) -> str:
+        if not isinstance(value, Rendered):
+            rendered.append(value)
+        return real(value)
+
+    monkeypatch.setattr(json_text, "dumps", dumps)
+    body = {"body": {"name": "Maria"}} if function == "update_client" else {}
+    answer = accounts.ask(function, accounts.caller(ana), **body)
+    assert (answer.status, answer.headers["ETag"]) == (200, etag_of(answer.body))
+    assert len(rendered) == 1
+
+
 # The password
 
 
@@ -533,6 +568,92 @@ def test_a_log_in_that_saw_the_old_password_gets_no_session_after_the_change(
     monkeypatch.setattr(passwords, "is_password", is_password)
     with pytest.raises(InvalidCredentials):
         sessions.log_in("ana@example.com", PASSWORD)
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The passwords that were hashed from now on."""
+    seen: list[str] = []
+    real = passwords.hash_password
+
+    def hash_password(password: str) -> str:
+        seen.append(password)
+        return real(password)
+
+    monkeypatch.setattr(passwords, "hash_password", hash_password)
+    return seen
+
+
+def test_nobody_waits_for_a_client_whose_password_is_being_looked_at(
+    look: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ana = accounts.register()
+    real = passwords.is_password
+
+    def is_password(password: str, password_hash: str | None) -> bool:
+        look.execute("SELECT FROM clients FOR UPDATE NOWAIT")
+        return real(password, password_hash)
+
+    monkeypatch.setattr(passwords, "is_password", is_password)
+    assert change(ana, email="anna@example.com", current_password=PASSWORD).email == "anna@example.com"
+
+
+@pytest.mark.parametrize("what", ["a wrong password", "a token that no longer counts", "too many guesses"])
+def test_a_new_password_is_not_hashed_for(look: psycopg.Connection, hashed: list[str], what: str) -> None:
+    ana = accounts.register()
+    guess = partial(change, ana, password=NEW_PASSWORD, current_password="a guess")
+    if what == "a token that no longer counts":
+        look.execute("UPDATE clients SET token_generation = 1")
+    for _ in range(6 if what == "too many guesses" else 1):
+        with pytest.raises((WrongPassword, InvalidToken, TooManyAttempts)):
+            guess()
+    assert hashed == [PASSWORD]  # at the registration
+
+
+@pytest.mark.parametrize("renewed", [PASSWORD, "somebody else's password"])
+def test_a_hash_that_changes_while_the_new_password_is_hashed_is_confirmed_again(
+    look: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, renewed: str
+) -> None:
+    ana = accounts.register(email="ana@example.com")
+    real = passwords.hash_password
+    others = [real(renewed)]
+
+    def hash_password(password: str) -> str:
+        if others:
+            look.execute("UPDATE clients SET password_hash = %s", [others.pop()])
+        return real(password)
+
+    monkeypatch.setattr(passwords, "hash_password", hash_password)
+    changing = partial(change, ana, password=NEW_PASSWORD, current_password=PASSWORD)
+    if renewed == PASSWORD:  # a log-in made a hash of today's parameters
+        changing()
+        assert sessions.log_in("ana@example.com", NEW_PASSWORD)
+    else:
+        with pytest.raises(WrongPassword):
+            changing()
+        assert sessions.log_in("ana@example.com", renewed)
+
+
+def test_a_hash_that_changes_each_time_is_given_up(
+    look: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ana = accounts.register()
+    real = passwords.hash_password
+
+    def hash_password(password: str) -> str:
+        look.execute("UPDATE clients SET password_hash = %s", [real(PASSWORD)])
+        return real(password)
+
+    monkeypatch.setattr(passwords, "hash_password", hash_password)
+    with pytest.raises(WrongPassword):
+        change(ana, password=NEW_PASSWORD, current_password=PASSWORD)
+
+
+def test_a_change_of_the_name_is_one_transaction_of_two_statements() -> None:
+    ana = accounts.register()
+    with witness.statements() as sent:
+        change(ana, name="Maria")
+    assert [text.split()[0] for text in sent] == ["BEGIN", "SELECT", "UPDATE", "COMMIT"]
 
 
 # ── Removing ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -654,6 +775,36 @@ def test_the_last_admin_cannot_remove_itself(look: psycopg.Connection) -> None:
     with pytest.raises(LastAdmin):
         clients.remove(other, "me")
     assert clients.get(other, "me").role == "admin"
+
+
+def test_a_token_that_ends_while_its_client_is_removed_removes_nobody(
+    look: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts.new_admin(look)
+    admin = accounts.new_admin(look)
+    keep = clients._keep_an_admin
+
+    def ended(current: database.Connection, client_id: uuid.UUID) -> None:
+        look.execute("UPDATE clients SET token_generation = token_generation + 1")
+        keep(current, client_id)
+
+    monkeypatch.setattr(clients, "_keep_an_admin", ended)
+    with pytest.raises(InvalidToken):
+        clients.remove(admin, "me")
+    assert clients.get(accounts.now(look, admin.client_id), "me")
+
+
+def test_who_becomes_the_last_admin_while_being_removed_stays(look: psycopg.Connection) -> None:
+    admin, ben = accounts.new_admin(look), accounts.register("Ben")
+    with ThreadPoolExecutor(1) as pool:
+        with look.transaction():
+            accounts.set_role(look, ben.client_id, "admin")
+            accounts.set_role(look, admin.client_id, "client")
+            removing = pool.submit(clients.remove, admin, ben.client_id)
+            # The right to remove is asked for first, and its answer does not wait for the row.
+            witness.wait_for_a_lock(look)
+        assert isinstance(removing.exception(), LastAdmin)
+    assert clients.get(accounts.now(look, ben.client_id), "me").role == "admin"
 
 
 @pytest.mark.usefixtures("connection_per_thread")

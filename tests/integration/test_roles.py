@@ -1,7 +1,6 @@
 """The roles that the functions log in as: each can do its functions' work, and nothing else."""
 
 import json
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -174,7 +173,7 @@ class Scene:
         self.valkey = valkey
         become(SERVICE)
         client = accounts.register("Ana", "ana@example.com")
-        self.ana = replace(accounts.caller(client), authenticated_at=int(time.time()))
+        self.ana = accounts.caller(client)
         self.session = sessions.log_in("ana@example.com", PASSWORD)
         become(CATALOG)
         assert deliver(changed_product(T, 7)) == []
@@ -184,9 +183,9 @@ class Scene:
     def admin(self) -> Caller:
         """Ana, who is an admin from now on."""
         self.owner.execute("UPDATE clients SET role = 'admin'")
-        generation = self.owner.execute("SELECT token_generation FROM clients").fetchone()
-        assert generation
-        return Caller(self.ana.client_id, "admin", generation=generation["token_generation"])
+        row = self.owner.execute("SELECT token_generation AS generation FROM clients").fetchone()
+        assert row
+        return replace(self.ana, role="admin", generation=row["generation"])
 
     def events(self) -> set[str]:
         """The kinds of event that wait in the outbox."""

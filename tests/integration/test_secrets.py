@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -16,6 +15,7 @@ from shared.accounts import access_tokens
 from shared.errors import DatabaseUnavailable
 from shared.platform import database, secrets_manager, settings
 from shared.platform.secrets_manager import SecretUnavailable
+from tests.calls import caller
 
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:AccessTokenKeys/x-a1b2c3"
 KEYS = {"first": "f" * 64, "second": "s" * 64}
@@ -134,7 +134,7 @@ def test_an_answer_that_is_none_is_a_secret_that_cannot_be_read(
     # And good tokens stay good by the keys that are known.
     extension.secrets[ARN] = json.dumps(KEYS)
     monkeypatch.setenv("ACCESS_TOKEN_KEYS", ARN)
-    token = access_tokens.issue(uuid4(), "client")
+    token = access_tokens.issue(caller())
     monkeypatch.setattr(secrets_manager, "KEPT", -1)
     extension.failures = [(200, body)] * secrets_manager.ATTEMPTS
     assert access_tokens.verify(token).role == "client"
@@ -153,7 +153,7 @@ def test_keys_that_were_never_read_are_no_fault_of_the_token(
     extension: Extension, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ACCESS_TOKEN_KEYS", json.dumps(KEYS))
-    token = access_tokens.issue(uuid4(), "client")
+    token = access_tokens.issue(caller())
     monkeypatch.setenv("ACCESS_TOKEN_KEYS", ARN)
     with pytest.raises(SecretUnavailable):
         access_tokens.verify(token)

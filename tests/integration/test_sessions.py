@@ -14,7 +14,7 @@ from argon2 import PasswordHasher
 from functions.publish_events.handler import lambda_handler as publish_events
 from shared.accounts import access_tokens, clients, expired_sessions, passwords, sessions
 from shared.accounts.models import ClientChanges, Tokens
-from shared.errors import InvalidCredentials, InvalidRefreshToken, InvalidToken
+from shared.errors import DatabaseUnavailable, InvalidCredentials, InvalidRefreshToken, InvalidToken
 from shared.platform import database
 from tests.integration import accounts, witness
 from tests.integration.accounts import PASSWORD
@@ -22,6 +22,7 @@ from tests.integration.accounts import PASSWORD
 pytestmark = pytest.mark.usefixtures("environment")
 
 EMAIL = "ana@example.com"
+OLD_HASH = PasswordHasher(time_cost=1, memory_cost=8 * 1024, parallelism=1).hash(PASSWORD)
 
 
 def log_in() -> Tokens:
@@ -116,13 +117,34 @@ def test_nobodys_password_lets_nobody_in(verified: list[str], monkeypatch: pytes
 
 def test_a_log_in_renews_a_hash_of_other_parameters(look: psycopg.Connection) -> None:
     accounts.register(email=EMAIL)
-    old = PasswordHasher(time_cost=1, memory_cost=8 * 1024, parallelism=1).hash(PASSWORD)
-    look.execute("UPDATE clients SET password_hash = %s", [old])
+    look.execute("UPDATE clients SET password_hash = %s", [OLD_HASH])
     log_in()
     row = look.execute("SELECT password_hash FROM clients").fetchone()
     assert row
     assert row[0].startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     assert log_in()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_log_in_whose_hash_another_one_renews_first_looks_once_more(
+    look: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    accounts.register(email=EMAIL)
+    look.execute("UPDATE clients SET password_hash = %s", [OLD_HASH])
+    others = [passwords.hash_password(PASSWORD) for _ in range(times)]
+    needs_rehash = passwords.needs_rehash
+
+    def renewed_by_another(password_hash: str) -> bool:
+        if others:
+            look.execute("UPDATE clients SET password_hash = %s", [others.pop()])
+        return needs_rehash(password_hash)
+
+    monkeypatch.setattr(passwords, "needs_rehash", renewed_by_another)
+    if times == 1:
+        assert log_in()
+    else:  # no right password does that
+        with pytest.raises(InvalidCredentials):
+            log_in()
 
 
 def test_a_log_in_keeps_a_hash_of_todays_parameters(look: psycopg.Connection) -> None:
@@ -482,6 +504,28 @@ def test_logging_out_twice_is_refused() -> None:
         sessions.log_out(tokens.refresh_token)
 
 
+def test_a_log_out_whose_answer_is_lost_is_a_503_and_not_a_token_that_nobody_knows(
+    look: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts.register(email=EMAIL)
+    tokens = log_in()
+    revoke = sessions._revoke
+    tries: list[int] = []
+
+    def revoked_and_lost(current: database.Connection, refresh_token: str) -> int:
+        tries.append(revoke(current, refresh_token))
+        look.execute("SELECT pg_terminate_backend(%s, 5000)", [current.info.backend_pid])
+        current.execute("SELECT 1")
+        return tries[-1]
+
+    monkeypatch.setattr(sessions, "_revoke", revoked_and_lost)
+    with pytest.raises(DatabaseUnavailable):
+        sessions.log_out(tokens.refresh_token)
+    assert tries == [1]
+    monkeypatch.setattr(sessions, "_revoke", revoke)
+    assert not is_alive(tokens)
+
+
 def test_logging_out_with_a_used_token_ends_the_session_of_its_successor() -> None:
     accounts.register(email=EMAIL)
     first = log_in()
@@ -520,9 +564,11 @@ def test_a_session_that_ends_while_it_is_being_refreshed_is_over(look: psycopg.C
 def test_a_client_who_is_removed_during_the_log_in_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     ana = accounts.register(email=EMAIL)
     real = passwords.is_password
+    removing = [partial(clients.remove, accounts.caller(ana), "me")]
 
     def is_password(password: str, password_hash: str | None) -> bool:
-        clients.remove(accounts.caller(ana), "me")
+        if removing:
+            removing.pop()()
         return real(password, password_hash)
 
     monkeypatch.setattr(passwords, "is_password", is_password)

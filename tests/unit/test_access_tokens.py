@@ -9,6 +9,7 @@ from shared.accounts import access_tokens
 from shared.accounts.access_tokens import Caller
 from shared.errors import InvalidToken
 from shared.platform.settings import MissingSetting
+from tests import calls
 from tests.calls import ANA
 from tests.unit.fakes import RETIRED_KEY, SIGNING_KEY
 from tests.unit.properties import given, st
@@ -24,20 +25,15 @@ def _keys() -> object:
 
 @pytest.mark.parametrize("role", ["client", "admin"])
 def test_a_token_says_who_it_was_issued_to(role: str) -> None:
-    caller = access_tokens.verify(access_tokens.issue(ANA, role))
-    assert caller == Caller(ANA, role)
+    caller = Caller(ANA, role, generation=3, authenticated_at=1_795_435_200)
+    assert access_tokens.verify(access_tokens.issue(caller)) == caller
     assert caller.is_admin == (role == "admin")
-
-
-def test_a_token_says_its_generation_and_when_the_client_logged_in() -> None:
-    token = access_tokens.issue(ANA, "client", generation=3, authenticated_at=1_795_435_200)
-    assert access_tokens.verify(token) == Caller(ANA, "client", generation=3, authenticated_at=1_795_435_200)
 
 
 @pytest.mark.parametrize("claim", ["generation", "auth_time"])
 @pytest.mark.parametrize("value", [-1, 2**63, 1.0, "1", True, None, [], 1e300])
 def test_a_generation_or_time_that_is_no_whole_number_is_refused(claim: str, value: object) -> None:
-    claims = jwt.decode(access_tokens.issue(ANA, "client"), options={"verify_signature": False})
+    claims = jwt.decode(access_tokens.issue(calls.caller()), options={"verify_signature": False})
     header = {"kid": "new", "typ": "at+jwt"}
     token = jwt.encode({**claims, claim: value}, SIGNING_KEY, algorithm="HS256", headers=header)
     with pytest.raises(InvalidToken):
@@ -45,22 +41,22 @@ def test_a_generation_or_time_that_is_no_whole_number_is_refused(claim: str, val
 
 
 def test_a_token_of_the_release_before_says_neither_and_counts_as_the_first() -> None:
-    claims = jwt.decode(access_tokens.issue(ANA, "client"), options={"verify_signature": False})
+    claims = jwt.decode(access_tokens.issue(calls.caller()), options={"verify_signature": False})
     del claims["generation"], claims["auth_time"]
     header = {"kid": "new", "typ": "at+jwt"}
     token = jwt.encode(claims, SIGNING_KEY, algorithm="HS256", headers=header)
-    assert access_tokens.verify(token) == Caller(ANA, "client")
+    assert access_tokens.verify(token) == Caller(ANA, "client", generation=0, authenticated_at=0)
 
 
 def test_a_token_is_a_jwt_of_its_own_type_signed_with_the_first_key() -> None:
-    token = access_tokens.issue(ANA, "client")
+    token = access_tokens.issue(calls.caller())
     assert jwt.get_unverified_header(token) == {"alg": "HS256", "kid": "new", "typ": "at+jwt"}
     assert jwt.decode(token, SIGNING_KEY, algorithms=["HS256"], audience="favorites-api")
 
 
 def test_a_token_is_good_for_15_minutes_from_now() -> None:
     before = int(time.time())
-    claims = jwt.decode(access_tokens.issue(ANA, "client"), options={"verify_signature": False})
+    claims = jwt.decode(access_tokens.issue(calls.caller()), options={"verify_signature": False})
     assert before <= claims["iat"] <= time.time()
     assert claims["exp"] - claims["iat"] == 15 * 60 == access_tokens.LIFETIME
     assert claims["iss"] == "favorites-service"
@@ -68,13 +64,13 @@ def test_a_token_is_good_for_15_minutes_from_now() -> None:
 
 
 def test_each_token_has_an_id_of_its_own() -> None:
-    tokens = [access_tokens.issue(ANA, "client") for _ in range(2)]
+    tokens = [access_tokens.issue(calls.caller()) for _ in range(2)]
     first, second = (jwt.decode(token, options={"verify_signature": False})["jti"] for token in tokens)
     assert first != second
 
 
 def test_a_token_outlives_its_key_only_while_the_key_verifies(monkeypatch: pytest.MonkeyPatch) -> None:
-    token = access_tokens.issue(ANA, "client")
+    token = access_tokens.issue(calls.caller())
     monkeypatch.setenv("ACCESS_TOKEN_KEYS", json.dumps({"newer": "n" * 32, "new": SIGNING_KEY}))
     assert access_tokens.verify(token).client_id == ANA
     monkeypatch.setenv("ACCESS_TOKEN_KEYS", json.dumps({"newer": "n" * 32}))
@@ -84,7 +80,7 @@ def test_a_token_outlives_its_key_only_while_the_key_verifies(monkeypatch: pytes
 
 def test_an_expired_token_says_so() -> None:
     now = int(time.time())
-    claims = jwt.decode(access_tokens.issue(ANA, "client"), options={"verify_signature": False})
+    claims = jwt.decode(access_tokens.issue(calls.caller()), options={"verify_signature": False})
     old = jwt.encode(
         claims | {"iat": now - 901, "exp": now - 1}, SIGNING_KEY, headers={"kid": "new", "typ": "at+jwt"}
     )
@@ -93,7 +89,7 @@ def test_an_expired_token_says_so() -> None:
 
 
 def test_why_a_forged_token_was_refused_is_not_told() -> None:
-    header, payload, _ = access_tokens.issue(ANA, "client").split(".")
+    header, payload, _ = access_tokens.issue(calls.caller()).split(".")
     with pytest.raises(InvalidToken) as refusal:
         access_tokens.verify(f"{header}.{payload}.AAAA")
     assert "signature" not in refusal.value.detail.lower()
@@ -142,9 +138,9 @@ def test_a_signed_claim_of_another_type_is_refused_or_harmless(claim: str, value
 
 
 def test_without_keys_nothing_is_issued_or_verified(monkeypatch: pytest.MonkeyPatch) -> None:
-    token = access_tokens.issue(ANA, "client")
+    token = access_tokens.issue(calls.caller())
     monkeypatch.delenv("ACCESS_TOKEN_KEYS")
     with pytest.raises(MissingSetting):
-        access_tokens.issue(ANA, "client")
+        access_tokens.issue(calls.caller())
     with pytest.raises(MissingSetting):
         access_tokens.verify(token)

@@ -21,6 +21,7 @@ from tests.calls import (
     TAKING_A_BODY,
     TAKING_NEITHER,
     call,
+    caller,
     invoke,
     sample,
     token,
@@ -144,7 +145,7 @@ def test_who_is_calling_is_asked_before_what_they_send(function: str) -> None:
 
 
 def test_a_token_of_ours_has_just_the_claims_that_are_asked_for() -> None:
-    ours = access_tokens.issue(ANA, "client")
+    ours = access_tokens.issue(caller())
     assert jwt.decode(ours, options={"verify_signature": False}).keys() == claims().keys()
 
 

@@ -13,7 +13,7 @@ from functions.rotate_access_token_keys.handler import lambda_handler
 from shared.accounts import access_tokens, key_rotation
 from shared.accounts.key_rotation import RotationImpossible, rotated
 from shared.platform.settings import MissingSetting
-from tests.calls import ANA, sample
+from tests.calls import ANA, caller, sample
 
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 FIRST = "f" * 64  # as the template has it generated
@@ -115,10 +115,10 @@ def test_tokens_of_before_and_after_a_rotation_are_good_for_who_has_not_read_the
     for _ in range(4):
         old = json.dumps(keys.now)
         monkeypatch.setenv("ACCESS_TOKEN_KEYS", old)
-        token_of_before = access_tokens.issue(ANA, "client")
+        token_of_before = access_tokens.issue(caller())
         keys.rotate()
         monkeypatch.setenv("ACCESS_TOKEN_KEYS", json.dumps(keys.now))
-        token_of_after = access_tokens.issue(ANA, "client")
+        token_of_after = access_tokens.issue(caller())
         assert access_tokens.verify(token_of_before).client_id == ANA
         if len(json.loads(old)) > 1:
             monkeypatch.setenv("ACCESS_TOKEN_KEYS", old)
