@@ -52,3 +52,17 @@ _TIME = ["body.add.0.favorited_at"]
 def test_bad_input_is_422_and_named(body: object, wrong: list[str]) -> None:
     answer = call("change_favorites", body=body)
     assert answer.wrong == wrong
+
+
+@pytest.mark.parametrize(
+    ("when", "kind", "message"),
+    [
+        ("2026-11-20", "rfc_3339", "is no RFC 3339 time with an offset"),
+        (at(days=-1), "ahead", "may not lie ahead"),
+        (at(days=91), "too_old", "may lie 90 days back"),
+    ],
+    ids=["rfc_3339", "ahead", "too_old"],
+)
+def test_a_time_that_does_not_fit_is_told_why(when: str, kind: str, message: str) -> None:
+    (error,) = call("change_favorites", body=mark(when)).json["errors"]
+    assert (error["type"], error["message"]) == (kind, message)

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import PurePosixPath
@@ -231,6 +232,12 @@ def test_a_file_that_is_named_is_there(page: str) -> None:
         if re.fullmatch(r"[\w./-]+", span) and len(path.parts) > 1 and path.parts[0] in folders:
             is_example = "count_favorites" in span  # the endpoint that the guide adds
             assert is_example or (ROOT / span).exists(), f"{page}: there is no {span}"
+
+
+def test_what_mutation_testing_tries_and_runs_is_there() -> None:
+    mutmut = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mutmut"]
+    for pattern in (*mutmut["only_mutate"], *mutmut["pytest_add_cli_args_test_selection"]):
+        assert list(ROOT.glob(pattern)), f"[tool.mutmut]: there is no {pattern}"
 
 
 @pytest.mark.parametrize("page", documents.pages())
