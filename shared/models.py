@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Item = TypeVar("Item")
 
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL's texts hold every character but this one
+
 
 class Model(BaseModel):
     """A shape, compiled when the first value is checked with it: a function checks one or two of them."""

@@ -26,13 +26,13 @@ from shared.accounts.access_tokens import Caller
 from shared.formats import headers, json_text
 from shared.formats.ids import PRODUCT_ID
 from shared.formats.json_text import Rendered
-from shared.models import Health, Page
+from shared.models import NO_NUL, Health, Page
 from shared.platform import deadlines, lean_imports, logs, metrics, secrets_manager, snapshots
 
 if TYPE_CHECKING:
     from shared.products.demand import Answer
 
-__all__ = ["ClientRef", "Cursor", "Limit", "ProductRef", "Query", "Resolver", "Response"]
+__all__ = ["NO_NUL", "ClientRef", "Cursor", "Limit", "ProductRef", "Query", "Resolver", "Response"]
 
 MAX_BODY = 64 * 1024  # bytes; the longest legitimate body is a few hundred
 
@@ -40,8 +40,6 @@ Body = TypeVar("Body")
 Item = TypeVar("Item", bound=BaseModel)
 Event = dict[str, Any]
 Result = dict[str, Any]
-
-NO_NUL = r"^[^\x00]*$"  # PostgreSQL's texts hold every character but this one
 
 ClientRef = Annotated[
     Literal["me"] | UUID, Path(description="A client's id, or `me` for the caller's own.", examples=["me"])

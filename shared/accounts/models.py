@@ -10,14 +10,14 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from shared.accounts.passwords import checked_password
 from shared.formats.emails import checked_email
-from shared.models import Input, Model
+from shared.models import NO_NUL, Input, Model
 
 Role = Literal["client", "admin"]
 
 
 def _without_nul(text: str) -> str:
     if "\0" in text:
-        raise ValueError("may not contain the NUL character")  # PostgreSQL cannot store it
+        raise ValueError("may not contain the NUL character")
     return text
 
 
@@ -25,7 +25,11 @@ Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
     AfterValidator(_without_nul),
-    Field(description="1 to 200 characters after trimming.", examples=["Ana Souza"]),
+    Field(
+        description="1 to 200 characters after trimming.",
+        examples=["Ana Souza"],
+        json_schema_extra={"pattern": NO_NUL},
+    ),
 ]
 Email = Annotated[
     str,
@@ -100,7 +104,7 @@ class Credentials(Input):
         str,
         StringConstraints(max_length=254),
         AfterValidator(_without_nul),
-        Field(examples=["ana@example.com"]),
+        Field(examples=["ana@example.com"], json_schema_extra={"pattern": NO_NUL}),
     ]
     password: Password
 

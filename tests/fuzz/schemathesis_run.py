@@ -36,7 +36,14 @@ class Fuzz:
 
     def run(self, at_least: int, seed: int | None = None) -> Outcome:
         """Ask so many questions or more, evenly of all routes; each time others, or those of the seed."""
-        examples = -(-at_least // len(list(operations())))
+        outcome = self._ask(at_least, seed)
+        while outcome.requests < at_least and not outcome.failed:  # some routes know few questions
+            more = self._ask(at_least - outcome.requests, None if seed is None else seed + outcome.requests)
+            outcome = Outcome(outcome.text + more.text, outcome.requests + more.requests, more.failed)
+        return outcome
+
+    def _ask(self, about: int, seed: int | None) -> Outcome:
+        examples = -(-about // len(list(operations())))
         command = [
             *(str(Path(sys.executable).with_name("schemathesis")), "--config-file"),
             *(str(_HERE / "schemathesis.toml"), "run", str(_DOCUMENT), "--no-color"),
