@@ -17,7 +17,7 @@ def lambda_handler(_event: dict[str, Any], context: Any) -> dict[str, int]:
         # a bus that is down does not keep it from being done.
         purged = expired_sessions.purge()
         outbox.forget_set_aside()
-        published = outbox.publish(outbox.put_events)
+        published = outbox.publish(outbox.event_bridge())
     if any(asdict(published).values()):
         logs.logger().info("outbox published", **asdict(published))
     if purged:

@@ -37,6 +37,8 @@ _LOCK = 4_242_002  # beside that of the migrations
 # 2026, and a region or account may still: whatever is larger is sent alone, so that it is refused alone.
 CALL_BYTES = 256 * 1024
 ENTRY_BYTES = 1024 * 1024  # for one entry: what is larger no bus takes
+# How PutEvents refuses a call for its size; the second is the HTTP status, of an answer without a body.
+TOO_LARGE = {"ValidationException", "413"}
 
 Entry = dict[str, Any]
 Outcome = bool | str
@@ -128,11 +130,12 @@ def forget_set_aside() -> int:
 
 def _publish_batch(run: _Run, pool: ThreadPoolExecutor, send: Send, current: database.Connection) -> bool:
     """Send one batch; whether there may be another."""
-    row = current.execute(
-        "SELECT pg_try_advisory_xact_lock(%(lock)s) AS ours, turn FROM outbox_turns", {"lock": _LOCK}
-    ).fetchone()
-    if row is None or not row["ours"]:
+    lock = current.execute("SELECT pg_try_advisory_xact_lock(%(lock)s) AS ours", {"lock": _LOCK}).fetchone()
+    if not lock or not lock["ours"]:
         return False  # another publisher is at it, and goes on until nothing is left
+    # A statement of its own: what the one above sees may be older than its lock.
+    row = current.execute("SELECT turn FROM outbox_turns").fetchone()
+    assert row is not None  # noqa: S101 — the one row, which the migrations made and nobody may delete
     if row["turn"] != run.turn:  # another one was at it meanwhile
         run.queues.clear()
         run.all_read = False
@@ -304,15 +307,24 @@ def _count_what_is_left(published: Published) -> None:
     metrics.put({"OutboxWaiting": (published.left, "Count")})
 
 
-def put_events(entries: Sequence[Entry]) -> list[Outcome]:
-    """Send the entries to EventBridge; what became of each."""
+def event_bridge() -> Send:
+    """What sends entries to EventBridge.
+
+    Its client is made here, in the caller's own thread: loading it takes a second of a small function's CPU,
+    and each thread that found none would make one of its own.
+    """
+    return partial(_put_events, _client())
+
+
+def _put_events(client: Any, entries: Sequence[Entry]) -> list[Outcome]:
     from botocore.exceptions import ClientError
 
     try:
-        answer = _client().put_events(Entries=list(entries))
+        answer = client.put_events(Entries=list(entries))
     except ClientError as error:
         # Only an entry that was sent alone for its size is refused for good when the whole call is.
-        if len(entries) == 1 and len(entries[0]["Detail"].encode()) > CALL_BYTES - 1_024:
+        is_large = len(entries) == 1 and len(entries[0]["Detail"].encode()) > CALL_BYTES - 1_024
+        if is_large and error.response["Error"]["Code"] in TOO_LARGE:
             return [f"the bus refused it: {error}"]
         raise
     return [_outcome(result) for result in answer["Entries"]]

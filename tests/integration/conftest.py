@@ -52,6 +52,7 @@ def environment(
     monkeypatch.setenv("REDIS_URL", valkey.url)
     monkeypatch.setenv("CATALOG_URL", NOBODY_LISTENS)
     monkeypatch.setenv("ACCESS_TOKEN_KEYS", ACCESS_TOKEN_KEYS)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")  # as Lambda does
     monkeypatch.delenv("PRODUCT_CACHE_TTL_SECONDS", raising=False)
     cold_start()
     yield monkeypatch

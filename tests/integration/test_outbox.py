@@ -1,6 +1,7 @@
 """What happened here is told to others: written with the change itself, sent in order, at least once."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -630,7 +631,7 @@ def test_a_bus_with_a_smaller_limit_gets_what_it_takes_and_the_rest_is_set_aside
         put_large(look, f"s{number}", 0, 60_000)
     put_large(look, "s3", 1, 300_000)
     put(look, ("s3", 2))
-    assert outbox.publish(outbox.put_events) == Published(sent=13, set_aside=1)
+    assert outbox.publish(outbox.event_bridge()) == Published(sent=13, set_aside=1)
     assert [named(entry) for entry in bus.taken if named(entry)[0] == "s3"] == [("s3", 0), ("s3", 2)]
     ((stream, number, reason),) = set_aside(look)
     assert (stream, number) == ("s3", 1)
@@ -645,8 +646,24 @@ def test_a_call_that_is_refused_for_another_reason_sets_nothing_aside(
     environment.setattr(outbox, "_client", lambda: bus)
     put(look, ("a", 1))
     with pytest.raises(ClientError):
-        outbox.publish(outbox.put_events)
+        outbox.publish(outbox.event_bridge())
     assert (left(look), set_aside(look)) == ([("a", 1)], [])
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException", "InternalFailure"])
+def test_a_large_event_is_not_set_aside_when_the_call_is_refused_for_another_reason(
+    look: psycopg.Connection, environment: pytest.MonkeyPatch, code: str
+) -> None:
+    class Refusing:
+        def put_events(self, *, Entries: list[Entry]) -> dict[str, Any]:  # noqa: N803, ARG002 — as AWS has it
+            raise ClientError({"Error": {"Code": code, "Message": "Not now."}}, "PutEvents")
+
+    environment.setattr(outbox, "_client", Refusing)
+    put_large(look, "a", 1, 300_000)
+    with pytest.raises(ClientError):
+        outbox.publish(outbox.event_bridge())
+    assert set_aside(look) == []
+    assert look.execute("SELECT FROM outbox").rowcount == 1
 
 
 # ── Time ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -896,6 +913,49 @@ def test_a_second_publisher_leaves_while_the_first_is_at_it(look: psycopg.Connec
     assert bus.numbers("a") == [1]
 
 
+@pytest.fixture
+def gate(look: psycopg.Connection) -> Iterator[str]:
+    """The database's address for a publisher whose try for the turn's lock waits until lock 1 is free."""
+    look.execute(
+        """
+        CREATE FUNCTION public.pg_try_advisory_xact_lock(bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+        BEGIN
+            PERFORM pg_advisory_lock(1), pg_advisory_unlock(1);
+            RETURN pg_catalog.pg_try_advisory_xact_lock($1);
+        END $$
+        """
+    )
+    yield f"{os.environ['DATABASE_URL']}?options=-csearch_path%3Dpublic,pg_catalog"
+    look.execute("DROP FUNCTION public.pg_try_advisory_xact_lock(bigint)")
+
+
+@pytest.mark.usefixtures("connection_per_thread")
+def test_a_publisher_that_gets_the_lock_as_another_ends_sees_what_that_one_sent(
+    look: psycopg.Connection, environment: pytest.MonkeyPatch, gate: str
+) -> None:
+    environment.setenv("DATABASE_URL", gate)
+    at_once = outbox.CALLS * outbox.AT_ONCE
+    put(look, *((f"s{number}", 0) for number in range(at_once + 5)))
+    bus, closing = Bus(), threading.Lock()
+
+    def send(entries: Sequence[Entry]) -> list[bool]:
+        with closing:
+            if not bus.calls:
+                look.execute("SELECT pg_advisory_lock(1)")  # for the next batch
+            return bus.send(entries)
+
+    slow = threading.Thread(target=outbox.publish, args=[send])
+    slow.start()
+    waits = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 1 AND NOT granted"
+    assert wait_until(lambda: look.execute(waits).rowcount == 1, 10)
+    with look.transaction():  # as another does with what is left
+        look.execute("DELETE FROM outbox")
+        look.execute("UPDATE outbox_turns SET turn = turn + 1")
+    look.execute("SELECT pg_advisory_unlock(1)")
+    slow.join()
+    assert len(bus.taken) == at_once
+
+
 # ── EventBridge ───────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -932,7 +992,6 @@ def queue(environment: pytest.MonkeyPatch) -> Iterator[Queue]:
     """EventBridge and SQS by moto, the bus with a rule to a queue."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         environment.setenv(name, "testing")
-    environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
     with mock_aws():
         yield Queue()
 
@@ -1012,6 +1071,28 @@ def test_what_eventbridge_refuses_is_logged_with_its_reason(
     refusals = [line for line in lines if line.message == "event refused"]
     assert len(refusals) == outbox.ATTEMPTS
     assert refusals[0].more == {"code": "ThrottlingException", "reason": "Rate exceeded"}
+
+
+def test_a_cold_environment_makes_one_client_for_all_its_calls(
+    look: psycopg.Connection, environment: pytest.MonkeyPatch
+) -> None:
+    class Taking:
+        def put_events(self, *, Entries: list[Entry]) -> dict[str, Any]:  # noqa: N803 — named so by AWS
+            return {"FailedEntryCount": 0, "Entries": [{"EventId": "1"} for _ in Entries]}
+
+    made: list[str] = []
+
+    def make(service: str, **_: Any) -> Taking:
+        made.append(service)
+        time.sleep(0.1)
+        return Taking()
+
+    environment.setattr(boto3, "client", make)
+    outbox._client.cache_clear()
+    put(look, *((f"s{number}", 0) for number in range(outbox.CALLS * outbox.AT_ONCE)))
+    assert lambda_handler({}, None)["sent"] == outbox.CALLS * outbox.AT_ONCE
+    outbox._client.cache_clear()
+    assert made == ["events"]
 
 
 def test_nobody_else_imports_the_aws_sdk() -> None:

@@ -176,7 +176,7 @@ def test_publishing_tells_how_long_the_oldest_waited(
     measured: Metrics, look: psycopg.Connection, environment: pytest.MonkeyPatch
 ) -> None:
     environment.setenv("EVENT_BUS_NAME", "bus")
-    environment.setattr(outbox, "put_events", lambda entries: [True] * len(entries))
+    environment.setattr(outbox, "event_bridge", lambda: lambda entries: [True] * len(entries))
     environment.setattr(outbox, "READ", 1)  # it is told once, however often the outbox is read
     accounts.register()
     accounts.register()

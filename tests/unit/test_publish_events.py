@@ -22,7 +22,7 @@ def test_what_became_of_each_entry_is_told_apart(monkeypatch: pytest.MonkeyPatch
     wordless = {"ErrorCode": "MalformedDetail"}
     monkeypatch.setattr(outbox, "_client", lambda: Bus({"EventId": "1"}, malformed, throttled, wordless))
     entries = [{"Detail": json.dumps({"number": number})} for number in range(4)]
-    assert outbox.put_events(entries) == [
+    assert outbox.event_bridge()(entries) == [
         True,
         "the bus refused it: MalformedDetail Detail is malformed.",
         False,
