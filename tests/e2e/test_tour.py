@@ -28,6 +28,9 @@ VARYING = [
     (r"(?<=seconds\":)\d+\.\d", r"\d+\.\d"),
     (r"(?<=max-age=)\d+", r"\d+"),
     (r"(?<=Age: )\d+", r"\d+"),
+    (r"(?<=version\": )\d{13}", r"\d{13}"),  # a time
+    (r"\d+(?= sent)", r"\d+"),
+    (r"\d\.\d\d(?= s$)", r"\d+\.\d\d"),
 ]
 
 
@@ -38,9 +41,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def running(data: Path) -> Iterator[Stack]:
+def said() -> list[str]:
+    """The lines of the first console, where the stack runs."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def running(data: Path, said: list[str]) -> Iterator[Stack]:
     """A stack with its schedules, as `make run` starts it."""
-    said: list[str] = []
     with Stack(data=data, schedule_seconds=30, log=said.append) as stack:
         yield stack
 
@@ -83,6 +91,46 @@ def test_every_command_of_the_tour_gives_the_answer_shown(stack: Stack, data: Pa
     blocks = told(page)
     assert blocks
     name = Path(page).name.lower().replace(".md", "")  # whoever registered in the page before is there still
+    follow(stack, data, page, blocks, name=name)
+
+
+# What the page of events asks for before it begins.
+BEGUN = """\
+export API=http://127.0.0.1:3000
+curl -f -X POST "$API/clients" -H 'Content-Type: application/json' \
+  -d '{"name": "Ana", "email": "ana@example.com", "password": "correct horse battery"}'
+export TOKEN=$(curl -s -X POST "$API/auth/login" -H 'Content-Type: application/json' \
+  -d '{"email": "ana@example.com", "password": "correct horse battery"}' \
+  | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
+curl -f -X PUT "$API/favorites/7" -H "Authorization: Bearer $TOKEN"
+"""
+
+
+def test_every_command_of_the_page_of_events_gives_what_is_shown_on_both_consoles(
+    stack: Stack, data: Path, said: list[str]
+) -> None:
+    page = "docs/events.md"
+    blocks = [(command, answer) for command, answer in told(page) if "aws lambda invoke" not in command]
+    shown = [
+        line
+        for fence in documents.fences(page)
+        for line in fence.text.splitlines()
+        if fence.language == "" and re.match("event|schedule", line)
+    ]
+    assert len(blocks) >= 3
+    assert len(shown) >= 4
+    blocks = [(command, "" if answer.startswith("schedule") else answer) for command, answer in blocks]
+    follow(stack, data, page, [(BEGUN, ""), *blocks], name="events")
+    for line in shown:
+        assert wait_until(
+            lambda line=line: any(re.fullmatch(shape(line), each) for each in said), timeout=40
+        ), (  # type: ignore[misc]
+            f"{page} shows\n{line}\nwhich the first console does not:\n" + "\n".join(said)
+        )
+
+
+def follow(stack: Stack, data: Path, page: str, blocks: list[tuple[str, str]], *, name: str) -> None:
+    """Run the commands, as a client of this name, and compare the answers with those that the page shows."""
     script = PREAMBLE + "".join(f"{command}\necho '{NEXT}'\n" for command, _ in blocks)
     script = script.replace("http://127.0.0.1:3000", stack.url).replace("ana@", f"{name}@")
     ran = subprocess.run(  # noqa: S603 - the page's own commands
