@@ -18,7 +18,7 @@ class Model(BaseModel):
 
 
 class Input(Model):
-    """A request's body. An unknown field is refused, so that a misspelt one is noticed."""
+    """A request's body. An unknown field is refused, so that a misspelled one is noticed."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -171,8 +171,8 @@ def _authenticate(event: Event) -> Caller:
 def _without_unknown_parameters(app: Resolver, answer: Callable[[Resolver], Response[Any]]) -> Response[Any]:
     """Let the route answer, unless the query has a parameter that it does not declare.
 
-    A misspelt parameter is refused as a misspelt field of a body is: ignored, it would give a wrong answer
-    that looks right. Runs after Powertools' validation, so what is wrong with the path is told first.
+    A misspelled parameter is refused as a misspelled field of a body is: if it were ignored, the answer would
+    be wrong and look right. Runs after Powertools' validation, so an error in the path is reported first.
     """
     sent = app.current_event.raw_event.get("queryStringParameters")
     if sent:

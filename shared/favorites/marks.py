@@ -129,16 +129,16 @@ def remove(caller: Caller, product_id: str) -> None:
 
 def _mark(caller: Caller, product_id: str, now: datetime) -> tuple[Rendered[Favorite], bool] | None:
     """The favorite, and whether it was made one now; None where the copy does not have the product."""
+    # Another request of this client may mark the product while this one runs, or this one did and its answer
+    # was lost. The snapshot of the first statement does not show that; the snapshot of the next one does.
     for attempt in range(RACES):
         row = _try_to_mark(caller, product_id, now)
         if row.favorite is not None:
             return Rendered(row.favorite), bool(row.created)
         if attempt and row.is_full:
-            raise full()
+            raise _full()
         if attempt and not row.is_known:
             return None
-        # Another request of this client may have marked it since this one began, or this very one whose
-        # answer was lost: a snapshot of then cannot show it, another one does.
     return None
 
 
@@ -198,6 +198,6 @@ def _try_to_mark(caller: Caller, product_id: str, now: datetime) -> _Marked:
     return row
 
 
-def full() -> FavoritesFull:
+def _full() -> FavoritesFull:
     """The refusal of one favorite more than a client may have."""
     return FavoritesFull(f"You have {MAX_FAVORITES:,} favorites, and no more fit.", maximum=MAX_FAVORITES)

@@ -10,7 +10,7 @@ packages import of it for nobody, the build puts off (layers/dependencies/put_of
 
 All of this is done where functions run, and nowhere else: there one thread does all the importing. A program
 with several (pytest, `make run`) imports as ever; two threads, one in such a module's own code and one in its
-submodule, could wait for each other for ever.
+submodule, could wait for each other forever.
 
 tests/unit/test_lean_imports.py compares all names with those of an ordinary import, and
 tests/integration/test_build.py fails when a request runs one of them after all: then a new version of the

@@ -1,4 +1,4 @@
-"""A few of the faults of `make faults`, each long enough to hang a request for ever that has no deadline."""
+"""A few of the faults of `make faults`, long enough for a request without a deadline to hang."""
 
 from pathlib import Path
 

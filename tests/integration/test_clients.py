@@ -762,7 +762,10 @@ def test_removing_the_own_account_takes_a_log_in_of_the_last_five_minutes(look: 
 
 def test_an_admin_removes_others_whenever_they_logged_in(look: psycopg.Connection) -> None:
     ana = accounts.register()
-    clients.remove(replace(accounts.new_admin(look), authenticated_at=0), ana.client_id)
+    admin = replace(accounts.new_admin(look), authenticated_at=0)
+    clients.remove(admin, ana.client_id)
+    with pytest.raises(UnknownClient):
+        clients.get(admin, ana.client_id)
 
 
 def test_the_last_admin_cannot_remove_itself(look: psycopg.Connection) -> None:

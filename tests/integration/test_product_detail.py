@@ -1,4 +1,4 @@
-"""One product through the cache protocol: every row of the design's table, and faults of all it stands on."""
+"""One product through the cache protocol: every state of the cache, and every server's faults."""
 
 import socket
 import time

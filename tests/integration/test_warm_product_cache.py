@@ -1,4 +1,4 @@
-"""The poll: what nobody pushed becomes known, what did not change is not written, nonsense not believed."""
+"""The poll: it finds changes that no event told, writes only what changed, and refuses nonsense."""
 
 import json
 import os
@@ -200,7 +200,7 @@ def test_an_order_that_was_turned_around_is_shown_so(store: HostileCatalog) -> N
     assert listed_ids() == ["4", "3", "2", "1"]
 
 
-def test_what_vanished_is_a_tombstone_and_what_returns_is_restored(
+def test_a_product_that_is_gone_is_marked_as_removed_and_one_that_returns_is_restored(
     store: HostileCatalog, look: psycopg.Connection
 ) -> None:
     lists(store, *numbered(1, 2, 3))
@@ -432,7 +432,7 @@ def test_of_two_polls_at_once_the_second_sees_the_lease_and_ends(store: HostileC
     assert store.calls == {"/products": 1}
 
 
-def test_a_reader_who_reads_the_list_is_in_no_polls_way(store: HostileCatalog) -> None:
+def test_a_reader_who_reads_the_list_does_not_stop_a_poll(store: HostileCatalog) -> None:
     lists(store, *numbered(1))
     product_cache.acquire_lease("products", 10)
     assert poll()["products"] == 1
@@ -463,14 +463,14 @@ def test_when_a_poll_is_killed_the_next_one_runs_after_the_lease(
     assert poll() == {"products": 2, "changed": 2}
 
 
-def test_a_poll_that_failed_is_in_nobodys_way(store: HostileCatalog) -> None:
+def test_a_poll_that_failed_does_not_stop_the_next_one(store: HostileCatalog) -> None:
     store.answer("/products", Answer.status(500))
     assert "failed" in poll()
     lists(store, *numbered(1))
     assert poll()["changed"] == 1
 
 
-def test_with_the_database_down_the_poll_fails_and_the_next_one_heals(
+def test_with_the_database_down_the_poll_fails_and_the_next_one_succeeds(
     store: HostileCatalog, environment: pytest.MonkeyPatch
 ) -> None:
     lists(store, *numbered(1))
@@ -551,7 +551,7 @@ def test_with_the_cache_down_the_copy_is_kept_up_to_date(
 
 
 @pytest.mark.parametrize("seconds", [0.15, 0.5])
-def test_a_cache_that_hesitates_once_is_filled_all_the_same(
+def test_a_cache_that_does_not_answer_once_is_filled_all_the_same(
     store: HostileCatalog, valkey: Valkey, environment: pytest.MonkeyPatch, seconds: float
 ) -> None:
     lists(store, *numbered(*range(1, 2_001)))

@@ -1,8 +1,11 @@
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
+from shared.errors import CatalogUnavailable, FavoritesFull, UnknownProduct
+from shared.favorites.models import Refused
+from shared.web import PROBLEMS
 from tests.calls import call
 
 pytestmark = pytest.mark.usefixtures("backends")
@@ -66,3 +69,9 @@ def test_bad_input_is_422_and_named(body: object, wrong: list[str]) -> None:
 def test_a_time_that_does_not_fit_is_told_why(when: str, kind: str, message: str) -> None:
     (error,) = call("change_favorites", body=mark(when)).json["errors"]
     assert (error["type"], error["message"]) == (kind, message)
+
+
+def test_a_product_is_refused_with_the_types_of_the_problems_that_one_alone_has() -> None:
+    kinds = (UnknownProduct, CatalogUnavailable, FavoritesFull)
+    types, *_ = get_args(get_type_hints(Refused, include_extras=True)["type"])
+    assert set(get_args(types)) == {f"/problems/{PROBLEMS[kind].slug}" for kind in kinds}

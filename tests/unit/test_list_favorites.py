@@ -1,5 +1,9 @@
+from typing import get_args
+
 import pytest
 
+from functions.list_favorites.handler import Sort
+from shared.favorites import pages
 from tests.calls import call
 
 pytestmark = pytest.mark.usefixtures("backends")
@@ -32,3 +36,8 @@ def test_bad_parameters_are_422_and_named(query: dict[str, str], wrong: list[str
 def test_a_repeated_parameter_is_422_and_not_guessed(name: str) -> None:
     answer = call("list_favorites", rawQueryString=f"{name}=1&{name}=2", queryStringParameters={name: "1,2"})
     assert answer.wrong == [f"query.{name}"]
+
+
+def test_the_sorts_that_the_route_takes_are_those_that_the_pages_know() -> None:
+    sorts, *_ = get_args(Sort)
+    assert set(get_args(sorts)) == pages.ORDERS.keys()

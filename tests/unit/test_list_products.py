@@ -183,6 +183,6 @@ def test_an_empty_parameter_is_422_whether_a_page_is_cached_or_not(backends: Bac
     assert call("list_products", query={name: ""}).wrong == [f"query.{name}"]
 
 
-def test_a_misspelt_parameter_is_422_though_the_page_is_cached(backends: Backends) -> None:
+def test_a_misspelled_parameter_is_422_though_the_page_is_cached(backends: Backends) -> None:
     keep_page(backends, age=0)
     assert call("list_products", query={"srot": "price"}).wrong == ["query.srot"]

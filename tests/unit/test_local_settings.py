@@ -1,4 +1,4 @@
-"""Settings from the shell: what cannot be is told before anything starts, in one line."""
+"""Settings from the shell: a value that is not valid is reported before anything starts, in one line."""
 
 import json
 
@@ -37,7 +37,7 @@ from local.servers.services import ServiceFailed
         ),
     ],
 )
-def test_a_value_that_cannot_be_is_one_line_that_names_the_variable(
+def test_a_value_that_is_not_valid_is_reported_in_one_line_that_names_the_variable(
     variable: str, value: str, sentence: str
 ) -> None:
     with pytest.raises(ServiceFailed) as refusal:
