@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -122,11 +123,14 @@ def test_every_command_of_the_page_of_events_gives_what_is_shown_on_both_console
     blocks = [(command, "" if answer.startswith("schedule") else answer) for command, answer in blocks]
     follow(stack, data, page, [(BEGUN, ""), *blocks], name="events")
     for line in shown:
-        assert wait_until(
-            lambda line=line: any(re.fullmatch(shape(line), each) for each in said), timeout=40
-        ), (  # type: ignore[misc]
+        assert wait_until(partial(is_said, line, said), timeout=40), (
             f"{page} shows\n{line}\nwhich the first console does not:\n" + "\n".join(said)
         )
+
+
+def is_said(line: str, said: list[str]) -> bool:
+    """Whether a line of this shape is on the console."""
+    return any(re.fullmatch(shape(line), each) for each in said)
 
 
 def follow(stack: Stack, data: Path, page: str, blocks: list[tuple[str, str]], *, name: str) -> None:
