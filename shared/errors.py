@@ -75,11 +75,11 @@ class InvalidRefreshToken(DomainError):
 
 
 class TooManyAttempts(DomainError):
-    """Too many guesses at one password; `retry_after` says when the next is heard."""
+    """Too many guesses at one password; `retry_after` says when the next one may be made."""
 
 
 class Forbidden(DomainError):
-    """The caller is known and may not."""
+    """The caller is known, but may not do this."""
 
 
 class WrongPassword(DomainError):

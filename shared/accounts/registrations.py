@@ -1,8 +1,8 @@
 """How often one source address may learn that an e-mail is taken: a registration that answers 409 tells it.
 
-Only such answers count: whoever registers is not slowed, nor is whoever shares an address with others. The
-count is a moment in time in one key of Valkey, that of when the allowance is whole again (GCRA); the key is
-gone by then. While Valkey is down, API Gateway's limit for the route is the only bound.
+Only such answers count: a registration that succeeds uses up nothing. What is kept is one key in Valkey, the
+time at which the address has its whole allowance again (GCRA). The key expires then. While Valkey is down,
+API Gateway's limit for the route is the only bound.
 """
 
 from __future__ import annotations

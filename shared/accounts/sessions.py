@@ -2,13 +2,14 @@
 
 A session is one row. A refresh token has two random parts: one that all tokens of the session share, which
 finds the row, and one of its own. Only hashes are stored. A token works once: the next one takes its place.
-One that comes back later is in two hands, and revokes the session (RFC 9700 §4.14.2), however old it is.
+If a token is used again later, two parties have it, and the session is revoked (RFC 9700 §4.14.2), however
+old the token is.
 
-An answer gets lost, a request is sent twice, two tabs refresh at once: so for `GRACE` seconds the token
-before the current one is still answered, and with the same next token as the first time. Both tabs then go on
-with one token, where two different ones would make a thief of the slower tab at the next refresh. The next
-token is therefore not drawn, but made of the one before and the key that signs access tokens: who has an
-old token and not the key learns nothing.
+An answer can get lost, a request can be sent twice, two tabs can refresh at once. So for `GRACE` seconds the
+token before the current one still works, and gives the same next token as the first time. Both tabs then go
+on with the same token. With two different ones, the slower tab would look like a thief at its next refresh.
+The next token is therefore not random: it is made of the one before and the key that signs access tokens.
+Somebody who has an old token, but not the key, cannot make it.
 """
 
 from __future__ import annotations

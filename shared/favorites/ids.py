@@ -126,9 +126,9 @@ def list_page(caller: Caller, *, limit: int, cursor: str | None, if_none_match: 
 
 
 def _unchanged(caller: Caller, if_none_match: str | None) -> Ids | None:
-    """The answer to who has the revision of now: one row is read for it, and planned in no time.
+    """ "Not modified" for a caller who has the current revision: it reads one row.
 
-    None where they have another one or none, and the rest is to be read.
+    None where the caller has another revision or none, and the list has to be read.
     """
     if not if_none_match or _etag_of(caller) not in if_none_match:
         return None

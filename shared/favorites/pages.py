@@ -1,7 +1,7 @@
 """The caller's favorites, page by page: one SQL statement and no other call, whatever is asked for.
 
-Whoever looks for a part of them or for another order reads all of the client's favorites, which are few
-(`limits.MAX_FAVORITES`); by date, an index has them in their order.
+A filter, or an order other than the date, reads all of the client's favorites, which are few
+(`limits.MAX_FAVORITES`). For the order by date there is an index.
 """
 
 from __future__ import annotations

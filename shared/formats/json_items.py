@@ -1,4 +1,4 @@
-"""The items of a JSON array, one after the other: a list of 100,000 products never stands in memory whole."""
+"""The items of a JSON array, one after the other: a list of 100,000 products is never whole in memory."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """One PostgreSQL connection per execution environment: opened on first use, reopened when it was closed.
 
-`statement_timeout` is set on the database by the migrations and not per connection: a pooling proxy pins the
-sessions that set things, as it pins those that prepare statements (hence `prepare_threshold=None`). It ends
-what takes too long; the deadlines here end what nobody answers, with the connection.
+`statement_timeout` is set on the database by the migrations and not per connection: a pooling proxy pins
+sessions that set something, and those that prepare statements (so `prepare_threshold=None`). It ends a
+statement that takes too long. The deadlines here are for a server that does not answer: they end the wait,
+and close the connection.
 """
 
 from __future__ import annotations

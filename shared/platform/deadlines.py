@@ -1,8 +1,8 @@
 """How long the work at hand may still take. A request has one deadline, and every wait in it asks here.
 
-A socket's timeout begins anew with every byte, and a name look-up knows none: a server that trickles holds
-its caller for as long as it likes. So whatever waits takes the time that is left for all of it (`left`), and
-a call that cannot be told so runs in a thread that is left behind (`call`).
+A socket's timeout begins anew with every byte, so a server that sends one byte now and then can hold its
+caller without end; and a name look-up has no timeout. So every wait takes the time that is left in all
+(`left`). A call that takes no timeout runs in a thread, which is left behind when the time is over (`call`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The connection to Valkey (Redis protocol): one per execution environment, and quick to do without.
+"""The connection to Valkey (Redis protocol): one per execution environment; requests work without it.
 
-Everything kept there can be had elsewhere, so a Valkey that is down or slow costs a request at most
-`TIMEOUT`, and only one request in `HOLD_OFF` finds out.
+Everything in it can be had elsewhere. If it is down or slow, that costs a request at most `TIMEOUT`, and only
+one request in `HOLD_OFF`: the others do not ask it.
 """
 
 from __future__ import annotations

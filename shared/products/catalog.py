@@ -1,7 +1,7 @@
-"""The external catalog (Fake Store API contract), read over HTTP and trusted with nothing.
+"""The external catalog (Fake Store API contract), read over HTTP. Nothing that it sends is trusted.
 
-Whatever it answers becomes a checked product, the news that there is none, or CatalogUnavailable. A circuit
-breaker per execution environment leaves a catalog alone that keeps failing.
+Its answer is either a product that has been checked, or that there is no such product, or CatalogUnavailable.
+A catalog that keeps failing is not asked for a while (a circuit breaker in each execution environment).
 """
 
 from __future__ import annotations

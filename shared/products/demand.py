@@ -1,11 +1,11 @@
 """What a request for products does when the cache alone has no fresh answer for it.
 
-Somebody has to ask the catalog, and only one at a time does: who holds the lease. The others get what is
-there (stale), or wait for the holder's result, or take over when the holder is gone. What the catalog says
-goes into the copy in PostgreSQL first and from there into the cache.
+Then the catalog has to be asked, by one request at a time: the one that holds the lease. The others get an
+older answer (stale), or wait for the holder's result, or take the lease when the holder is gone. What the
+catalog says is written to the copy in PostgreSQL first, and from there to the cache.
 
-The list is another matter: the schedule reads it (shared.products.poll), and requests are answered from the
-copy. Only where no schedule runs, or nothing was copied yet, a request reads the list, if it is small.
+The whole list is read by the schedule (shared.products.poll), and requests are answered from the copy. A
+request reads the list only if no schedule runs or nothing was copied yet, and only if the list is short.
 """
 
 from __future__ import annotations

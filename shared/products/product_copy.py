@@ -1,9 +1,9 @@
 """This service's durable copy of the catalog: the table `products`.
 
-Newer wins, wherever it came from: every write carries a version (milliseconds since the epoch) and does
-nothing to a row whose version is not lower. A product that is gone stays as a tombstone (`removed_at`), for
-the favorites that point at it and so that an older change cannot bring it back. What a change means for
-those who hold the product as a favorite goes into the outbox in the same statement.
+The newer version wins, wherever it came from. Every write carries a version (milliseconds since the epoch)
+and does nothing to a row whose version is not lower. A product that is gone stays as a tombstone
+(`removed_at`), for the favorites that point at it and so that an older change cannot bring it back. What a
+change means for those who hold the product as a favorite goes into the outbox in the same statement.
 
 The list has the last word on what there is: a product that two lists in a row do not have is removed, and an
 answer to a request for it does not bring it back (`products_missed`).
