@@ -77,7 +77,8 @@ def write(part: Part, began: datetime) -> None:
     found["parts"] = [parts[command] for command in _TITLES if command in parts]
     FOUND.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     PAGE.write_text(render(found))
-    scale.write()  # which works with these figures
+    if part.command == "warm":
+        scale.write()  # which works with these figures
     IMAGES.mkdir(exist_ok=True)
     for plot in part.plots:
         _draw(plot)
