@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import pytest
 
 from shared.platform import logs
+from shared.platform.metrics import Unit
+
+UNITS = set(get_args(Unit))
 
 
 class Line(NamedTuple):
@@ -35,6 +38,8 @@ def metrics(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     for line in capsys.readouterr().out.splitlines():
         if line.startswith('{"_aws"'):
             told = json.loads(line)
+            (described,) = told["_aws"]["CloudWatchMetrics"]
+            assert {metric["Unit"] for metric in described["Metrics"]} <= UNITS
             del told["_aws"], told["service"]
             found.append(told)
     return found
