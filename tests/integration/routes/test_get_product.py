@@ -33,6 +33,12 @@ def test_a_miss_and_the_hit_after_it_answer_with_the_same_bytes_and_headers(stor
     assert store.calls == {"/products/7": 1}
 
 
+def test_a_parameter_is_refused_whether_or_not_the_cache_has_the_product() -> None:
+    for _ in range(2):
+        assert call("get_product", query={"fields": "title"}).wrong == ["query.fields"]
+        assert call("get_product").status == 200
+
+
 def test_a_miss_can_be_a_304_too(valkey: Valkey) -> None:
     etag = call("get_product").headers["ETag"]
     valkey.flush()
