@@ -27,17 +27,37 @@ class Run(ConsoleRun):
         return list(psutil.Process(self.process.pid).children(recursive=True))
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Iterator[Run]:
-    run = Run(tmp_path)
+# One run after another with the same data, as the tests stand here: each takes over from the one before it.
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the data of all of them is."""
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture(scope="module")
+def first(folder: Path) -> Iterator[Run]:
+    """The first run, which makes the data."""
+    run = Run(folder)
+    run.wait_until_ready()
     yield run
     run.close()
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_everything_and_leaves_the_data(run: Run, how: signal.Signals) -> None:
-    url = run.wait_until_ready()
-    assert httpx.get(f"{url}/products", params={"limit": 1}, timeout=30).status_code == 200
+def printed_password(run: Run) -> str:
+    found = re.search(r"admin@example\.com +password: (\S{12,})$", run.text(), re.MULTILINE)
+    assert found
+    return found[1]
+
+
+def log_in(url: str, password: str) -> int:
+    account = {"email": "admin@example.com", "password": password}
+    return httpx.post(f"{url}/auth/login", json=account, timeout=30).status_code
+
+
+def end(run: Run, how: signal.Signals) -> None:
+    """Stop it by a signal: that stops everything and leaves the data."""
     family = run.family()
     assert family
     run.process.send_signal(how)
@@ -47,45 +67,10 @@ def test_a_signal_stops_everything_and_leaves_the_data(run: Run, how: signal.Sig
     assert (run.data / "postgres" / "PG_VERSION").exists()
 
 
-@pytest.mark.parametrize("seconds", [0.05, 0.15, 0.3, 0.6, 1.2])
-def test_ctrl_c_during_the_start_ends_it_without_a_traceback(run: Run, seconds: float) -> None:
-    time.sleep(seconds)
-    run.process.send_signal(signal.SIGINT)
-    assert run.process.wait(timeout=20) in (0, -signal.SIGINT)
-    assert "Traceback" not in run.text()
-
-
-def test_a_second_run_with_the_same_data_is_told_where_the_first_one_answers(run: Run) -> None:
-    url = run.wait_until_ready()
-    for port in ("0", url.rpartition(":")[2]):
-        second = subprocess.run(  # noqa: S603 - a list, no shell
-            [sys.executable, "-m", "local", "run", "--port", port],
-            env={**os.environ, "LOCAL_DATA": str(run.data)},
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=False,
-        )
-        assert second.returncode == 1
-        assert second.stderr.startswith(f"It runs already at {url} with the data in {run.data}. ")
-        assert second.stderr.count("\n") == 1
-
-
-def test_nothing_is_left_when_it_is_killed(run: Run) -> None:
-    url = run.wait_until_ready()
-    httpx.get(f"{url}/products/1", timeout=30)
-    family = run.family()
-    run.process.kill()
-    assert psutil.wait_procs(family, timeout=20)[1] == []
-
-
-def test_the_console_tells_how_to_begin(run: Run) -> None:
-    url = run.wait_until_ready()
-    text = run.text()
+def test_the_console_tells_how_to_begin(first: Run) -> None:
+    url, text = first.wait_until_ready(), first.text()
     assert f"{url}/docs" in text
     assert f"{url}/shop " in text
-    assert re.search(r"admin@example\.com +password: \S{12,}", text)
     assert text.count("  curl ") == 3
     postgres = re.search(r"^PostgreSQL +(postgresql://\S+)$", text, re.MULTILINE)
     valkey = re.search(r"^Valkey +(redis://\S+)$", text, re.MULTILINE)
@@ -101,25 +86,60 @@ def test_the_console_tells_how_to_begin(run: Run) -> None:
     assert re.search(r"^run_migrations \| migration applied: migration=0001_\S+\.sql$", text, re.MULTILINE)
     steps = ["Starting PostgreSQL…", "Starting Valkey…", "Running the migrations…", "Filling the cache…"]
     assert [step for step in text.splitlines() if step in steps] == steps
-    assert '"_aws"' in (run.data / "metrics.jsonl").read_text()
-    assert (run.data / "secrets.json").stat().st_mode & 0o777 == 0o600
+    assert '"_aws"' in (first.data / "metrics.jsonl").read_text()
+    assert (first.data / "secrets.json").stat().st_mode & 0o777 == 0o600
 
 
-def test_the_admins_password_that_is_printed_works_whatever_the_shell_says_later(tmp_path: Path) -> None:
-    for given, told in (
-        ({"ADMIN_PASSWORD": "the first password"}, False),
-        ({"ADMIN_PASSWORD": "another long password"}, True),
-        ({}, False),
-    ):
-        run = Run(tmp_path, **given)
-        try:
-            url = run.wait_until_ready()
-            text = run.text()
-            assert "admin@example.com  password: the first password\n" in text
-            assert ("ADMIN_PASSWORD has no effect: admin@example.com exists already" in text) is told
-            account = {"email": "admin@example.com", "password": "the first password"}
-            assert httpx.post(f"{url}/auth/login", json=account, timeout=30).status_code == 200
-            run.process.send_signal(signal.SIGINT)
-            assert run.process.wait(timeout=20) == 0
-        finally:
-            run.close()
+def test_a_second_run_with_the_same_data_is_told_where_the_first_one_answers(first: Run) -> None:
+    url = first.wait_until_ready()
+    for port in ("0", url.rpartition(":")[2]):
+        second = subprocess.run(  # noqa: S603 - a list, no shell
+            [sys.executable, "-m", "local", "run", "--port", port],
+            env={**os.environ, "LOCAL_DATA": str(first.data)},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+        assert second.returncode == 1
+        assert second.stderr.startswith(f"It runs already at {url} with the data in {first.data}. ")
+        assert second.stderr.count("\n") == 1
+
+
+def test_a_signal_stops_it_and_the_admins_password_works_whatever_the_shell_says_later(
+    first: Run, folder: Path
+) -> None:
+    password = printed_password(first)
+    assert "ADMIN_PASSWORD has no effect" not in first.text()
+    assert log_in(first.wait_until_ready(), password) == 200
+    end(first, signal.SIGINT)
+    again = Run(folder, ADMIN_PASSWORD="another long password")
+    try:
+        assert log_in(again.wait_until_ready(), password) == 200
+        assert printed_password(again) == password
+        assert "ADMIN_PASSWORD has no effect: admin@example.com exists already" in again.text()
+        end(again, signal.SIGTERM)
+    finally:
+        again.close()
+
+
+def test_nothing_is_left_when_it_is_killed(folder: Path) -> None:
+    run = Run(folder)
+    try:
+        url = run.wait_until_ready()
+        httpx.get(f"{url}/products/1", timeout=30)
+        family = run.family()
+        run.process.kill()
+        assert psutil.wait_procs(family, timeout=20)[1] == []
+    finally:
+        run.close()
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.15, 0.3, 0.6, 1.2])
+def test_ctrl_c_during_the_start_ends_it_without_a_traceback(tmp_path: Path, seconds: float) -> None:
+    run = Run(tmp_path)
+    time.sleep(seconds)
+    run.process.send_signal(signal.SIGINT)
+    assert run.process.wait(timeout=20) in (0, -signal.SIGINT)
+    assert "Traceback" not in run.text()

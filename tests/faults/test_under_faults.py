@@ -22,5 +22,5 @@ def test_answers_come_in_time_or_say_when_to_try_again_and_nothing_acknowledged_
     troubles = [trouble for trouble in schedule.ALL if str(trouble) in SOME]
     assert len(troubles) == len(SOME)
     with schedule.Scene(folder) as scene:
-        report = schedule.run(scene, troubles, before=6, lasting=6, watch=2, log=print)
+        report = schedule.run(scene, troubles, before=4, lasting=6, watch=1, log=print)
     assert report.broken == [], report.table()

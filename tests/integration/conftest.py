@@ -8,11 +8,13 @@ from dataclasses import replace
 import psycopg
 import pytest
 import redis
+from argon2 import PasswordHasher
 from psycopg.rows import dict_row
 
 from local.servers.postgres import Postgres
 from local.servers.valkey import Valkey
 from shared import health
+from shared.accounts import passwords
 from shared.accounts.access_tokens import Caller
 from shared.platform import database, settings
 from shared.platform import valkey as cache
@@ -25,6 +27,9 @@ Travel = Callable[[float], None]
 ACCESS_TOKEN_KEYS = '{"test": "a secret for tests that is longer than 32 bytes"}'
 NOBODY_LISTENS = "http://127.0.0.1:9"  # the discard port: refused at once
 NO_DATABASE = "postgresql://nobody@127.0.0.1:9/none"
+
+_REAL = passwords._hasher
+_CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)  # these tests make some thousand clients
 
 
 def cold_start() -> None:
@@ -54,9 +59,16 @@ def environment(
     monkeypatch.setenv("ACCESS_TOKEN_KEYS", ACCESS_TOKEN_KEYS)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")  # as Lambda does
     monkeypatch.delenv("PRODUCT_CACHE_TTL_SECONDS", raising=False)
+    monkeypatch.setattr(passwords, "_hasher", lambda: _CHEAP)
     cold_start()
     yield monkeypatch
     cold_start()
+
+
+@pytest.fixture
+def real_hashes(environment: pytest.MonkeyPatch) -> None:
+    """Passwords cost what they cost in production."""
+    environment.setattr(passwords, "_hasher", _REAL)
 
 
 @pytest.fixture

@@ -64,6 +64,7 @@ def test_a_registered_client_can_be_read() -> None:
     assert clients.get(accounts.caller(client), client.client_id) == client
 
 
+@pytest.mark.usefixtures("real_hashes")
 def test_the_password_is_stored_as_an_argon2id_hash_with_the_parameters_of_the_design(
     look: psycopg.Connection,
 ) -> None:

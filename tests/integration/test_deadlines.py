@@ -17,7 +17,7 @@ from tests.integration.accounts import new_caller
 from tests.integration.conftest import cold_start
 from tests.integration.hindered import HinderedServer
 
-REQUEST = 1.0  # seconds, in place of four: there are many of these tests
+REQUEST = 0.6  # seconds, in place of four: there are many of these tests
 NOISE = 0.9  # seconds that a busy machine may add, and less than the difference to five
 
 

@@ -97,6 +97,7 @@ def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return hashes
 
 
+@pytest.mark.usefixtures("real_hashes")
 def test_an_unknown_e_mail_costs_the_same_work_as_a_wrong_password(verified: list[str]) -> None:
     accounts.register(email=EMAIL)
     for email in (EMAIL, "nobody@example.com"):
@@ -115,6 +116,7 @@ def test_nobodys_password_lets_nobody_in(verified: list[str], monkeypatch: pytes
     assert verified == [known]
 
 
+@pytest.mark.usefixtures("real_hashes")
 def test_a_log_in_renews_a_hash_of_other_parameters(look: psycopg.Connection) -> None:
     accounts.register(email=EMAIL)
     look.execute("UPDATE clients SET password_hash = %s", [OLD_HASH])

@@ -50,7 +50,7 @@ def claims(**changes: object) -> dict[str, Any]:
     return {name: value for name, value in (good | changes).items() if value is not None}
 
 
-def signed(key: str = SIGNING_KEY, header: Mapping[str, str | None] | None = None, **changes: object) -> str:
+def signed(key: str = SIGNING_KEY, header: Mapping[str, object] | None = None, **changes: object) -> str:
     """A token with those claims, signed with the key."""
     headers = {"kid": "2026-11", "typ": "at+jwt"} | dict(header or {})
     headers = {name: value for name, value in headers.items() if value is not None or name == "typ"}
@@ -86,7 +86,18 @@ BAD_TOKENS = {
     "no issuer": lambda: signed(iss=None),
     "another type": lambda: signed(header={"typ": "JWT"}),
     "no type": lambda: signed(header={"typ": None}),
+    "several audiences, none of them ours": lambda: signed(aud=["another-api"]),
+    "not good yet": lambda: signed(nbf=int(time.time()) + 3_600),
+    "an expiry that is no number": lambda: signed(exp="tomorrow"),
+    "expired when time began": lambda: signed(exp=0),
+    "a header that has to be understood": lambda: signed(header={"crit": ["exp"]}),
+    "a key inside": lambda: signed(ANOTHER_KEY, {"jwk": {"kty": "oct", "k": ANOTHER_KEY}}),
+    "alg none with a signature": lambda: unsigned("none") + "AAAA",
+    "no signature": lambda: signed().rpartition(".")[0] + ".",
+    "cut off": lambda: signed()[:-2],
     "no subject": lambda: signed(sub=None),
+    "an empty subject": lambda: signed(sub=""),
+    "a subject that is a number": lambda: signed(sub=7),
     "a subject that is no UUID": lambda: signed(sub="ana"),
     "no role": lambda: signed(role=None),
     "no time of issue": lambda: signed(iat=None),

@@ -3,7 +3,6 @@
 import base64
 import hmac
 import json
-import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -32,14 +31,6 @@ def test_a_request_without_credentials_is_401_and_told_how_to_send_them(
     answer = visitor.request(method, path)
     assert problem(answer) == (401, "missing-credentials")
     assert answer.headers["www-authenticate"] == "Bearer"  # no error code where nothing came: RFC 6750 §3
-
-
-@protected
-def test_a_request_without_credentials_is_refused_before_its_body_is_looked_at(
-    visitor: httpx.Client, method: str, path: str
-) -> None:
-    answer = visitor.request(method, path, content=b"x" * 100_000, headers={"Content-Type": "text/plain"})
-    assert problem(answer) == (401, "missing-credentials")
 
 
 @pytest.mark.smoke
@@ -89,34 +80,9 @@ def unsigned(token: str) -> str:
     return f"{encoded({**header, 'alg': 'none'})}.{encoded(claims)}."
 
 
-def unsigned_in_capitals(token: str) -> str:
-    header, claims, _ = opened(token)
-    return f"{encoded({**header, 'alg': 'NONE'})}.{encoded(claims)}."
-
-
-def without_its_signature(token: str) -> str:
-    return token.rpartition(".")[0] + "."
-
-
-def unsigned_with_the_old_signature(token: str) -> str:
-    header, claims, signature = opened(token)
-    return f"{encoded({**header, 'alg': 'none'})}.{encoded(claims)}.{signature}"
-
-
 def signed_with_another_key(token: str) -> str:
     header, claims, _ = opened(token)
     return signed(header, claims, ANOTHER_KEY)
-
-
-def signed_with_a_key_that_it_names(token: str) -> str:
-    header, claims, _ = opened(token)
-    return signed({**header, "kid": "mine"}, claims, ANOTHER_KEY)
-
-
-def with_a_key_inside(token: str) -> str:
-    header, claims, _ = opened(token)
-    jwk = {"kty": "oct", "k": base64.urlsafe_b64encode(ANOTHER_KEY.encode()).rstrip(b"=").decode()}
-    return signed({**header, "jwk": jwk, "jku": "https://example.com/keys"}, claims, ANOTHER_KEY)
 
 
 def with_another_role(token: str) -> str:
@@ -129,27 +95,8 @@ def with_a_kid_of_another_type(token: str) -> str:
     return f"{encoded({**header, 'kid': ['local']})}.{encoded(claims)}.{signature}"
 
 
-def cut_off(token: str) -> str:
-    return token[:-2]
-
-
-def with_more_behind(token: str) -> str:
-    return f"{token}.more"
-
-
-FORGERIES = [
-    unsigned,
-    unsigned_in_capitals,
-    without_its_signature,
-    unsigned_with_the_old_signature,
-    signed_with_another_key,
-    signed_with_a_key_that_it_names,
-    with_a_key_inside,
-    with_another_role,
-    with_a_kid_of_another_type,
-    cut_off,
-    with_more_behind,
-]
+# What else can be wrong with one: BAD_TOKENS in tests/unit/test_http.py.
+FORGERIES = [unsigned, signed_with_another_key, with_another_role, with_a_kid_of_another_type]
 
 
 def assert_refused(answer: httpx.Response) -> None:
@@ -163,7 +110,7 @@ def test_a_forged_token_is_401(service: Service, bystander: Customer, forge: Cal
         assert_refused(http.get("/clients/me"))
 
 
-@pytest.mark.parametrize("token", ["x", "a.b.c", "..", "é.é.é", "x" * 5_000, "null", "e30.e30.e30", "=.=.="])
+@pytest.mark.parametrize("token", ["x", "é.é.é", "x" * 5_000])
 def test_what_is_no_token_at_all_is_401(visitor: httpx.Client, token: str) -> None:
     assert_refused(visitor.get("/clients/me", headers={b"Authorization": f"Bearer {token}".encode()}))
 
@@ -197,36 +144,6 @@ def sign(service: Service, bystander: Customer) -> Sign:
 def test_a_token_signed_as_the_service_does_is_accepted(service: Service, sign: Sign) -> None:
     with service.visitor(sign()) as http:
         assert http.get("/clients/me").status_code == 200
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        pytest.param({"exp": int(time.time()) - 1}, id="expired"),
-        {"exp": 0},
-        {"aud": "another-api"},
-        {"aud": ["another-api"]},
-        {"iss": "another-service"},
-        pytest.param({"iat": int(time.time()) + 3600}, id="issued in the future"),
-        pytest.param({"nbf": int(time.time()) + 3600}, id="not yet good"),
-        {"sub": "not-a-uuid"},
-        {"sub": ""},
-        {"sub": 7},
-        {"exp": "tomorrow"},
-        {"header_changes": {"typ": "JWT"}},
-        {"header_changes": {"typ": None}},
-        {"header_changes": {"alg": "HS512"}, "digest": "sha512"},
-        {"header_changes": {"alg": "RS256"}},
-        {"header_changes": {"crit": ["exp"]}},
-        *({"without": claim} for claim in ("exp", "iat", "aud", "iss", "sub", "role", "jti")),
-    ],
-    ids=str,
-)
-def test_a_token_that_is_not_for_here_and_now_is_401(
-    service: Service, sign: Sign, changes: dict[str, Any]
-) -> None:
-    with service.visitor(sign(**changes)) as http:
-        assert_refused(http.get("/clients/me"))
 
 
 def test_an_expired_token_and_a_forbidden_resource_can_be_told_apart(
