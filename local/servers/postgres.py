@@ -30,9 +30,8 @@ from psycopg import sql
 from local.processes.child_process import start_child
 from local.servers import private_file
 from local.servers.services import (
+    OnAPort,
     ServiceFailed,
-    Startable,
-    free_port,
     is_free,
     last_words,
     reached_at,
@@ -58,7 +57,7 @@ class _Account(NamedTuple):
     gid: int | None
 
 
-class Postgres(Startable):
+class Postgres(OnAPort):
     """One PostgreSQL server whose data outlives it.
 
     `data` is the folder of the cluster, made on the first start. `port` is a free one when None, and stays
@@ -76,20 +75,12 @@ class Postgres(Startable):
         durable: bool = True,
         settings: Mapping[str, str] | None = None,
     ) -> None:
+        super().__init__(port, listen)
         self._data = data.resolve()
-        self._port = port
-        self._listen = listen
         self._durable = durable
         self._settings = settings or {}
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: BinaryIO | None = None
-
-    @property
-    def port(self) -> int:
-        """The TCP port, chosen when first asked for."""
-        if self._port is None:
-            self._port = free_port(self._listen)
-        return self._port
 
     @property
     def url(self) -> str:

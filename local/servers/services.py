@@ -40,6 +40,21 @@ class Startable(ABC):
         self.stop()
 
 
+class OnAPort(Startable):
+    """A server that listens on a TCP port of the address `listen`: on `port`, or on a free one."""
+
+    def __init__(self, port: int | None, listen: str) -> None:
+        self._port = port
+        self._listen = listen
+
+    @property
+    def port(self) -> int:
+        """The TCP port, chosen when first asked for."""
+        if self._port is None:
+            self._port = free_port(self._listen)
+        return self._port
+
+
 class Assembly(Startable):
     """Several services as one: `_start` starts them in order and leaves in `_running` how each is stopped.
 

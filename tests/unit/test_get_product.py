@@ -1,26 +1,15 @@
-import time
-
 import pytest
 
 from shared.formats.headers import etag_of
 from shared.products import product_cache
 from shared.products.product_cache import Entry
 from tests.calls import call
-from tests.unit.fakes import NOON, Backends, lease_of_another
+from tests.unit.fakes import NOW, Backends, lease_of_another
 
-NOW = NOON.timestamp() + 0.25
-NOW_VERSION = int(NOW * 1000)
+pytestmark = pytest.mark.usefixtures("product_function")
+
 BODY = '{"product_id":"7","title":"Teapot","price":22.30}'
 ETAG = etag_of(BODY)
-
-
-@pytest.fixture(autouse=True)
-def _product_function(monkeypatch: pytest.MonkeyPatch, backends: Backends) -> None:
-    """Time stands still, and there are no keys for access tokens."""
-    assert backends.valkey.commands == []
-    monkeypatch.setattr(time, "time", lambda: NOW)
-    monkeypatch.setattr(time, "time_ns", lambda: NOW_VERSION * 1_000_000)
-    monkeypatch.delenv("ACCESS_TOKEN_KEYS")
 
 
 def keep(backends: Backends, *, age: float, status: int = 200, body: str = BODY) -> None:

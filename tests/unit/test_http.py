@@ -5,7 +5,6 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
-from uuid import uuid4
 
 import jwt
 import pytest
@@ -16,7 +15,6 @@ from shared.errors import DatabaseUnavailable
 from shared.platform import database, logs, secrets_manager
 from shared.platform.secrets_manager import SecretUnavailable
 from tests.calls import (
-    ANA,
     NEEDING_A_CALLER,
     TAKING_A_BODY,
     TAKING_NEITHER,
@@ -26,28 +24,11 @@ from tests.calls import (
     sample,
     token,
 )
-from tests.unit.fakes import RETIRED_KEY, SIGNING_KEY
+from tests.unit.fakes import RETIRED_KEY, SIGNING_KEY, claims
 
 pytestmark = pytest.mark.usefixtures("backends")
 
 ANOTHER_KEY = "a-secret-that-this-service-never-signed-with"
-
-
-def claims(**changes: object) -> dict[str, Any]:
-    """The claims of a good token for Ana, changed; None takes one out."""
-    now = int(time.time())
-    good: dict[str, object] = {
-        "iss": "favorites-service",
-        "aud": "favorites-api",
-        "sub": str(ANA),
-        "role": "client",
-        "iat": now,
-        "exp": now + 900,
-        "jti": uuid4().hex,
-        "generation": 0,
-        "auth_time": 0,
-    }
-    return {name: value for name, value in (good | changes).items() if value is not None}
 
 
 def signed(key: str = SIGNING_KEY, header: Mapping[str, object] | None = None, **changes: object) -> str:

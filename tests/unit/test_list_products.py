@@ -1,4 +1,3 @@
-import time
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -7,20 +6,12 @@ from shared.formats.headers import etag_of
 from shared.products import product_cache
 from shared.products.product_cache import Entry, ListState
 from tests.calls import call
-from tests.unit.fakes import NOON, Backends, list_was_read
+from tests.unit.fakes import NOW, Backends, list_was_read
 
-NOW = NOON.timestamp() + 0.25
+pytestmark = pytest.mark.usefixtures("product_function")
+
 BODY = '{"items":[],"next_cursor":null}'
 ETAG = etag_of(BODY)
-
-
-@pytest.fixture(autouse=True)
-def _product_function(monkeypatch: pytest.MonkeyPatch, backends: Backends) -> None:
-    """Time stands still, and there are no keys for access tokens."""
-    assert backends.valkey.commands == []
-    monkeypatch.setattr(time, "time", lambda: NOW)
-    monkeypatch.setattr(time, "time_ns", lambda: int(NOW * 1_000) * 1_000_000)
-    monkeypatch.delenv("ACCESS_TOKEN_KEYS")
 
 
 def keep_list(backends: Backends, *, age: float) -> ListState:
