@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Self
+
 
 class DomainError(Exception):
     """A refusal with a sentence that its caller may read.
@@ -108,6 +113,11 @@ class ChangedMeanwhile(DomainError):
 class UnknownProduct(DomainError):
     """Neither the catalog nor this service's copy of it has that product."""
 
+    @classmethod
+    def of(cls, product_id: str) -> Self:
+        """The refusal for a product that was asked for by this id."""
+        return cls(f"There is no product {product_id!r}.")
+
 
 class NotFavorite(DomainError):
     """The product is not one of the caller's favorites."""
@@ -130,6 +140,11 @@ class FavoritesFull(DomainError):
 
 class CatalogUnavailable(DomainError):
     """The catalog gave no usable answer and there is nothing older to give instead."""
+
+    @classmethod
+    def silent(cls, retry_after: int, reason: str = "") -> Self:
+        """The refusal where it did not answer, or in a way that is as good as no answer."""
+        return cls("The catalog is not answering.", retry_after=retry_after, reason=reason)
 
 
 class DatabaseUnavailable(DomainError):

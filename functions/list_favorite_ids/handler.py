@@ -1,27 +1,24 @@
 """GET /favorite-ids"""
 
-import re
 from typing import Annotated
 
 from shared import web
 from shared.accounts.access_tokens import Caller
 from shared.errors import InvalidInput
 from shared.favorites import ids
-from shared.favorites.limits import MAX_IDS_ASKED, MAX_IDS_PAGE
+from shared.favorites.limits import MAX_IDS_PAGE
 from shared.favorites.models import FavoriteIds
-from shared.formats.ids import PRODUCT_ID
+from shared.formats.ids import MAX_ASKED, asked_for
 from shared.web import Query, Response
 
 app = web.resolver()
-
-_PRODUCT_ID = re.compile(PRODUCT_ID)
 
 Limit = Annotated[int, Query(ge=1, le=MAX_IDS_PAGE, description="The largest number of ids on a page.")]
 Asked = Annotated[
     list[web.ProductRef] | None,
     Query(
-        max_length=MAX_IDS_ASKED,
-        description=f"Only those of these products that are favorites, in this order: up to {MAX_IDS_ASKED}, "
+        max_length=MAX_ASKED,
+        description=f"Only those of these products that are favorites, in this order: up to {MAX_ASKED}, "
         "repeated or separated by commas. They come on one page, whatever `limit` says; without `cursor`.",
         examples=[["7", "12", "40"]],
     ),
@@ -45,12 +42,9 @@ def list_favorite_ids(
 
 def short(caller: Caller, event: web.Event) -> web.Result | None:
     """What every page of a shop asks: which of these products?"""
-    parameters = event.get("queryStringParameters") or {}
-    asked = parameters.get("product_id", "").split(",")
+    asked = asked_for(event.get("queryStringParameters") or {})
     if_none_match = web.header_of(event, "if-none-match")
-    if len(parameters) > 1 or len(asked) > MAX_IDS_ASKED or if_none_match.strip() == "*":
-        return None
-    if not all(map(_PRODUCT_ID.fullmatch, asked)):
+    if asked is None or if_none_match.strip() == "*":
         return None
     found = ids.of_products(caller, asked, if_none_match=if_none_match)
     return web.tagged_result(found.body, {"ETag": found.etag})

@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from shared import web
 from shared.errors import CatalogUnavailable, InvalidInput
+from shared.formats.ids import MAX_ASKED
 from shared.models import Page
 from shared.products import demand
-from shared.products.answers import MAX_ASKED
 from shared.products.models import AskedProducts, Product
 from shared.web import Query, Response
 
@@ -25,7 +25,8 @@ Asked = Annotated[
     Query(
         max_length=MAX_ASKED,
         description=f"These products, in this order: up to {MAX_ASKED} ids, repeated or separated by commas. "
-        "The answer has `items` and `missing`; the parameters of a page do not go with it.",
+        "The answer has `items` and `missing`, all of them, whatever `limit` says; without `cursor`, "
+        "`category` and `sort`.",
         examples=[["7", "12", "40"]],
     ),
 ]
@@ -43,7 +44,7 @@ def list_products(
     if product_id is None:
         return web.product(app, demand.page(limit=limit, cursor=cursor, category=category, sort=sort))
     sent = app.current_event.query_string_parameters
-    for name in ("limit", "cursor", "category", "sort"):
+    for name in ("cursor", "category", "sort"):
         if name in sent:
             raise InvalidInput("does not go with product_id", location=f"query.{name}", kind="alone")
     return web.product(app, demand.several(list(dict.fromkeys(product_id))))

@@ -3,15 +3,21 @@
 from typing import Any
 
 from shared.formats import json_items
-from shared.platform import logs
+from shared.platform import deadlines, logs
 from shared.products import push
 
 Event = dict[str, Any]
 
+SPARE = 3.0  # seconds before Lambda's own end
 
-def lambda_handler(event: Event, _context: Any) -> dict[str, list[dict[str, str]]]:
-    """Which records failed (a partial batch response): they alone are delivered again."""
-    failed = [record["messageId"] for record in event["Records"] if not _take(record)]
+
+def lambda_handler(event: Event, context: Any) -> dict[str, list[dict[str, str]]]:
+    """Which records failed (a partial batch response): they alone are delivered again.
+
+    Those that there is no time for have failed: of a function that Lambda ends, all would be delivered again.
+    """
+    with deadlines.within(deadlines.of_function(context, spare=SPARE)):
+        failed = [record["messageId"] for record in event["Records"] if not _take(record)]
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 

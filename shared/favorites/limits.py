@@ -8,7 +8,6 @@ from datetime import timedelta
 MAX_FAVORITES = 5_000
 
 MAX_IDS_PAGE = 1_000  # ids on a page: 13 kB with ids of ten characters, and no more than 67 kB
-MAX_IDS_ASKED = 100  # products that one request may ask about: more than a page of any shop shows
 MAX_CHANGES = 100  # products that one request may mark and unmark; with the longest ids still below 64 KiB
 
 # How long ago a guest may have marked what is merged at log-in.

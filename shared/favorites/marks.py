@@ -58,7 +58,7 @@ def add(caller: Caller, product_id: str) -> tuple[Rendered[Favorite], bool]:
         demand.make_known(product_id)
         found = _mark(caller, product_id, now)
     if found is None:  # the catalog removed it at this very moment
-        raise UnknownProduct(f"There is no product {product_id!r}.")
+        raise UnknownProduct.of(product_id)
     return found
 
 

@@ -7,23 +7,20 @@ even loaded: `entry_point` asks the cache and hands everything that is not settl
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, cast
 
 from shared.formats.headers import ALWAYS, matches, next_link, take_body_away
-from shared.formats.ids import PRODUCT_ID
+from shared.formats.ids import asked_for, is_product_id
 from shared.platform import lean_imports, metrics, snapshots
 from shared.products import product_cache
-from shared.products.product_cache import Entry
+from shared.products.product_cache import Entry, Joined
 
 Event = dict[str, Any]
 Response = dict[str, Any]
 
-_PRODUCT_ID = re.compile(PRODUCT_ID)
 _PAGE_PARAMETERS = {"limit", "cursor", "category", "sort"}
-MAX_ASKED = 100  # products by their ids in one request: more than a page of a shop shows
 _WHEN_STALE = "stale-while-revalidate=60, stale-if-error=86400"
 
 
@@ -64,7 +61,7 @@ def cached_detail(event: Event) -> tuple[Entry, str] | None:
     Raises CacheDown.
     """
     product_id = (event.get("pathParameters") or {}).get("product_id", "")
-    if not _PRODUCT_ID.fullmatch(product_id) or event.get("queryStringParameters"):
+    if not is_product_id(product_id) or event.get("queryStringParameters"):
         return None  # the long way refuses it
     entry = product_cache.get(product_id)
     if entry is None or entry.status != 200:
@@ -99,9 +96,8 @@ def cached_page(event: Event) -> tuple[Entry, str] | None:
 
 def _cached_products(parameters: dict[str, str]) -> tuple[Entry, str] | None:
     """The products of GET /products?product_id=…, if all are fresh. Raises CacheDown."""
-    # API Gateway joins what is repeated with commas.
-    asked = list(dict.fromkeys(parameters["product_id"].split(",")))
-    if len(parameters) > 1 or len(asked) > MAX_ASKED or not all(map(_PRODUCT_ID.fullmatch, asked)):
+    asked = asked_for(parameters)
+    if asked is None:
         return None
     found = product_cache.get_all(asked)
     if None in found:
@@ -115,7 +111,7 @@ def answer(entry: Entry, state: str, event: Event) -> tuple[int, dict[str, str],
 
     In whole seconds, `max-age` is the whole lifetime and `Age` what is used up of it (RFC 9111 §4.2); a
     client may use a stale body for a minute while it asks again, and for a day while this service is down
-    (RFC 5861).
+    (RFC 5861). What the catalog could not confirm nobody may keep.
     """
     age = entry.age
     # A page that follows a cursor is never kept: making it says nothing of how well the cache does.
@@ -124,6 +120,9 @@ def answer(entry: Entry, state: str, event: Event) -> tuple[int, dict[str, str],
         {"ProductAnswers": (1, "Count"), "ProductAge": (round(age, 1), "Seconds")},
         state="copy" if is_unkept else state,
     )
+    if isinstance(entry, Joined) and not entry.is_confirmed:
+        unkept = {"Content-Type": "application/json", "Cache-Control": "no-store", "X-Cache": state}
+        return 200, unkept, entry.body
     headers = {
         "Content-Type": "application/json",
         "Cache-Control": f"public, max-age={entry.lifetime}, {_WHEN_STALE}",

@@ -251,7 +251,10 @@ class _TooLong(Exception):
 
 
 class _Breaker:
-    """Open for `OPEN_SECONDS` after `FAILURES_TO_OPEN` failures in a row; then one request tries again."""
+    """Open for `OPEN_SECONDS` after `FAILURES_TO_OPEN` failures in a row, and after each that follows them.
+
+    Between that, whoever asks tries again: the calls of one bulk request run at once and hold up nobody else.
+    """
 
     def __init__(self) -> None:
         self.failures = 0
@@ -260,7 +263,7 @@ class _Breaker:
     def check(self) -> None:
         left = self.open_until - time.monotonic()
         if left > 0:
-            raise BreakerOpen("The catalog is not answering.", retry_after=int(left) + 1)
+            raise BreakerOpen.silent(retry_after=int(left) + 1)
 
     def failed(self) -> None:
         self.failures += 1
@@ -358,7 +361,7 @@ def _refuse(
     """Whether it did not answer or answered nonsense: there is nothing to go by."""
     logs.logger().warning("catalog unavailable", reason=reason[:300])
     metrics.count("CatalogFailures")
-    raise kind("The catalog is not answering.", retry_after=5, reason=reason[:300]) from cause
+    raise kind.silent(retry_after=5, reason=reason[:300]) from cause
 
 
 def _reasons(error: ValidationError) -> str:

@@ -14,7 +14,7 @@ import re
 import time
 from collections import OrderedDict
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from shared.errors import CatalogUnavailable, DatabaseUnavailable, UnknownProduct
@@ -99,34 +99,37 @@ def several(product_ids: Sequence[str]) -> Answer:
     for product_id, entry in copied.items():
         held = parts.get(product_id, entry)
         parts[product_id] = max(held, entry, key=lambda each: (each.version, each.fetched_at))
-    may_ask = True
+    may_ask, is_confirmed = True, True
     for product_id in old:
         if product_id not in parts:
-            parts[product_id] = _confirmed(product_id, may_ask=may_ask)
-            may_ask = parts[product_id].is_fresh
+            said = _confirmed(product_id) if may_ask else None
+            may_ask = _is_fresh(said)
+            is_confirmed = is_confirmed and said is not None
+            parts[product_id] = said or product_cache.unknown(time.time() - product_cache.UNKNOWN_TTL)
     state: CacheState = "miss" if old else "hit"
     if not all(_is_fresh(parts[product_id]) for product_id in old):
         state = "stale"
-    return Answer(product_cache.join({product_id: parts[product_id] for product_id in product_ids}), state)
+    joined = product_cache.join({product_id: parts[product_id] for product_id in product_ids})
+    return Answer(replace(joined, is_confirmed=is_confirmed), state)
 
 
 def _is_fresh(entry: Entry | None) -> bool:
     return entry is not None and entry.is_fresh
 
 
-def _confirmed(product_id: str, *, may_ask: bool) -> Entry:
-    """What the catalog says of a product that neither cache nor copy has; no longer fresh where it is silent.
+def _confirmed(product_id: str) -> Entry | None:
+    """What the catalog says of a product that neither cache nor copy has; None where it is silent.
 
     It is not asked when a call may take longer than the request.
     """
-    if may_ask and deadlines.left(catalog.TIMEOUT) == catalog.TIMEOUT:
-        try:
-            return detail(product_id).entry
-        except UnknownProduct:
-            return product_cache.unknown(time.time())
-        except CatalogUnavailable:
-            pass
-    return product_cache.unknown(time.time() - product_cache.UNKNOWN_TTL)
+    if deadlines.left(catalog.TIMEOUT) < catalog.TIMEOUT:
+        return None
+    try:
+        return detail(product_id).entry
+    except UnknownProduct:
+        return product_cache.unknown(time.time())
+    except CatalogUnavailable:
+        return None
 
 
 def _cached(product_id: str) -> Entry | None:
@@ -168,7 +171,7 @@ def _wait(product_id: str, *, failed: bool) -> Answer:
             if isinstance(lease, Lease):
                 return _refresh_or_reuse(product_id, lease)
             failed = lease.failed
-    return _from_copy(product_id, CatalogUnavailable("The catalog is not answering.", retry_after=2))
+    return _from_copy(product_id, CatalogUnavailable.silent(retry_after=2))
 
 
 def _from_copy(product_id: str, error: CatalogUnavailable | DatabaseUnavailable) -> Answer:
@@ -201,7 +204,7 @@ def _without_cache(product_id: str) -> Answer:
 
 def _answer(product_id: str, entry: Entry, state: CacheState) -> Answer:
     if entry.status != 200:
-        raise UnknownProduct(f"There is no product {product_id!r}.")
+        raise UnknownProduct.of(product_id)
     return Answer(entry, state)
 
 
@@ -222,7 +225,6 @@ def forget_unknown() -> None:
 
 def _fetch(product_id: str) -> Entry:
     """What the catalog has under that id now, kept in the copy and the cache. Raises CatalogUnavailable."""
-    metrics.count("Refreshes", cause="demand")
     version = catalog.now_version()
     asked_at = version / 1000
     said_at = _unknown_here.get(product_id, 0.0)
@@ -237,6 +239,7 @@ def _fetch(product_id: str) -> Entry:
     else:
         confirmed_at = asked_at
         product = catalog.fetch_product(product_id)
+        metrics.count("Refreshes", cause="demand")
         try:
             copied = (
                 product_copy.mark_removed(product_id, version)

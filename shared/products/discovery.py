@@ -33,7 +33,9 @@ def make_known(product_ids: Sequence[str]) -> dict[str, DomainError]:
     """
     ends = time.monotonic() + BUDGET
     problems: dict[str, DomainError] = {
-        product_id: _nothing(product_id) for product_id in product_ids if _is_known_not_to_exist(product_id)
+        product_id: UnknownProduct.of(product_id)
+        for product_id in product_ids
+        if _is_known_not_to_exist(product_id)
     }
     numbers: list[str] = []
     others: list[str] = []
@@ -50,36 +52,39 @@ def make_known(product_ids: Sequence[str]) -> dict[str, DomainError]:
         except (UnknownProduct, CatalogUnavailable) as problem:
             problems[product_id] = problem
         except DatabaseUnavailable:  # out of time; where it is down, the caller's own statement tells
-            problems[product_id] = _silent()
+            problems[product_id] = CatalogUnavailable.silent(retry_after=2)
     return problems
 
 
 def _ask(product_ids: Sequence[str], problems: dict[str, DomainError]) -> None:
-    metrics.count("Refreshes", cause="demand")
     version = catalog.now_version()
     asking = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="catalog")
     answers = {product_id: asking.submit(catalog.fetch_product, product_id) for product_id in product_ids}
     wait(answers.values(), timeout=deadlines.left(BUDGET))
     asking.shutdown(wait=False, cancel_futures=True)  # a call that runs still ends by the catalog's timeout
     found = []
+    told = 0
     for product_id, answer in answers.items():
         try:
             product = _said(answer)
         except CatalogUnavailable as problem:
             problems[product_id] = problem
             continue
+        told += 1
         if product is None:
-            problems[product_id] = _nothing(product_id)
+            problems[product_id] = UnknownProduct.of(product_id)
             demand.keep_unknown(product_id, version / 1000)
         else:
             found.append(product)
+    if told:
+        metrics.count("Refreshes", told, cause="demand")
     if found:
         demand.show_all(product_copy.save_all(found, version))
 
 
 def _said(answer: Future[CatalogProduct | None]) -> CatalogProduct | None:
     if not answer.done() or answer.cancelled():
-        raise _silent()
+        raise CatalogUnavailable.silent(retry_after=2)
     return answer.result()
 
 
@@ -88,11 +93,3 @@ def _is_known_not_to_exist(product_id: str) -> bool:
         entry = product_cache.get_unknown(product_id)
         return entry is not None and entry.is_fresh
     return False
-
-
-def _nothing(product_id: str) -> UnknownProduct:
-    return UnknownProduct(f"There is no product {product_id!r}.")
-
-
-def _silent() -> CatalogUnavailable:
-    return CatalogUnavailable("The catalog is not answering.", retry_after=2)

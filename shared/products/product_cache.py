@@ -74,9 +74,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Joined(Entry):
-    """Several products in one body: as old as the oldest of them, and fresh for as long as all of them."""
+    """Several products in one body: as old as the oldest of them, and fresh for as long as all of them.
+
+    Unless it `is_confirmed`, a product that it calls missing may be there: nobody should keep it.
+    """
 
     seconds: float = 0.0
+    is_confirmed: bool = True
 
     @property
     def lifetime(self) -> int:
@@ -116,7 +120,9 @@ if held then
   local version, fetched = string.match(held, '^%d+ (%d+) ([%d.]+) ')
   version, fetched = tonumber(version), tonumber(fetched)
   local new_version, new_fetched = tonumber(ARGV[2]), tonumber(ARGV[3])
-  if version > new_version or (version == new_version and fetched > new_fetched) then return 0 end
+  -- What is not of this version's making is nothing, here as for who reads it.
+  if version and fetched
+     and (version > new_version or (version == new_version and fetched > new_fetched)) then return 0 end
 end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[4])
 return 1
@@ -180,8 +186,11 @@ def put_all(entries: Mapping[str, Entry]) -> None:
 def get_unknown(product_id: str) -> Entry | None:
     """The entry that says nobody has the product, fresh or stale. Raises CacheDown."""
     value = valkey.command(lambda server: server.get(_unknown_key(product_id)))
-    since, _, held = _text(value or "").partition(" ")
-    return unknown(float(since)) if held == product_id else None
+    try:
+        since, held = _text(value or "").split(" ")
+        return unknown(float(since)) if held == product_id else None
+    except ValueError:  # nothing, or not of this version's making
+        return None
 
 
 def put_unknown(product_id: str, entry: Entry) -> None:
@@ -250,7 +259,10 @@ def _list_state(fields: list[bytes | None]) -> ListState | None:
     generation, synced_at = fields
     if generation is None or synced_at is None:
         return None
-    return ListState(int(generation), float(synced_at))
+    try:
+        return ListState(int(generation), float(synced_at))
+    except ValueError:  # not of this version's making
+        return None
 
 
 # Each of the fields only rises, whoever comes late.
@@ -284,8 +296,11 @@ def get_page(state: ListState, place: Place) -> Entry | None:
 def _page(value: bytes | None, state: ListState, place: Place) -> Entry | None:
     if value is None:
         return None
-    header, _, body = _text(value).partition("\n")
-    name, generation, etag, next_cursor = header.split(" ")
+    try:
+        header, body = _text(value).split("\n", 1)
+        name, generation, etag, next_cursor = header.split(" ")
+    except ValueError:  # not of this version's making
+        return None
     if (name, generation) != (place.name, str(state.generation)):
         return None
     return Entry(200, 0, state.synced_at, body, etag, next_cursor or None)

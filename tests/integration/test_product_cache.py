@@ -244,6 +244,35 @@ def test_however_many_ids_are_unknown_they_have_few_places(server: redis.Redis) 
     assert server.ttl(product_cache._unknown_key("2999")) > 0
 
 
+# ── What is not of this version's making ──────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("foreign", [b"x", b"x 7", b"\xff", b"", b"200 x 1.2.3 y\n{}", b"a b c d\nbody"])
+def test_what_another_release_wrote_is_as_good_as_nothing_and_is_replaced(
+    server: redis.Redis, foreign: bytes
+) -> None:
+    for key in ("product:7", product_cache._unknown_key("7"), PAGE.key):
+        server.set(key, foreign)
+    state = ListState(7, NOW)
+    assert product_cache.get("7") is None
+    assert product_cache.get_unknown("7") is None
+    assert product_cache.get_page(state, PAGE) is None
+    put = entry()
+    assert product_cache.put("7", put)
+    assert product_cache.get("7") == put
+    product_cache.put_unknown("7", product_cache.unknown(NOW))
+    assert product_cache.get_unknown("7") == product_cache.unknown(NOW)
+
+
+@pytest.mark.parametrize("field", ["generation", "synced_at"])
+def test_a_list_state_that_another_release_wrote_is_none(server: redis.Redis, field: str) -> None:
+    listed(7)
+    server.hset("products", field, "x")
+    assert product_cache.list_state() is None
+    assert product_cache.list_page(PAGE) == (None, None)
+    assert listed(8).generation == 8
+
+
 # ── Leases ────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -1,8 +1,10 @@
 """Batches with messages that no catalog should send: they alone are reported, the others are taken once."""
 
 import json
+import time
 from collections.abc import Callable
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -10,6 +12,7 @@ import pytest
 import simplejson
 
 from functions.refresh_product_cache.handler import lambda_handler
+from local.servers.postgres import Postgres
 from shared.errors import UnknownProduct
 from shared.favorites import marks
 from shared.platform import database, valkey
@@ -18,6 +21,7 @@ from tests.calls import call, sample
 from tests.hostile_catalog import HostileCatalog, nonsense, product
 from tests.integration import accounts, recorder
 from tests.integration.catalog_messages import (
+    batch,
     changed_product,
     deliver,
     deliver_texts,
@@ -27,6 +31,7 @@ from tests.integration.catalog_messages import (
     text,
 )
 from tests.integration.conftest import NO_DATABASE
+from tests.integration.hindered import HinderedServer
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -280,3 +285,21 @@ def test_with_the_cache_down_the_copy_is_kept_up_to_date(environment: pytest.Mon
     copied = product_copy.find("7")
     assert copied
     assert copied.price == 1
+
+
+def test_with_a_silent_database_the_function_ends_in_time_and_says_what_it_had_no_time_for(
+    environment: pytest.MonkeyPatch, migrated_postgres: Postgres
+) -> None:
+    events = [changed_product(T, number) for number in range(1, 11)]
+    with HinderedServer(migrated_postgres.url) as postgres, environment.context() as hindered:
+        hindered.setenv("DATABASE_URL", postgres.url)
+        database.close()
+        assert deliver(changed_product(T, 11)) == []
+        postgres.silent = True
+        started = time.monotonic()
+        context = SimpleNamespace(get_remaining_time_in_millis=lambda: 5_000)
+        answer = lambda_handler(batch(*map(text, events)), context)
+        assert time.monotonic() - started < 4
+        database.close()
+    assert failed(answer) == [f"m{number}" for number in range(10)]
+    assert deliver(*events) == []
