@@ -7,11 +7,12 @@ A catalog that keeps failing is not asked for a while (a circuit breaker in each
 from __future__ import annotations
 
 import io
+import json
 import time
 from decimal import Decimal
 from functools import cache
 from tempfile import SpooledTemporaryFile
-from typing import IO, TYPE_CHECKING, Annotated, Any, NoReturn, cast
+from typing import IO, TYPE_CHECKING, Annotated, Any, NoReturn, Self, cast
 
 import urllib3
 from pydantic import (
@@ -25,6 +26,7 @@ from pydantic import (
     WithJsonSchema,
     WrapValidator,
     field_validator,
+    model_validator,
 )
 
 from shared.errors import CatalogUnavailable
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TIMEOUT = 2.0  # seconds from the request to the last byte of the answer
+# A product's texts as JSON: of 100 products, an answer stays below the 6 MB that Lambda lets through.
+TEXT_BYTES = 50 * 1024
 PRODUCT_BYTES = 1024 * 1024  # the longest answer for one product that is read
 FAILURES_TO_OPEN = 5  # in a row
 # With TIMEOUT, for a request that hung until an outage was over, less than 5 s: then all is as before.
@@ -116,6 +120,14 @@ class CatalogProduct(BaseModel):
         if "\0" in text:
             raise ValueError("contains the NUL character")
         return text
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        texts = self.title + self.description + self.category + self.image
+        # A character has six bytes at most, where it is escaped.
+        if 6 * len(texts) > TEXT_BYTES and len(json.dumps(texts, ensure_ascii=False).encode()) > TEXT_BYTES:
+            raise ValueError(f"has texts of more than {TEXT_BYTES} bytes")
+        return self
 
 
 class CatalogList:

@@ -212,6 +212,16 @@ def test_a_list_too_long_for_a_request_is_read_once_and_told_once(
     assert len(ids(page())) == 6
 
 
+def test_a_page_of_the_heaviest_products_is_one_that_lambda_lets_through(store: HostileCatalog) -> None:
+    heavy = "é" * 25_000
+    store.answer("/products", Says.json([product(number, description=heavy) for number in range(1, 101)]))
+    poll.run()
+    whole = demand.page(limit=100, cursor=None, category=None, sort=None)
+    assert len(ids(whole)) == 100
+    assert len(whole.entry.body.encode()) < 6_000_000
+    assert len(demand.several(ids(whole)).entry.body.encode()) < 6_000_000
+
+
 # ── Products by their ids ─────────────────────────────────────────────────────────────────────────────────
 
 

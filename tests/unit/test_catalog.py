@@ -144,6 +144,12 @@ def test_a_text_that_cannot_be_kept_is_refused(field: str, value: object) -> Non
         product(**{field: value})
 
 
+@pytest.mark.parametrize("character", ["é", "€", "\x01"])
+def test_texts_that_are_too_many_bytes_together_are_refused(character: str) -> None:
+    with pytest.raises(ValueError, match="has texts of more than 51200 bytes"):
+        product(description=character * 30_000)
+
+
 @pytest.mark.parametrize("image", ["", "//images.test/7", "data:image/png;base64,AAAA", "no address"])
 def test_an_image_may_be_any_text(image: str) -> None:
     assert product(image=image).image == image
