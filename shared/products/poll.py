@@ -25,6 +25,7 @@ def run(*, is_scheduled: bool = False) -> dict[str, Any]:
     """Make the copy and the cache what the catalog is now; what there was to do.
 
     `products` were read, `changed` of them written; `skipped` where another run is under way.
+    `cache` where that could not be renewed, which is a poll that failed.
     `is_scheduled` says that the schedule asks: from then on requests leave the list to it.
     Raises CatalogUnavailable, and then all is as it was, and DatabaseUnavailable.
     """
@@ -45,7 +46,7 @@ def run(*, is_scheduled: bool = False) -> dict[str, Any]:
         if lease is not None:
             with suppress(CacheDown):
                 lease.release()
-    metrics.count("CatalogPolls")
+    metrics.count("CatalogPollsFailed" if "cache" in done else "CatalogPolls")
     return done
 
 
@@ -68,7 +69,8 @@ def _run() -> dict[str, Any]:
     if insist.is_of_use:
         _fill_first_pages()
     metrics.count("Refreshes", read, cause="pull")
-    return {"products": read, "changed": changed, "seconds": round(time.monotonic() - started, 2)}
+    done = {"products": read, "changed": changed, "seconds": round(time.monotonic() - started, 2)}
+    return done if insist.is_of_use else done | {"cache": "not renewed"}
 
 
 class _Insistence:

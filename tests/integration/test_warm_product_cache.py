@@ -539,14 +539,18 @@ def test_a_poll_that_dies_midway_leaves_no_page_of_what_was_before(
     assert simplejson.loads(answer.entry.body)["items"][0]["price"] == 1
 
 
-def test_with_the_cache_down_the_copy_is_kept_up_to_date(
-    store: HostileCatalog, environment: pytest.MonkeyPatch
+def test_with_the_cache_down_the_copy_is_kept_up_to_date_and_the_poll_counts_as_failed(
+    store: HostileCatalog, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lists(store, *numbered(1, 2))
     environment.setenv("REDIS_URL", "redis://127.0.0.1:9")
     environment.setattr(cache, "HOLD_OFF", 0.01)  # the poll tries again for a while, and then does without
     cache.close()
-    assert poll() == {"products": 2, "changed": 2}
+    recorder.metrics(capsys)
+    assert poll() == {"products": 2, "changed": 2, "cache": "not renewed"}
+    told = recorder.metrics(capsys)
+    assert {"CatalogPollsFailed": 1} in told
+    assert {"CatalogPolls": 1} not in told
     assert product_copy.find("2")
 
 
