@@ -12,9 +12,9 @@ All of this is done where functions run, and nowhere else: there one thread does
 with several (pytest, `make run`) imports as ever; two threads, one in such a module's own code and one in its
 submodule, could wait for each other forever.
 
-tests/unit/test_lean_imports.py compares all names with those of an ordinary import, and
-tests/integration/test_build.py fails when a request runs one of them after all: then a new version of the
-package takes a name that is not in the table.
+tests/unit/shared/test_lean_imports.py compares all names with those of an ordinary import, and
+tests/integration/deploy/test_build.py fails when a request runs one of them after all: then a new version of
+the package takes a name that is not in the table.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Writes docs/benchmarks.md and its plots from what the benchmarks found: nobody edits that page by hand.
 
-What was found is kept beside it in docs/benchmarks.json; tests/unit/test_benchmarks.py compares the two.
+What was found is kept beside it in docs/benchmarks.json, and tests/unit/documents/test_benchmarks.py compares
+the two.
 """
 
 from __future__ import annotations

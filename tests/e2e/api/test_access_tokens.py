@@ -95,7 +95,7 @@ def with_a_kid_of_another_type(token: str) -> str:
     return f"{encoded({**header, 'kid': ['local']})}.{encoded(claims)}.{signature}"
 
 
-# What else can be wrong with one: BAD_TOKENS in tests/unit/test_http.py.
+# What else can be wrong with one: BAD_TOKENS in tests/unit/routes/test_http.py.
 FORGERIES = [unsigned, signed_with_another_key, with_another_role, with_a_kid_of_another_type]
 
 

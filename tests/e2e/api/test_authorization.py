@@ -61,7 +61,7 @@ TABLE = {
 ROUTES = {f"{method} {path}" for method, path, _ in operations()}
 
 # Those whose token never was one of ours, or is none any more: refused wherever a caller is needed.
-# What else is wrong with a token is the same for all of them: BAD_TOKENS in tests/unit/test_http.py.
+# What else is wrong with a token is the same for all of them: BAD_TOKENS in tests/unit/routes/test_http.py.
 REFUSED = (
     *("expired", "another key", "refresh token"),
     *("removed client", "role taken away", "password changed meanwhile"),

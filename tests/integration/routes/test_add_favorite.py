@@ -9,7 +9,7 @@ from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog
 from tests.integration import witness
 from tests.integration.accounts import ask
-from tests.integration.test_favorite_counts import holds, products
+from tests.integration.favorites.test_favorite_counts import holds, products
 
 pytestmark = pytest.mark.usefixtures("store")
 

@@ -10,7 +10,7 @@ from shared.favorites.limits import MAX_FAVORITES
 from tests.calls import call
 from tests.hostile_catalog import HostileCatalog
 from tests.integration.accounts import ask
-from tests.integration.test_favorite_counts import holds, products
+from tests.integration.favorites.test_favorite_counts import holds, products
 
 pytestmark = pytest.mark.usefixtures("store")
 

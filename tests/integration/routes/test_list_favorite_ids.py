@@ -10,7 +10,7 @@ from shared.favorites import marks
 from tests.calls import Answer
 from tests.integration import accounts, witness
 from tests.integration.accounts import ask
-from tests.integration.test_favorite_counts import holds, products
+from tests.integration.favorites.test_favorite_counts import holds, products
 
 pytestmark = pytest.mark.usefixtures("store")
 

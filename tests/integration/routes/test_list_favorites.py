@@ -8,7 +8,7 @@ import pytest
 from shared.accounts.access_tokens import Caller
 from shared.favorites import marks
 from tests.integration.accounts import ask
-from tests.integration.test_favorite_counts import holds, products
+from tests.integration.favorites.test_favorite_counts import holds, products
 
 pytestmark = pytest.mark.usefixtures("store")
 

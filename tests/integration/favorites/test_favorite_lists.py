@@ -14,7 +14,7 @@ from shared.errors import InvalidCursor
 from shared.favorites import pages
 from shared.favorites.limits import MAX_FAVORITES
 from tests.integration import accounts, witness
-from tests.integration.test_favorite_counts import holds, products
+from tests.integration.favorites.test_favorite_counts import holds, products
 
 pytestmark = pytest.mark.usefixtures("store")
 

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from shared.platform.lean_imports import LEAN
-from tests.unit import test_names
+from tests.unit.documents import test_names
 
 
 def run_python(program: str) -> str:

@@ -95,7 +95,7 @@ def killed(store: HostileCatalog) -> Callable[[], None]:
     def ask_and_be_killed() -> None:
         store.answer(PATH, Answer.hang())
         process = subprocess.Popen(  # noqa: S603 — our own module
-            [sys.executable, "-c", READING], cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL
+            [sys.executable, "-c", READING], cwd=Path(__file__).parents[3], stdout=subprocess.DEVNULL
         )
         assert wait_until(lambda: store.calls[PATH] == 1, 10)
         os.kill(process.pid, signal.SIGKILL)

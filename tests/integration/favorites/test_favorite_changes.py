@@ -23,7 +23,7 @@ from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog, product
 from tests.integration import accounts, witness
 from tests.integration.conftest import cold_start
-from tests.integration.test_favorite_counts import counted, products
+from tests.integration.favorites.test_favorite_counts import counted, products
 
 pytestmark = pytest.mark.usefixtures("store")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TALKATIVE = """#!/bin/sh
 if [ "$1" = -c ]; then exit 0; fi
 echo "${AWS_DEFAULT_REGION-of the profile}"

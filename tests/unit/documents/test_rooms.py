@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 # From the ground up. A room may import the rooms of the floors below it, and none of its own floor or above.
 # A module of `shared` or `local` that is no room is named like one.

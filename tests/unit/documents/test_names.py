@@ -15,7 +15,7 @@ import yaml
 from tests import documents
 from tests.calls import NEEDING_A_CALLER
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FOLDERS = sorted(folder.name for folder in (ROOT / "functions").iterdir() if any(folder.glob("*.py")))
 
 # A new route begins with its row in the table of docs/contract.md.

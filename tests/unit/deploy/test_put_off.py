@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-DEPENDENCIES = Path(__file__).parents[2] / "layers" / "dependencies"
+DEPENDENCIES = Path(__file__).parents[3] / "layers" / "dependencies"
 MODULE = runpy.run_path(str(DEPENDENCIES / "put_off.py"))
 PUT_OFF: dict[str, str] = MODULE["PUT_OFF"]
 put_off: Callable[[str, str], str] = MODULE["put_off"]

@@ -92,7 +92,11 @@ def test_whoever_follows_the_guide_for_a_new_endpoint_fails_no_test_that_it_does
     added = json.loads((project / "functions/get_docs/openapi.json").read_text())["paths"]["/favorite-count"]
     assert added["get"]["tags"] == ["favorites"]
     chosen = (
-        *("tests/unit/test_names.py", "tests/unit/test_documents.py", "tests/unit/test_openapi.py"),
+        *(
+            "tests/unit/documents/test_names.py",
+            "tests/unit/documents/test_documents.py",
+            "tests/unit/documents/test_openapi.py",
+        ),
         "tests/e2e/api/test_authorization.py::test_the_table_has_a_row_for_every_route_and_no_other",
     )
     unconcerned = "not loaded and not imports and not imported and not importing"  # and slow

@@ -15,7 +15,7 @@ from shared.favorites import changes, marks
 from shared.favorites.limits import MAX_FAVORITES
 from shared.favorites.models import ChangedFavorites, FavoriteChanges, Mark
 from tests.integration import accounts, witness
-from tests.integration.test_migrations import connect, empty_url
+from tests.integration.deploy.test_migrations import connect, empty_url
 
 __all__ = ["empty_url"]
 

@@ -5,7 +5,7 @@ Each program runs in an interpreter of its own, as an execution environment does
 
 import pytest
 
-from tests.unit.test_names import run_python
+from tests.unit.documents.test_names import run_python
 
 SNAP_START = {"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start", "REDIS_URL": "redis://valkey.test"}
 

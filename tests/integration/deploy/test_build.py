@@ -25,7 +25,7 @@ from shared.products import demand
 from tests.calls import token
 from tests.hostile_catalog import HostileCatalog
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 DEPENDENCIES = ROOT / "layers" / "dependencies"
 LAYERS = ("DependenciesLayer", "SharedLayer")
 FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/handler.py"))

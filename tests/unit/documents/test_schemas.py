@@ -11,7 +11,7 @@ from local.documents import schemas
 from shared.events.details import OUTGOING
 from shared.products.messages import INCOMING
 
-EVENTS = Path(__file__).parents[2] / "events"
+EVENTS = Path(__file__).parents[3] / "events"
 COMMITTED = {path.name: path.read_text() for path in sorted((EVENTS / "schemas").glob("*.json"))}
 
 

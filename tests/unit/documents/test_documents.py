@@ -16,7 +16,7 @@ from local import settings
 from shared.web import PROBLEMS
 from tests import documents
 from tests.documents import ROOT, Route, codes, table
-from tests.unit.test_names import TEMPLATE
+from tests.unit.documents.test_names import TEMPLATE
 
 OPENAPI: dict[str, Any] = json.loads((ROOT / "functions" / "get_docs" / "openapi.json").read_text())
 SCHEMAS: dict[str, Any] = OPENAPI["components"]["schemas"]

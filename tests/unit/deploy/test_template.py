@@ -24,10 +24,10 @@ from samcli.yamlhelper import yaml_parse
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
+from tests.unit.documents.test_names import CONTRACT, FOLDERS, resource_of
 from tests.unit.needs import needs
-from tests.unit.test_names import CONTRACT, FOLDERS, resource_of
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DATABASE_AUTHORITIES = sorted(ROOT.glob("shared/platform/authorities/rds/*.pem"))
 CFN_LINT = str(Path(sys.executable).with_name("cfn-lint"))
 Resource = dict[str, Any]
@@ -50,7 +50,7 @@ ANYWHERE_IN_THE_ACCOUNT = {
 }
 # What Aurora PostgreSQL makes of a largest capacity, in ACUs: its user guide, "Maximum connections".
 MAX_CONNECTIONS = {1: 189, 4: 823, 8: 1_669}
-# The role favorites_catalog of the database is for these: tests/integration/test_roles.py.
+# The role favorites_catalog of the database is for these: tests/integration/deploy/test_roles.py.
 KNOWING_NO_CLIENTS = {
     *("list_products", "get_product", "refresh_product_cache", "warm_product_cache", "get_health"),
 }

@@ -70,7 +70,7 @@ def run_that_starts_postgres(data: Path) -> subprocess.Popen[str]:
     )
     run = subprocess.Popen(  # noqa: S603 - a list, no shell
         [sys.executable, "-c", program, str(data)],
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -290,7 +290,7 @@ class TestValkey:
         program = "import os, local.servers.valkey as v; v.Valkey(port={}).start(); os.kill(os.getpid(), 9)"
         port = free_port()
         run = subprocess.run(  # noqa: S603 - a list, no shell
-            [sys.executable, "-c", program.format(port)], cwd=Path(__file__).parents[2], check=False
+            [sys.executable, "-c", program.format(port)], cwd=Path(__file__).parents[3], check=False
         )
         assert run.returncode == -signal.SIGKILL
         assert wait_until(lambda: not _answers(port), timeout=5)

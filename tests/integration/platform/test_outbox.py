@@ -46,7 +46,7 @@ from tests.integration.conftest import NO_DATABASE, cold_start
 
 pytestmark = pytest.mark.usefixtures("environment")
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 T = 1_795_000_000_000  # a version of today
 BUS = "favorites-events"
 

@@ -36,11 +36,11 @@ from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import accounts, witness
 from tests.integration.accounts import PASSWORD
 from tests.integration.catalog_messages import changed_product, deliver, removed
+from tests.unit.documents.test_names import TEMPLATE, variables
 from tests.unit.needs import needs
-from tests.unit.test_names import TEMPLATE, variables
 
-FOLDERS = {path.parent.name for path in Path(__file__).parents[2].glob("functions/*/handler.py")}
-GRANTS = {path.stem for path in Path(__file__).parents[2].glob("functions/run_migrations/grants/*.sql")}
+FOLDERS = {path.parent.name for path in Path(__file__).parents[3].glob("functions/*/handler.py")}
+GRANTS = {path.stem for path in Path(__file__).parents[3].glob("functions/run_migrations/grants/*.sql")}
 
 GLOBAL_VARIABLES = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
 SERVICE, CATALOG, OWNER = "favorites_service", "favorites_catalog", "the owner"

@@ -449,7 +449,7 @@ def test_when_a_poll_is_killed_the_next_one_runs_after_the_lease(
 ) -> None:
     store.answer("/products", Answer.hang())
     process = subprocess.Popen(  # noqa: S603 — our own function
-        [sys.executable, "-c", POLLING], cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL
+        [sys.executable, "-c", POLLING], cwd=Path(__file__).parents[3], stdout=subprocess.DEVNULL
     )
     assert wait_until(lambda: store.calls["/products"] == 1, 10)
     os.kill(process.pid, signal.SIGKILL)

@@ -10,7 +10,7 @@ from shared.accounts.access_tokens import Caller
 from shared.errors import InvalidCursor
 from shared.favorites import ids, marks
 from tests.integration import accounts, witness
-from tests.integration.test_favorite_counts import holds, products
+from tests.integration.favorites.test_favorite_counts import holds, products
 
 pytestmark = pytest.mark.usefixtures("store")
 
