@@ -28,3 +28,15 @@ def test_what_became_of_each_entry_is_told_apart(monkeypatch: pytest.MonkeyPatch
         False,
         "the bus refused it: MalformedDetail ",
     ]
+
+
+def test_the_client_of_the_bus_gives_up_before_the_batch_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("DEFAULT_REGION", "us-east-1"), ("ACCESS_KEY_ID", "-"), ("SECRET_ACCESS_KEY", "-")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    outbox._client.cache_clear()
+    config = outbox._client().meta.config
+    outbox._client.cache_clear()
+    attempt = config.connect_timeout + config.read_timeout
+    assert (attempt, config.retries) == (3, {"mode": "standard", "total_max_attempts": 2})
+    assert config.retries["total_max_attempts"] * attempt < outbox.SENDING
+    assert config.max_pool_connections == outbox.CALLS
