@@ -2,6 +2,7 @@ import json
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from shared.events import outbox
 
@@ -28,6 +29,26 @@ def test_what_became_of_each_entry_is_told_apart(monkeypatch: pytest.MonkeyPatch
         False,
         "the bus refused it: MalformedDetail ",
     ]
+
+
+@pytest.mark.parametrize("size", [outbox.CALL_BYTES - 1_024, outbox.CALL_BYTES - 1_023])
+def test_only_what_was_sent_alone_for_its_size_is_refused_for_good_with_its_call(
+    monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    class Refusing:
+        def put_events(self, **_: object) -> None:
+            raise ClientError({"Error": {"Code": min(outbox.TOO_LARGE)}}, "PutEvents")
+
+    monkeypatch.setattr(outbox, "_client", Refusing)
+    send = outbox.event_bridge()
+    large = {"Detail": "x" * size}
+    with pytest.raises(ClientError):
+        send([large, large])
+    if size == outbox.CALL_BYTES - 1_024:
+        with pytest.raises(ClientError):
+            send([large])
+    else:
+        assert len(send([large])) == 1
 
 
 def test_the_client_of_the_bus_gives_up_before_the_batch_does(monkeypatch: pytest.MonkeyPatch) -> None:
