@@ -164,6 +164,10 @@ def update(
             )
         except psycopg.errors.UniqueViolation as error:
             raise _email_taken() from error
+        except InvalidToken:
+            if confirmed is not None:  # noted as right, and then the client was removed
+                _forget_attempts(None, client_id)
+            raise
         if done is not None:
             before, after = done
             if email_key(before.email) != email_key(after.email):
@@ -370,7 +374,7 @@ def _current_password_missing() -> InvalidInput:
     )
 
 
-def _forget_attempts(email: str, client_id: UUID) -> None:
+def _forget_attempts(email: str | None, client_id: UUID) -> None:
     from shared.accounts import login_attempts  # as in _confirm
 
     login_attempts.forget(email, client_id)

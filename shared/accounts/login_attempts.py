@@ -206,9 +206,12 @@ def take_back(counter: Counter) -> None:
         _run(_TAKE_BACK, counter)
 
 
-def forget(email: str, client_id: UUID) -> None:
-    """Keep nothing of the account: it was removed, or has another e-mail. Without Valkey it expires."""
-    for key in (_log_in_key(email), _current_password_key(client_id)):
+def forget(email: str | None, client_id: UUID) -> None:
+    """Keep nothing of the account: it was removed, or has another e-mail. Without Valkey it expires.
+
+    Without an `email` that is what is kept of its current password.
+    """
+    for key in (*([_log_in_key(email)] if email else []), _current_password_key(client_id)):
         with suppress(CacheDown):
             valkey.command(lambda server, key=key: server.delete(key))  # type: ignore[misc]
 

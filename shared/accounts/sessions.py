@@ -44,6 +44,7 @@ _LENGTH_BEFORE = 43  # characters of a refresh token of the release before
 @dataclass(frozen=True, slots=True)
 class _Account:
     client_id: UUID
+    email_key: str
     password_hash: str
 
 
@@ -61,7 +62,7 @@ def log_in(email: str, password: str, *, source: str = "") -> Tokens:
         for _ in range(LOOKS):
             account = database.fetch_one(
                 _Account,
-                "SELECT client_id, password_hash FROM clients WHERE email_key = %(email_key)s",
+                "SELECT client_id, email_key, password_hash FROM clients WHERE email_key = %(email_key)s",
                 {"email_key": email_key(email)},
                 repeatable=True,
             )
@@ -71,7 +72,7 @@ def log_in(email: str, password: str, *, source: str = "") -> Tokens:
             new_hash = passwords.hash_password(password) if is_outdated else None
             tokens = database.transaction(partial(_begin, account=account, new_hash=new_hash))
             if tokens is not None:
-                # Only now: a client who was removed meanwhile would leave the address behind.
+                # Only now: of a client who is removed before this, the address would stay for a month.
                 login_attempts.succeed(attempts)
                 return tokens
     except DatabaseUnavailable:
@@ -156,11 +157,11 @@ def revoke_all(current: database.Connection, client_id: UUID) -> None:
 
 
 def _begin(current: database.Connection, account: _Account, new_hash: str | None) -> Tokens | None:
-    """A session of the account; None where it is gone or its password was changed since it was read."""
+    """A session of the account; None where it is gone, or has another e-mail or password by now."""
     held = current.execute(
         """
         UPDATE clients SET password_hash = %(new_hash)s
-         WHERE client_id = %(client_id)s AND password_hash = %(verified)s
+         WHERE client_id = %(client_id)s AND password_hash = %(verified)s AND email_key = %(email_key)s
         RETURNING client_id, role, token_generation AS generation,
                   floor(extract(epoch FROM now()))::bigint AS authenticated_at
         """
@@ -169,10 +170,15 @@ def _begin(current: database.Connection, account: _Account, new_hash: str | None
         SELECT client_id, role, token_generation AS generation,
                floor(extract(epoch FROM now()))::bigint AS authenticated_at
           FROM clients
-         WHERE client_id = %(client_id)s AND password_hash = %(verified)s
+         WHERE client_id = %(client_id)s AND password_hash = %(verified)s AND email_key = %(email_key)s
            FOR NO KEY UPDATE
         """,
-        {"client_id": account.client_id, "verified": account.password_hash, "new_hash": new_hash},
+        {
+            "client_id": account.client_id,
+            "verified": account.password_hash,
+            "email_key": account.email_key,
+            "new_hash": new_hash,
+        },
     ).fetchone()
     if held is None:
         return None

@@ -148,7 +148,9 @@ def _publish_batch(run: _Run, pool: ThreadPoolExecutor, send: Send, current: dat
     taken = [event for event, outcome in outcomes if outcome is True]
     refused = [event for event, outcome in outcomes if outcome is False]
     set_aside = [(event, outcome) for event, outcome in outcomes if isinstance(outcome, str)]
-    kept = _without_the_removed(current, set_aside) if set_aside else []
+    kept, busy = _without_the_removed(current, set_aside) if set_aside else ([], [])
+    set_aside = [(event, reason) for event, reason in set_aside if event not in busy]
+    refused += busy
     current.execute(
         """
         WITH sent AS (DELETE FROM outbox WHERE outbox_id = ANY (%(taken)s)),
@@ -191,10 +193,11 @@ def _publish_batch(run: _Run, pool: ThreadPoolExecutor, send: Send, current: dat
 
 def _without_the_removed(
     current: database.Connection, set_aside: Sequence[tuple[_Waiting, str]]
-) -> list[tuple[_Waiting, str]]:
-    """Those that may be kept for a time: a removal erases what is kept of its client, so none comes after it.
+) -> tuple[list[tuple[_Waiting, str]], list[_Waiting]]:
+    """Those that may be kept for a time, and those whose client is being changed just now.
 
-    That the client was removed is kept: it says nothing but that, and the others still have to hear it.
+    A removal erases what is kept of its client, so none may come after it. That the client was removed is
+    kept: it says nothing but that, and the others still have to hear it.
     """
     clients = {
         event.stream.removeprefix("client:")
@@ -202,23 +205,31 @@ def _without_the_removed(
         if event.stream.startswith("client:") and event.detail_type != "ClientRemoved"
     }
     if not clients:
-        return [*set_aside]
+        return [*set_aside], []
     rows = current.execute(
         """
-        SELECT client_id
+        WITH locked AS (
+            SELECT client_id
+              FROM clients
+             WHERE client_id = ANY (%(clients)s::uuid[])
+               FOR KEY SHARE SKIP LOCKED -- a removal that comes now waits for the batch, and erases this too
+        )
+        SELECT client_id, locked.client_id IS NOT NULL AS is_ours
           FROM clients
+          LEFT JOIN locked USING (client_id)
          WHERE client_id = ANY (%(clients)s::uuid[])
-         ORDER BY client_id
-           FOR KEY SHARE -- a removal that comes now waits for the batch, and then erases this too
         """,
         {"clients": [*clients]},
     ).fetchall()
-    gone = {f"client:{client}" for client in clients - {str(row["client_id"]) for row in rows}}
-    return [
-        (event, reason)
-        for event, reason in set_aside
-        if event.stream not in gone or event.detail_type == "ClientRemoved"
-    ]
+    there = {f"client:{row['client_id']}": row["is_ours"] for row in rows}
+    kept, busy = [], []
+    for event, reason in set_aside:
+        is_of_client = event.stream.removeprefix("client:") in clients
+        if not is_of_client or event.detail_type == "ClientRemoved" or there.get(event.stream):
+            kept.append((event, reason))
+        elif event.stream in there:
+            busy.append(event)
+    return kept, busy
 
 
 def _fill(run: _Run, current: database.Connection) -> None:

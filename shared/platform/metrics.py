@@ -29,7 +29,8 @@ def gather(values: Mapping[str, tuple[float, Unit]], **dimensions: str) -> None:
     """As `put`, for what happens with every request: written at once, or with the next after `GATHERED`.
 
     A line for each of 10,000 answers a second would cost more than the answers (docs/scale.md). What an
-    environment keeps back as its last request ends is lost with it: less than a second's worth.
+    environment keeps back as its last request ends, less than a second's worth, is written with its next
+    request as of then, or lost with it.
     """
     global _written_at
     _kept_back.setdefault(tuple(dimensions.items()), []).append(values)

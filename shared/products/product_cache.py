@@ -22,7 +22,6 @@ import time
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from redis.client import Redis
 
@@ -37,6 +36,9 @@ BACK_OFF = 2  # seconds in which nobody asks again after the catalog failed
 # What has no place of its own shares one with others, and the last one has it.
 UNKNOWN_PLACES = 1_024
 CATEGORY_PLACES = 512
+
+# Entries of a round trip, which has valkey.TIMEOUT: so many, or the last one that begins within so much.
+AT_ONCE, AT_ONCE_CHARACTERS = 100, 250_000
 
 _FAILED = b"failed"
 
@@ -170,16 +172,24 @@ def put(product_id: str, entry: Entry) -> bool:
 
 
 def put_all(entries: Mapping[str, Entry]) -> None:
-    """Keep the entries as `put` does, in one round trip for a hundred of them. Raises CacheDown."""
+    """Keep the entries as `put` does, many in one round trip. Raises CacheDown."""
 
     def run(server: Redis) -> None:
         pipeline = server.pipeline(transaction=False)
-        for product_id, entry in chunk:
-            pipeline.eval(_PUT_IF_NEWER, 1, *_put_arguments(product_id, entry))
+        for arguments in chunk:
+            pipeline.eval(_PUT_IF_NEWER, 1, *arguments)
         pipeline.execute()
 
-    waiting = iter(entries.items())
-    while chunk := list(islice(waiting, 100)):
+    chunk: list[tuple[str, str, int, str, int]] = []
+    size = 0
+    for product_id, entry in entries.items():
+        if len(chunk) == AT_ONCE or size > AT_ONCE_CHARACTERS:
+            valkey.command(run)
+            chunk.clear()
+            size = 0
+        chunk.append(_put_arguments(product_id, entry))
+        size += len(entry.body)
+    if chunk:
         valkey.command(run)
 
 

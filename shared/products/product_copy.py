@@ -256,6 +256,11 @@ def _write(
                       JOIN seen USING (product_id)
                      WHERE %(revive)s AND products_missed.version < seen.version
                        AND (SELECT count(*) FROM written) >= 0
+                       -- What is older than a tombstone says nothing of the lists since.
+                       AND (EXISTS (SELECT FROM written WHERE written.product_id = seen.product_id)
+                            OR EXISTS (SELECT FROM products AS known
+                                        WHERE known.product_id = seen.product_id
+                                          AND known.removed_at IS NULL AND known.version >= seen.version))
                      ORDER BY product_id
                        FOR UPDATE OF products_missed) AS again
              WHERE products_missed.product_id = again.product_id
@@ -413,8 +418,11 @@ def sync(listed: CatalogList) -> Iterator[list[CopiedProduct]]:
     """
     known = _positions()
     vanished = sorted(known.keys() - set(listed.ids) - listed.refused)
-    if 2 * len(vanished) > len(known) and not settings.allow_mass_removal():
-        raise ShrunkCatalog(f"{len(vanished)} of the {len(known)} known products are missing")
+    # What no list has shown, but a request or an event found by its id, is none that a list can lose.
+    shown = {product_id for product_id, position in known.items() if position != _UNLISTED}
+    lost = shown.intersection(vanished)
+    if 2 * len(lost) > len(shown) and not settings.allow_mass_removal():
+        raise ShrunkCatalog(f"{len(lost)} of the {len(shown)} known products are missing")
     positions = _in_order(listed.ids, known)
     for chunk in listed.chunks(CHUNK):
         yield _write(

@@ -10,10 +10,11 @@ import redis
 from psycopg import sql
 
 from local.servers.valkey import Valkey
-from shared.accounts import clients, exports, login_attempts, sessions
+from shared.accounts import clients, exports, login_attempts, passwords, sessions
 from shared.accounts.access_tokens import Caller
 from shared.accounts.exports import Export
-from shared.errors import Forbidden, UnknownClient
+from shared.accounts.models import ClientChanges
+from shared.errors import Forbidden, InvalidToken, UnknownClient
 from shared.events import outbox
 from shared.favorites import marks
 from shared.platform import database
@@ -136,6 +137,23 @@ def test_what_an_export_shows_is_what_a_removal_erases(
         assert tables_with(look, str(ana.client_id), EMAIL, "Ana Export") == {"outbox"}
         outbox.publish(lambda entries: [True] * len(entries))
         assert_nothing_is_left(look, server, ana)
+
+
+def test_a_removal_while_the_client_changes_the_e_mail_leaves_no_counts_behind(
+    look: psycopg.Connection, valkey: Valkey, ana: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin, right = accounts.new_admin(look), passwords.is_password
+
+    def removed_then(password: str, password_hash: str | None) -> bool:
+        clients.remove(admin, ana.client_id)
+        return right(password, password_hash)
+
+    monkeypatch.setattr(passwords, "is_password", removed_then)
+    changes = ClientChanges(email="other@example.com", current_password=PASSWORD)
+    with pytest.raises(InvalidToken):
+        clients.update(ana, "me", changes, if_match=None, source="203.0.113.9")
+    with redis.Redis.from_url(valkey.url) as server:
+        assert not keys_of_attempts(server)
 
 
 def test_a_new_table_with_a_client_in_it_is_noticed(look: psycopg.Connection, ana: Caller) -> None:

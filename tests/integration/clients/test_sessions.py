@@ -563,14 +563,22 @@ def test_a_session_that_ends_while_it_is_being_refreshed_is_over(look: psycopg.C
             ana = accounts.register(email=EMAIL)
 
 
-def test_a_client_who_is_removed_during_the_log_in_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    ana = accounts.register(email=EMAIL)
+@pytest.mark.parametrize("what", ["removed", "given another e-mail"])
+def test_a_client_who_is_changed_during_the_log_in_is_refused(
+    monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    ana = accounts.caller(accounts.register(email=EMAIL))
+    other = ClientChanges(email="other@example.com", current_password=PASSWORD)
     real = passwords.is_password
-    removing = [partial(clients.remove, accounts.caller(ana), "me")]
+    changing: list[Callable[[], object]] = [
+        partial(clients.remove, ana, "me")
+        if what == "removed"
+        else partial(clients.update, ana, "me", other, if_match=None)
+    ]
 
     def is_password(password: str, password_hash: str | None) -> bool:
-        if removing:
-            removing.pop()()
+        if changing:
+            changing.pop()()
         return real(password, password_hash)
 
     monkeypatch.setattr(passwords, "is_password", is_password)

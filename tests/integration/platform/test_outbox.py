@@ -36,6 +36,7 @@ from shared.events import outbox
 from shared.events.outbox import Published
 from shared.favorites import marks
 from shared.platform import database, deadlines
+from shared.platform.settings import database_url
 from shared.products import product_copy
 from shared.products.catalog import CatalogProduct
 from tests.calls import sample
@@ -600,6 +601,17 @@ def test_a_removal_erases_what_is_set_aside_at_the_same_moment(
     assert set_aside(look) == []
 
 
+def test_a_client_whose_row_is_locked_keeps_nobody_waiting(
+    look: psycopg.Connection, large_event_of_ana: Caller
+) -> None:
+    put(look, ("a", 1))
+    with psycopg.connect(database_url()) as other:
+        other.execute("SELECT FROM clients WHERE client_id = %s FOR UPDATE", [large_event_of_ana.client_id])
+        assert outbox.publish(Bus().send) == Published(sent=1, refused=1, left=1)
+    assert outbox.publish(Bus().send) == Published(set_aside=1)
+    assert len(set_aside(look)) == 1
+
+
 class SmallBus:
     """EventBridge with a limit for the entries of a call, as it counts them."""
 
@@ -992,8 +1004,10 @@ def queue(environment: pytest.MonkeyPatch) -> Iterator[Queue]:
     """EventBridge and SQS by moto, the bus with a rule to a queue."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         environment.setenv(name, "testing")
+    outbox._client.cache_clear()  # one that an earlier test made has no credentials
     with mock_aws():
         yield Queue()
+    outbox._client.cache_clear()
 
 
 def _all_that_can_happen() -> None:

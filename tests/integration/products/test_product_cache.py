@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from local.servers.valkey import Valkey
 from shared.formats.headers import etag_of
+from shared.platform import valkey as cache
 from shared.products import product_cache
 from shared.products.product_cache import Entry, Lease, ListState, Taken
 from tests.integration import witness
@@ -326,3 +327,19 @@ def test_trying_for_a_lease_does_not_prolong_it(server: redis.Redis) -> None:
     server.pexpire("lease:x", 1_000)
     product_cache.acquire_lease("x", 5)
     assert int(server.pttl("lease:x")) <= 1_000
+
+
+def test_many_or_large_entries_are_kept_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    round_trips: list[Callable[[redis.Redis], object]] = []
+    command = cache.command
+
+    def counted(run: Callable[[redis.Redis], object]) -> object:
+        round_trips.append(run)
+        return command(run)
+
+    monkeypatch.setattr(cache, "command", counted)
+    for body, expected in (("small", 3), ("x" * 50_000, 42)):
+        round_trips.clear()
+        product_cache.put_all({f"{body[:1]}{number}": replace(entry(), body=body) for number in range(250)})
+        assert len(round_trips) == expected
+        assert all(product_cache.get_all([f"{body[:1]}{number}" for number in range(250)]))

@@ -278,6 +278,22 @@ def test_an_answer_by_id_does_not_bring_back_what_the_list_dropped(
     assert told(look) == before[1]
 
 
+def test_an_event_from_before_its_removal_does_not_bring_a_product_back(
+    store: HostileCatalog, travel: Travel
+) -> None:
+    lists(store, *numbered(1, 2, 3))
+    store.answer("/products/2", Answer.json(product(2)))
+    poll()
+    lists(store, *numbered(1, 3))
+    poll()
+    between = catalog.now_version()
+    wait_until(lambda: catalog.now_version() > between, 1)
+    assert poll()["changed"] == 1
+    assert deliver(changed_product(between, 2)) == []
+    travel(1_000)
+    assert price_of("2") is None
+
+
 def test_an_event_brings_back_what_the_list_dropped(store: HostileCatalog) -> None:
     lists(store, *numbered(1, 2, 3))
     poll()
@@ -333,6 +349,25 @@ def test_a_list_of_half_is_believed(store: HostileCatalog, known: dict[str, tupl
     assert poll() == {"products": 5, "changed": 0}
     assert poll() == {"products": len(known), "changed": 5}
     assert listed_ids() == ["1", "2", "3", "4", "5"]
+
+
+@pytest.mark.parametrize("by", ["a request", "an event"])
+@pytest.mark.parametrize("shown", [0, 10])
+def test_products_that_no_list_has_shown_do_not_keep_a_list_out(
+    store: HostileCatalog, shown: int, by: str
+) -> None:
+    if shown:
+        lists(store, *numbered(*range(1, shown + 1)))
+        poll()
+    for number in range(50, 61):
+        if by == "a request":
+            store.answer(f"/products/{number}", Answer.json(product(number)))
+            assert price_of(str(number))
+        else:
+            assert deliver(changed_product(catalog.now_version(), number)) == []
+    lists(store, *numbered(*range(1, 21)))
+    assert poll() == {"products": 20, "changed": 20 - shown}
+    assert listed_ids()[:20] == [str(number) for number in range(1, 21)]
 
 
 @pytest.mark.usefixtures("known")
