@@ -449,6 +449,8 @@ def test_a_change_to_the_client_that_the_caller_saw_is_made() -> None:
     changed = change(ana, if_match=etag(ana), name="Maria")
     assert changed.name == "Maria"
     assert change(ana, if_match=f'"other", {etag(changed)}', name="Clara").name == "Clara"
+    changed = clients.get(accounts.caller(ana), "me")
+    assert change(ana, if_match=f'{etag(changed)},"other"', name="Bia").name == "Bia"
     assert change(ana, if_match="*", name="Dora").name == "Dora"
 
 
