@@ -150,7 +150,7 @@ _HEADERS: dict[str, Json] = {
         "description": "How long a client may keep the body.",
         "schema": {
             "type": "string",
-            "examples": ["public, max-age=240, stale-while-revalidate=60, stale-if-error=86400"],
+            "examples": ["public, max-age=300, stale-while-revalidate=60, stale-if-error=86400"],
         },
     },
     "X-Cache": {

@@ -1,7 +1,8 @@
 """The function's settings: environment variables, read when they are needed and never at import.
 
-Each is declared in template.yaml; a missing one is an error that names it, not a None that fails later. Where
-one is a secret, its value may be the ARN of a secret that holds it (`shared.platform.secrets_manager`).
+Each is declared in template.yaml; a missing one, save the two with a default, is an error that names it, not
+a None that fails later. Where one is a secret, its value may be the ARN of a secret that holds it
+(`shared.platform.secrets_manager`).
 """
 
 from __future__ import annotations

@@ -19,15 +19,15 @@ from tests.documents import ROOT
 PREAMBLE = 'set -e\ncurl() { command curl --silent "$@"; echo; }\n'
 NEXT = "──── the next block ────"
 
+CURSOR = r"\b[A-Za-z0-9_-]{23,}"
 # What differs from run to run or machine to machine, by its shape.
 VARYING = [
     (r"…", r".*"),
     (r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", r"[0-9a-f-]{36}"),
     (r"\d{4}-\d\d-\d\dT[\d:]{8}\.\d{6}Z", r"\d{4}-\d\d-\d\dT[\d:]{8}\.\d{6}Z"),
     (r"\b[0-9a-f]{24}\b", r"[0-9a-f]{24}"),  # an entity tag
-    (r"\b[A-Za-z0-9_-]{23,}", r"[A-Za-z0-9_-]+"),  # a cursor
+    (CURSOR, r"([A-Za-z0-9_-]+)"),
     (r"(?<=seconds\":)\d+\.\d", r"\d+\.\d"),
-    (r"(?<=max-age=)\d+", r"\d+"),
     (r"(?<=Age: )\d+", r"\d+"),
     (r"(?<=version\": )\d{13}", r"\d{13}"),  # a time
     (r"\d+(?= sent)", r"\d+"),
@@ -65,15 +65,25 @@ def stack(running: Stack) -> Stack:
     return running
 
 
-def shape(line: str) -> str:
-    """A pattern for all lines of this shape."""
-    pattern, end = "", 0
-    varying = "|".join(f"({what})" for what, _ in VARYING)
-    for match in re.finditer(varying, line):
+def varying(line: str) -> Iterator[tuple[re.Match[str], str]]:
+    """What varies in a line, and the pattern for all of its shape."""
+    for match in re.finditer("|".join(f"({what})" for what, _ in VARYING), line):
         assert match.lastindex is not None
-        pattern += re.escape(line[end : match.start()]) + VARYING[match.lastindex - 1][1]
+        yield match, VARYING[match.lastindex - 1][1]
+
+
+def shape(line: str) -> str:
+    """A pattern for all lines of this shape; its groups are the cursors."""
+    pattern, end = "", 0
+    for match, all_of_it in varying(line):
+        pattern += re.escape(line[end : match.start()]) + all_of_it
         end = match.end()
     return pattern + re.escape(line[end:])
+
+
+def cursors_of(line: str) -> list[str]:
+    """The cursors that a line shows."""
+    return [match[0] for match, pattern in varying(line) if pattern == dict(VARYING)[CURSOR]]
 
 
 def told(page: str) -> list[tuple[str, str]]:
@@ -147,9 +157,14 @@ def follow(stack: Stack, data: Path, page: str, blocks: list[tuple[str, str]], *
         check=False,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
+    cursors: dict[str, str] = {}  # as shown, and as answered
     for (command, shown), said in zip(blocks, ran.stdout.split(NEXT), strict=False):
         lines = iter(said.replace("\r", "").splitlines())
         for line in filter(None, shown.replace("ana@", f"{name}@").splitlines()):
-            assert any(re.fullmatch(shape(line), each) for each in lines), (
+            met = next(filter(None, (re.fullmatch(shape(line), each) for each in lines)), None)
+            assert met, (
                 f"{page} shows\n{line}\nwhich does not come in its turn in the answer to\n{command}\n{said}"
             )
+            for here, there in zip(cursors_of(line), met.groups(), strict=True):
+                assert cursors.setdefault(here, there) == there, f"{page}: {here} is two cursors: {line}"
+    assert len({*cursors.values()}) == len(cursors), f"{page} shows one cursor as two"

@@ -17,6 +17,8 @@ from botocore.session import Session
 ROOT = Path(__file__).parents[2]
 SETTINGS, SECRETS = "shared.platform.settings", "shared.platform.secrets_manager"
 AUTHENTICATES = ("shared.web", "_authenticate")
+CLIENTS = ("shared.accounts.", "shared.favorites.")
+CALLER = ("shared.accounts.access_tokens", "Caller")  # the type alone, which every route of ours names
 # Settings that name a server inside the VPC, or one that is reached through its way out.
 SERVERS = {"database_url", "redis_url", "catalog_url"}
 
@@ -34,11 +36,15 @@ class Module:
 
 @dataclass
 class Needs:
-    """Variables whose secrets a function reads, actions that it calls with boto3, whether it connects."""
+    """Variables whose secrets a function reads, actions that it calls with boto3, whether it connects.
+
+    And whether it has to do with clients: whether it can run anything of theirs or of their favorites.
+    """
 
     secrets: set[str]
     actions: set[str]
     connects: bool
+    clients: bool
 
 
 def path_of(module: str) -> Path | None:
@@ -169,4 +175,5 @@ def needs(folder: str) -> Needs:
         secrets=set().union(*map(variables_of_secrets, used)),
         actions=actions(nodes),
         connects=bool(used & SERVERS),
+        clients=any(module.startswith(CLIENTS) and part for module, part in nodes - {CALLER}),
     )

@@ -33,7 +33,10 @@ def run(project: Path, *arguments: str) -> None:
         text=True,
         check=False,
     )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.returncode == 0, (
+        f"{ran.stdout}{ran.stderr}\n"
+        "This was a copy of the working tree. A test that fails in the tree as well is no fault of the guide."
+    )
 
 
 @pytest.fixture

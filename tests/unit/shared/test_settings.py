@@ -5,8 +5,10 @@ import pytest
 
 from shared.platform import secrets_manager, settings
 from shared.platform.settings import MissingSetting
+from tests.unit.documents.test_names import TEMPLATE
 
 KEY = "k" * 32
+PARAMETERS = TEMPLATE["Parameters"]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +47,7 @@ def test_the_catalogs_address_ends_without_a_slash(monkeypatch: pytest.MonkeyPat
 
 def test_products_are_fresh_for_5_minutes_unless_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PRODUCT_CACHE_TTL_SECONDS", raising=False)
-    assert settings.product_cache_ttl() == 300
+    assert settings.product_cache_ttl() == 300 == PARAMETERS["ProductCacheTtlSeconds"]["Default"]
     monkeypatch.setenv("PRODUCT_CACHE_TTL_SECONDS", "10")
     assert settings.product_cache_ttl() == 10
 
