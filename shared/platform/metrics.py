@@ -1,7 +1,7 @@
 """Metrics in CloudWatch's embedded metric format: a JSON line in the log becomes a metric, without a call.
 
-Powertools has this too, but importing it takes a fourth of a cached product's whole cold start, and what is
-needed of it is the one function below.
+Powertools has this too, but importing it takes a fourth of a cached product's whole cold start, and little of
+it is needed.
 Format: CloudWatch embedded metric format specification, which lets a metric have up to 100 values.
 """
 

@@ -43,14 +43,14 @@ class CacheDown(Exception):
 def command(run: Callable[[Redis], Result], *, seconds: float = TIMEOUT) -> Result:
     """What `run` gets from Valkey, in so many seconds at most for all of it. Raises CacheDown."""
     global _not_before, _used_at
-    if time.monotonic() < _not_before or not deadlines.left(seconds):
+    left = deadlines.left(seconds)
+    if time.monotonic() < _not_before or not left:
         raise CacheDown
-    is_cut_short = deadlines.left(seconds) < seconds
     try:
         with deadlines.within(seconds):
             result = run(_connected())
     except RedisError as error:  # refused, too slow, still loading, out of memory: all the same to us
-        if not is_cut_short:  # else the caller ran out of time, which says little of Valkey
+        if left == seconds:  # else the caller ran out of time, which says little of Valkey
             _not_before = time.monotonic() + HOLD_OFF
         logs.logger().warning("cache down", reason=str(error))
         raise CacheDown from error

@@ -154,11 +154,11 @@ def join(parts: Mapping[str, Entry]) -> Joined:
     return Joined(200, 0, oldest, body, etag_of(body), seconds=ends - oldest)
 
 
-def _entry(value: bytes | str | None) -> Entry | None:
+def _entry(value: bytes | None) -> Entry | None:
     if value is None:
         return None
     try:
-        header, body = _text(value).split("\n", 1)
+        header, body = value.decode().split("\n", 1)
         status, version, fetched_at, etag = header.split(" ")
         return Entry(int(status), int(version), float(fetched_at), body, etag)
     except ValueError:  # not of this version's making
@@ -195,9 +195,9 @@ def put_all(entries: Mapping[str, Entry]) -> None:
 
 def get_unknown(product_id: str) -> Entry | None:
     """The entry that says nobody has the product, fresh or stale. Raises CacheDown."""
-    value = valkey.command(lambda server: server.get(_unknown_key(product_id)))
+    (value,) = valkey.read(("GET", _unknown_key(product_id)))
     try:
-        since, held = _text(value or "").split(" ")
+        since, held = (value or b"").decode().split(" ")
         return unknown(float(since)) if held == product_id else None
     except ValueError:  # nothing, or not of this version's making
         return None
@@ -222,10 +222,6 @@ def _put_arguments(product_id: str, entry: Entry) -> tuple[str, str, int, str, i
     header = f"{entry.status} {entry.version} {entry.fetched_at:.3f} {entry.etag}\n"
     ttl = HARD_TTL if entry.status == 200 else REMOVED_TTL
     return (f"product:{product_id}", header + entry.body, entry.version, f"{entry.fetched_at:.3f}", ttl)
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value
 
 
 # ── List pages ────────────────────────────────────────────────────────────────────────────────────────────
@@ -307,7 +303,7 @@ def _page(value: bytes | None, state: ListState, place: Place) -> Entry | None:
     if value is None:
         return None
     try:
-        header, body = _text(value).split("\n", 1)
+        header, body = value.decode().split("\n", 1)
         name, generation, etag, next_cursor = header.split(" ")
     except ValueError:  # not of this version's making
         return None

@@ -255,6 +255,7 @@ def _write(
                       FROM products_missed
                       JOIN seen USING (product_id)
                      WHERE %(revive)s AND products_missed.version < seen.version
+                       -- True of any count: it lets the rows of products be locked first, as everywhere.
                        AND (SELECT count(*) FROM written) >= 0
                        -- What is older than a tombstone says nothing of the lists since.
                        AND (EXISTS (SELECT FROM written WHERE written.product_id = seen.product_id)
