@@ -165,7 +165,7 @@ def update(
         except psycopg.errors.UniqueViolation as error:
             raise _email_taken() from error
         except InvalidToken:
-            if confirmed is not None:  # noted as right, and then the client was removed
+            if confirmed is not None:  # noted as right, and then the client may have been removed
                 _forget_attempts(None, client_id)
             raise
         if done is not None:

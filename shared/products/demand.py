@@ -22,7 +22,7 @@ from shared.formats import cursors, json_text
 from shared.formats.headers import etag_of
 from shared.models import Page
 from shared.platform import deadlines, logs, metrics
-from shared.platform.valkey import CacheDown
+from shared.platform.valkey import TIMEOUT, CacheDown
 from shared.products import catalog, product_cache, product_copy
 from shared.products.models import Product
 from shared.products.product_cache import Entry, Lease, ListState
@@ -94,7 +94,7 @@ def several(product_ids: Sequence[str]) -> Answer:
     }
     old = [product_id for product_id in product_ids if not _is_fresh(parts.get(product_id))]
     copied = {row.product_id: entry_of(row) for row in product_copy.find_all(old)} if old else {}
-    with suppress(CacheDown):
+    with suppress(CacheDown), deadlines.within(TIMEOUT):  # the answer does not wait for more of them
         product_cache.put_all(copied)
     for product_id, entry in copied.items():
         held = parts.get(product_id, entry)
@@ -290,8 +290,9 @@ def tell(copied: CopiedProduct, confirmed_at: float = 0.0) -> None:
 def show_all(copied: Sequence[CopiedProduct]) -> None:
     """As `show`, for many."""
     with suppress(CacheDown):
-        product_cache.put_all({each.product_id: entry_of(each) for each in copied})
         product_cache.advance_generation(product_copy.listing().generation)
+        with deadlines.within(TIMEOUT):  # as in several
+            product_cache.put_all({each.product_id: entry_of(each) for each in copied})
 
 
 def entry_of(copied: CopiedProduct, confirmed_at: float = 0.0) -> Entry:

@@ -258,10 +258,10 @@ def _write(
                        -- True of any count: it lets the rows of products be locked first, as everywhere.
                        AND (SELECT count(*) FROM written) >= 0
                        -- What is older than a tombstone says nothing of the lists since.
-                       AND (EXISTS (SELECT FROM written WHERE written.product_id = seen.product_id)
-                            OR EXISTS (SELECT FROM products AS known
+                       AND NOT EXISTS (SELECT FROM products AS known
                                         WHERE known.product_id = seen.product_id
-                                          AND known.removed_at IS NULL AND known.version >= seen.version))
+                                          AND known.removed_at IS NOT NULL
+                                          AND known.version >= seen.version)
                      ORDER BY product_id
                        FOR UPDATE OF products_missed) AS again
              WHERE products_missed.product_id = again.product_id
@@ -295,8 +295,13 @@ def _write(
     )
 
 
-def _remove(product_ids: Sequence[str], version: int, *, remember: bool) -> list[CopiedProduct]:
-    """Make the products tombstones where that is newer; the rows that were written."""
+def _remove(
+    product_ids: Sequence[str], version: int, *, remember: bool, is_listed: bool = True
+) -> list[CopiedProduct]:
+    """Make the products tombstones where that is newer; the rows that were written.
+
+    One that the lists dropped has no place in them any more: it is not `is_listed`.
+    """
     return database.fetch_all(
         CopiedProduct,
         f"""
@@ -319,7 +324,8 @@ def _remove(product_ids: Sequence[str], version: int, *, remember: bool) -> list
              ORDER BY product_id
                 ON CONFLICT (product_id) DO UPDATE
                SET version = excluded.version, fetched_at = excluded.fetched_at,
-                   removed_at = coalesce(kept.removed_at, excluded.removed_at)
+                   removed_at = coalesce(kept.removed_at, excluded.removed_at),
+                   position = CASE WHEN %(is_listed)s THEN kept.position ELSE {_UNLISTED} END
              WHERE kept.version < excluded.version
             RETURNING kept.*
         ), cleared AS (
@@ -331,7 +337,12 @@ def _remove(product_ids: Sequence[str], version: int, *, remember: bool) -> list
         ), advanced AS ({_ADVANCE})
         SELECT * FROM outcome
         """,  # noqa: S608 — the parts are constants of this module
-        {"product_ids": list(product_ids), "version": version, "remember": remember},
+        {
+            "product_ids": list(product_ids),
+            "version": version,
+            "remember": remember,
+            "is_listed": is_listed,
+        },
         repeatable=True,
     )
 
@@ -353,7 +364,7 @@ def _columns(product: CatalogProduct) -> dict[str, object]:
 
 
 class ShrunkCatalog(Exception):
-    """The catalog's list lacks more than half of the known products: it is not believed."""
+    """The catalog's list lacks more than half of what lists have shown: it is not believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -437,7 +448,7 @@ def sync(listed: CatalogList) -> Iterator[list[CopiedProduct]]:
         chunk_of_ids = vanished[start : start + CHUNK]
         missed_again = _missed_before(chunk_of_ids, listed.version)
         _note_missed(chunk_of_ids, listed.version)
-        yield _remove(missed_again, listed.version, remember=False)
+        yield _remove(missed_again, listed.version, remember=False, is_listed=False)
 
 
 def _missed_before(product_ids: Sequence[str], version: int) -> list[str]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from local.servers.valkey import Valkey
 from shared.errors import DatabaseUnavailable, UnknownProduct
 from shared.platform import database
 from shared.platform import valkey as cache
+from shared.platform.settings import database_url
 from shared.products import answers, catalog, demand, product_cache, product_copy
 from shared.products import poll as catalog_poll
 from tests.calls import sample
@@ -276,6 +278,39 @@ def test_an_answer_by_id_does_not_bring_back_what_the_list_dropped(
         assert poll()["changed"] == 0
     assert {row[0] for row in rows(look).values()} == {"1", "2", "3"}
     assert told(look) == before[1]
+
+
+def test_a_product_that_lists_dropped_and_events_brought_back_keeps_no_list_out(
+    store: HostileCatalog,
+) -> None:
+    for listed in (range(1, 11), range(1, 6), range(1, 6), range(1, 4), range(1, 4)):
+        lists(store, *numbered(*listed))
+        poll()
+    for number in range(4, 11):
+        assert deliver(changed_product(catalog.now_version(), number)) == []
+    lists(store, *numbered(1, 2, 3, 11))
+    assert poll() == {"products": 4, "changed": 1}
+
+
+@pytest.mark.usefixtures("connection_per_thread")
+def test_a_list_that_waits_for_a_newer_change_still_has_the_product(
+    store: HostileCatalog, look: psycopg.Connection
+) -> None:
+    lists(store, *numbered(1, 2, 3))
+    poll()
+    lists(store, *numbered(1, 3))
+    poll()
+    lists(store, *numbered(1, 2, 3))
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(database_url()) as other:
+        other.execute("SELECT FROM products WHERE product_id = '2' FOR UPDATE")
+        polling = pool.submit(poll)
+        witness.wait_for_a_lock(look)
+        other.execute("UPDATE products SET version = %s WHERE product_id = '2'", [catalog.now_version()])
+        other.commit()
+        polling.result()
+    lists(store, *numbered(1, 3))
+    poll()
+    assert price_of("2") is not None
 
 
 def test_an_event_from_before_its_removal_does_not_bring_a_product_back(
@@ -788,3 +823,23 @@ def test_polls_and_the_database_agree_after_a_restart(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'favorites'"
         )
     assert poll() == {"products": 2, "changed": 0}
+
+
+def test_a_request_for_many_large_products_does_not_wait_for_a_slow_cache(
+    store: HostileCatalog, valkey: Valkey, environment: pytest.MonkeyPatch
+) -> None:
+    lists(store, *numbered(*range(1, 101), description="x" * 50_000))
+    poll()
+    with redis.Redis.from_url(valkey.url) as client:
+        client.flushdb()
+    commands, command = [], cache.command
+
+    def slow(run: Callable[[redis.Redis], Any], **how: float) -> Any:
+        commands.append(run)
+        time.sleep(cache.TIMEOUT / 2)
+        return command(run, **how)
+
+    environment.setattr(cache, "command", slow)
+    answer = demand.several([str(number) for number in range(1, 101)])
+    assert len(json.loads(answer.entry.body)["items"]) == 100
+    assert len(commands) <= 4  # the look for all of them, and what fits the time of one command
