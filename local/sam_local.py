@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from ipaddress import ip_address
@@ -23,7 +24,7 @@ from local.servers.backing import Backing
 from local.servers.catalog import Catalog
 from local.servers.postgres import Postgres
 from local.servers.service_watch import ServiceWatch
-from local.servers.services import Assembly, Log, ServiceFailed, free_port, wait_until
+from local.servers.services import Assembly, Log, ServiceFailed, free_port, last_words, wait_until
 from local.servers.valkey import Valkey
 from local.settings import ROOT, TEMPLATE, check, parameters_of
 from local.stack import bind, claim, refuse_a_second_run
@@ -32,7 +33,9 @@ from local.stack import bind, claim, refuse_a_second_run
 _BY_FILE = ("DATABASE_URL", "REDIS_URL", "CATALOG_URL", "ACCESS_TOKEN_KEYS", "ADMIN_EMAIL", "ADMIN_PASSWORD")
 # What is a secret's name in the cloud, and nothing here.
 _NOT_HERE = {"DATABASE_CREDENTIALS": ""}
-_SERVE_SECONDS = 30
+_SERVE_SECONDS = 60
+# A container on a busy machine takes some seconds until it listens; SAM CLI asks it for less than one.
+_LISTEN_SECONDS = 60
 # It stops its containers one by one.
 _STOP_SECONDS = 60
 _LOOK_SECONDS = 0.1
@@ -134,12 +137,20 @@ class SamLocal(Assembly):
             self._log(f"The cache was not filled: {answer['errorType']}: {answer.get('errorMessage')}")
 
     def _invoke(self, function: str) -> dict[str, Any]:
-        """Return what a function answers to an empty event; what went wrong in it has an `errorType`."""
-        said = self._run_sam(
-            f"{function} could not be invoked", "local", "invoke", function, "--no-event", *self._options()
-        )
-        answer = json.loads(said) if said.strip() else None
-        return answer if isinstance(answer, dict) else {}
+        """Return what a function answers to an empty event; what went wrong in it has an `errorType`.
+
+        Raises ServiceFailed when SAM CLI refuses, or gets no answer. Where the container does not listen yet,
+        it gives up at once, exits with 0 and has printed nothing (aws/aws-sam-cli#3714): it is asked again.
+        """
+        failure = f"{function} could not be invoked"
+        deadline = time.monotonic() + _LISTEN_SECONDS
+        while True:
+            said = self._run_sam(failure, "local", "invoke", function, "--no-event", *self._options())
+            with suppress(ValueError):
+                answer: dict[str, Any] = json.loads(said)
+                return answer
+            if time.monotonic() > deadline:
+                raise ServiceFailed(f"{failure}: {last_words(self._said, lines=1)} ({self._said})")
 
     def _serve(self, port: int) -> None:
         command = [str(_sam()), "local", "start-api", "--host", "127.0.0.1", "--port", str(port)]
@@ -154,8 +165,12 @@ class SamLocal(Assembly):
         self._running.callback(console.stop)
         self._fill_cache()
         wait_until(lambda: process.poll() is not None or _answers(port), timeout=_SERVE_SECONDS, interval=0.1)
-        if process.poll() is not None or not _answers(port):
-            raise ServiceFailed(f"`sam local start-api` did not start; it said: {console.last}")
+        if process.poll() is not None:
+            raise ServiceFailed(f"`sam local start-api` ended with {process.returncode}: {console.last}")
+        if not _answers(port):
+            raise ServiceFailed(
+                f"`sam local start-api` did not listen within {_SERVE_SECONDS} s; it said: {console.last}"
+            )
         self.url = f"http://127.0.0.1:{port}"
 
     def _options(self, seen_from: Path | None = None) -> list[str]:

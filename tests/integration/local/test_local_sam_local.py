@@ -101,6 +101,45 @@ def test_a_build_that_fails(tmp_path: Path, fake_docker: FakeDocker, monkeypatch
     assert "PYTHON313=/bin/false is no working Python 3.13 with pip." in told
 
 
+@pytest.fixture
+def fake_sam(
+    tmp_path: Path, fake_docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], Path]:
+    """Puts a `sam` in the place of SAM CLI that runs a line of shell; returns the folder it runs for."""
+    fake_docker("*) echo unix:///nowhere ;;")
+
+    def put(line: str) -> Path:
+        program = tmp_path / "bin" / "sam"
+        program.write_text(f"#!/bin/sh\ncd {tmp_path}\n{line}\n")
+        program.chmod(0o755)
+        monkeypatch.setattr("local.sam_local._sam", lambda: program)
+        data = tmp_path / "data"
+        data.mkdir()
+        return data
+
+    return put
+
+
+def test_a_container_that_did_not_listen_in_time_is_asked_again(fake_sam: Callable[[str], Path]) -> None:
+    # Exit code 0 and nothing on stdout, as SAM CLI has it.
+    data = fake_sam(
+        "echo x >> asked; [ $(wc -l < asked) = 3 ] && echo '{\"applied\": []}' || echo No response >&2"
+    )
+    SamLocal(data=data, log=lambda _: None)._migrate()
+    assert (data.parent / "asked").read_text() == "x\nx\nx\n"
+
+
+def test_migrations_that_never_answered_are_not_taken_for_done(
+    fake_sam: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("local.sam_local._LISTEN_SECONDS", 0.2)
+    data = fake_sam("echo No response from invoke container >&2")
+    with pytest.raises(
+        ServiceFailed, match="RunMigrationsFunction could not be invoked: No response from invoke container"
+    ):
+        SamLocal(data=data, log=lambda _: None)._migrate()
+
+
 def test_an_engine_in_a_machine_of_its_own(fake_docker: FakeDocker) -> None:
     fake_docker("""'network inspect'*) echo '[{"Subnet":"192.0.2.0/24","Gateway":"192.0.2.1"}]' ;;""")
     with pytest.raises(ServiceFailed, match=r"^Containers cannot reach this machine: "):
