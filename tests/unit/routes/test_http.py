@@ -52,6 +52,7 @@ BAD_TOKENS = {
     "not issued yet": lambda: signed(iat=int(time.time()) + 3_600),
     "alg none": lambda: unsigned("none"),
     "alg None": lambda: unsigned("None"),
+    "an algorithm of key pairs": lambda: unsigned("RS256") + "AAAA",
     "a made-up signature": lambda: unsigned("HS256"),
     "another key": lambda: signed(ANOTHER_KEY),
     "the key of another kid": lambda: signed(RETIRED_KEY),
@@ -118,7 +119,9 @@ def test_each_function_that_needs_a_caller_refuses_a_forged_token(function: str)
 
 
 @pytest.mark.parametrize("function", NEEDING_A_CALLER)
-@pytest.mark.parametrize("authorization", [None, "", "Basic YW5hOnNlY3JldA==", "Digest x", "Bearerx y"])
+@pytest.mark.parametrize(
+    "authorization", [None, "", " ", "Basic YW5hOnNlY3JldA==", "Digest x", "Bearerx y", "JWT x", "Token"]
+)
 def test_without_a_token_it_is_401_without_an_error_code(function: str, authorization: str | None) -> None:
     answer = call(function, authorization=authorization)
     assert answer.status == 401
