@@ -335,12 +335,28 @@ def _account_for(data: Path) -> _Account:
             return _Account(status.st_uid, status.st_gid)
     elif os.geteuid() != 0:
         return _Account(None, None)
-    try:
-        user = pwd.getpwnam(_USER)
-    except KeyError:
-        _add_user()
-        user = pwd.getpwnam(_USER)
+    with _one_at_a_time():
+        try:
+            user = pwd.getpwnam(_USER)
+        except KeyError:
+            _add_user()
+            user = pwd.getpwnam(_USER)
     return _Account(user.pw_uid, user.pw_gid)
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Wait for whoever on this machine is in here.
+
+    Two `useradd` at once both succeed, and the number of the second replaces that of the first, under which a
+    server may run by then.
+    """
+    folder = os.open("/etc", os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _add_user() -> None:

@@ -10,14 +10,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import psycopg
 import pytest
 import redis
 
-from local.servers.postgres import Postgres
+from local.servers.postgres import Postgres, _account_for
 from local.servers.services import ServiceFailed, free_port, wait_until
 from local.servers.valkey import Valkey
 
@@ -43,6 +45,30 @@ def test_the_path_of_the_programs_and_of_the_data_may_have_any_sign(
     monkeypatch.syspath_prepend(str(folder))
     with Postgres(folder / "postgres", durable=False) as server:
         assert value_of(server.url, "SELECT 42") == 42
+
+
+def test_two_servers_that_start_at_once_add_their_user_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As useradd does it: who asks while another adds is told nothing of that, and gets a number of its own.
+    users = tmp_path / "users"
+    program = tmp_path / "bin" / "useradd"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\nsleep 0.2; echo $$ >> {users}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+
+    def user_named(name: str) -> SimpleNamespace:
+        if not users.exists():
+            raise KeyError(name)
+        return SimpleNamespace(pw_uid=int(users.read_text().split()[-1]), pw_gid=1)
+
+    monkeypatch.setattr("pwd.getpwnam", user_named)
+    with ThreadPoolExecutor() as threads:
+        accounts = list(threads.map(_account_for, [tmp_path / "one", tmp_path / "other"]))
+    assert accounts[0] == accounts[1]
+    assert len(users.read_text().split()) == 1
 
 
 def value_of(url: str, query: str) -> object:
