@@ -82,10 +82,12 @@ schemas: $(PACKAGES) ## Write the events' JSON Schemas anew after an event has c
 bench: $(PACKAGES) ## Measure all figures and write docs/benchmarks.md; a quarter of an hour, 8 GB of disk
 	@$(BIN)/python -m tests.benchmarks
 
+# Three processes keep two processors busy: tests wait a lot. Coverage takes a third of the time and hardly ever
+# changes: the build server measures it and holds its limit, as does `make test CI=true`.
 .PHONY: test
 test: lint audit ## Check everything and run all tests
-	$(BIN)/python -m pytest --numprocesses=2 --cov -m "not alone"
-	$(BIN)/python -m pytest --cov --cov-append -m alone
+	$(BIN)/python -m pytest --numprocesses=3 $(if $(CI),--cov) -m "not alone"
+	$(BIN)/python -m pytest $(if $(CI),--cov --cov-append) -m alone
 
 .PHONY: check
 check: $(PACKAGES) ## The inner loop, under a minute: style, types and unit tests
