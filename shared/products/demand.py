@@ -169,7 +169,9 @@ def _wait(product_id: str, *, failed: bool) -> Answer:
         if looks % LOOKS == 0:
             lease = product_cache.acquire_lease(f"product:{product_id}", LEASE)
             if isinstance(lease, Lease):
-                return _refresh_or_reuse(product_id, lease)
+                answer = _refresh_or_reuse(product_id, lease)
+                # It waited, whoever asked the catalog in the end.
+                return replace(answer, state="miss") if answer.state == "hit" else answer
             failed = lease.failed
     return _from_copy(product_id, CatalogUnavailable.silent(retry_after=2))
 

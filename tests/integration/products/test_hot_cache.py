@@ -129,6 +129,34 @@ def test_who_waited_from_the_beginning_gets_the_product_of_the_next_holder(
     assert max(reading.seconds for reading in readings) < demand.LEASE + call + 0.3 + NOISE
 
 
+def test_who_waited_and_takes_over_from_a_holder_that_is_just_done_has_missed_as_the_others(
+    store: HostileCatalog, valkey: Valkey, environment: pytest.MonkeyPatch
+) -> None:
+    read()
+    entry = product_cache.get("7")
+    assert entry
+    valkey.flush()
+    store.forget_calls()
+    acquire = product_cache.acquire_lease
+    holders: list[product_cache.Lease] = []
+
+    def acquire_when_the_holder_is_done(
+        name: str, seconds: float
+    ) -> product_cache.Lease | product_cache.Taken:
+        if holders:
+            product_cache.put("7", entry)
+            holders.pop().release()
+            return acquire(name, seconds)
+        lease = acquire(name, seconds)
+        assert isinstance(lease, product_cache.Lease)
+        holders.append(lease)
+        return acquire(name, seconds)
+
+    environment.setattr(product_cache, "acquire_lease", acquire_when_the_holder_is_done)
+    assert read().outcome == "miss"
+    assert store.calls == {}
+
+
 @pytest.mark.parametrize("up", [True, False], ids=["catalog up", "catalog down"])
 def test_when_the_holder_is_killed_nobody_is_refused_while_there_is_a_copy(
     store: HostileCatalog, valkey: Valkey, environment: pytest.MonkeyPatch, *, up: bool
