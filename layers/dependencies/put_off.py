@@ -25,7 +25,6 @@ PUT_OFF = {
     "pydantic/networks.py": "importlib.metadata",  # which version email-validator has
     "pydantic/plugin/_loader.py": "importlib.metadata",  # reads what every package says about itself
     "redis/_parsers/base.py": "asyncio",  # the asynchronous client
-    "redis/auth/token_manager.py": "asyncio",
     "redis/event.py": "asyncio",
     "redis/utils.py": "importlib.metadata",  # redis-py's own version
 }

@@ -26,6 +26,7 @@ import hashlib
 import ipaddress
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from shared.errors import TooManyAttempts
@@ -213,7 +214,7 @@ def forget(email: str | None, client_id: UUID) -> None:
     """
     for key in (*([_log_in_key(email)] if email else []), _current_password_key(client_id)):
         with suppress(CacheDown):
-            valkey.command(lambda server, key=key: server.delete(key))  # type: ignore[misc]
+            valkey.ask(("DEL", key))
 
 
 def too_many(seconds: int) -> TooManyAttempts:
@@ -221,13 +222,12 @@ def too_many(seconds: int) -> TooManyAttempts:
     return TooManyAttempts("Too many failed attempts.", retry_after=seconds)
 
 
-def _run(script: str, counter: Counter, *arguments: float) -> int:
-    result: int = valkey.command(
-        lambda server: server.eval(script, 1, counter.key, counter.address, *arguments),
-        # A hash takes as long, and a guess that is not counted because a new environment connects is a gift.
-        seconds=valkey.PATIENCE,
-    )
-    return result
+def _run(script: str, counter: Counter, *arguments: float) -> Any:
+    """What the script answers of the counter."""
+    # A hash takes as long, and a guess that is not counted because a new environment connects is a gift.
+    asked = valkey.script(script, counter.key, counter.address, *arguments)
+    (answer,) = valkey.ask(asked, seconds=valkey.PATIENCE)
+    return answer
 
 
 # What is typed into a log-in form, and where from, has no business in a cache: hashes have.

@@ -32,7 +32,7 @@ return tostring(math.max(0, whole_again - now - tonumber(ARGV[1])))
 def check(source: str) -> None:
     """Raises TooManyAttempts where the address has learned too much already."""
     with suppress(CacheDown):
-        wait = float(_ask(source, 0))
+        wait = _wait(source, 0)
         if wait > 0:
             raise TooManyAttempts("Too many e-mails that are taken.", retry_after=math.ceil(wait))
 
@@ -40,13 +40,12 @@ def check(source: str) -> None:
 def count_taken(source: str) -> None:
     """Count that the address was told of an e-mail that is taken."""
     with suppress(CacheDown):
-        _ask(source, 1)
+        _wait(source, 1)
 
 
-def _ask(source: str, cost: int) -> bytes:
+def _wait(source: str, cost: int) -> float:
+    """The seconds until the address may learn of another."""
     key = f"taken:{login_attempts.network_of(source)}"
-    answer: bytes = valkey.command(
-        lambda server: server.eval(_ASK, 1, key, ALLOWED - 1, cost),
-        seconds=valkey.PATIENCE,  # as for guesses at a password: what is not counted is a gift
-    )
-    return answer
+    # As for guesses at a password: what is not counted is a gift.
+    (answer,) = valkey.ask(valkey.script(_ASK, key, ALLOWED - 1, cost), seconds=valkey.PATIENCE)
+    return float(answer)

@@ -52,13 +52,6 @@ LEAN: dict[str, dict[str, str]] = {
     },
     "jwt": {},  # 14 ms; a client that fetches keys over HTTP
     "redis": {"exceptions": "DataError"},  # 18 ms: clusters, Sentinel
-    "redis.asyncio": {},
-    "redis.commands": {  # the commands of a cluster, and asyncio for them
-        "core": "CoreCommands",
-        "helpers": "list_or_args",
-        "redismodules": "RedisModuleCommands",
-        "sentinel": "SentinelCommands",
-    },
 }
 
 _running: set[str] = set()

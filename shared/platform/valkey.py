@@ -1,7 +1,7 @@
 """The connection to Valkey (Redis protocol): one per execution environment; requests work without it.
 
-Everything in it can be had elsewhere. If it is down or slow, that costs a request at most `TIMEOUT`, and only
-one request in `HOLD_OFF`: the others do not ask it.
+Everything in it can be had elsewhere. If it is down or slow, that costs a request at most `TIMEOUT` a command
+(`PATIENCE` where guesses are counted), and only one request in `HOLD_OFF`: the others do not ask it.
 """
 
 from __future__ import annotations
@@ -11,12 +11,10 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from redis.backoff import NoBackoff
-from redis.client import Redis
 from redis.connection import Connection, ConnectionPool, SSLConnection
-from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
@@ -29,9 +27,7 @@ HOLD_OFF = 1.0  # seconds without a try after a failure
 # Whom ElastiCache's certificates come from: Amazon Trust Services. See authorities/README.md.
 AUTHORITIES = __file__.rpartition("/")[0] + "/authorities/amazon_roots.pem"
 
-Result = TypeVar("Result")
-
-_client: Redis | None = None
+_pool: ConnectionPool | None = None
 _not_before = 0.0
 _used_at = 0.0  # seconds since the epoch: a frozen environment's monotonic clock may stand still
 
@@ -40,44 +36,44 @@ class CacheDown(Exception):
     """Valkey did not answer, or not in time; go on without it."""
 
 
-def command(run: Callable[[Redis], Result], *, seconds: float = TIMEOUT) -> Result:
-    """What `run` gets from Valkey, in so many seconds at most for all of it. Raises CacheDown."""
+def ask(*commands: Sequence[str], seconds: float = TIMEOUT) -> list[Any]:
+    """The answers to commands, in one round trip and so many seconds at most for all of it.
+
+    An answer is None, bytes or an int, or a list of those. Written out here, as redis-py's own client takes
+    longer to put a command together and to keep count of it than Valkey to answer it, and 10 ms of a cold
+    start to load. Raises CacheDown.
+    """
     global _not_before, _used_at
     left = deadlines.left(seconds)
     if time.monotonic() < _not_before or not left:
         raise CacheDown
     try:
         with deadlines.within(seconds):
-            result = run(_connected())
+            answers = _exchanged(_connected(), commands)
     except RedisError as error:  # refused, too slow, still loading, out of memory: all the same to us
         if left == seconds:  # else the caller ran out of time, which says little of Valkey
             _not_before = time.monotonic() + HOLD_OFF
         logs.logger().warning("cache down", reason=str(error))
         raise CacheDown from error
     _used_at = time.time()
-    return result
+    return answers
 
 
-def read(*commands: Sequence[str]) -> list[Any]:
-    """The answers to commands that change nothing, in one round trip: None or bytes, or a list of those.
+def script(source: str, key: str, *arguments: object) -> list[str]:
+    """The command that runs a Lua script, which has the one key: one step on the server."""
+    return ["EVAL", source, "1", key, *map(str, arguments)]
 
-    Written out here, as redis-py takes longer to put a command together and to keep count of it than Valkey
-    to answer it. Raises CacheDown.
-    """
-    sent = b"".join([_packed(words) for words in commands])
 
-    def run(server: Redis) -> list[Any]:
-        connection = server.connection_pool.get_connection()
-        try:
-            connection.send_packed_command([sent])  # type: ignore[no-untyped-call]
-            return [connection.read_response() for _ in commands]
-        except BaseException:
-            connection.disconnect()  # type: ignore[no-untyped-call]
-            raise  # the answers that are left are nobody else's
-        finally:
-            server.connection_pool.release(connection)
-
-    return command(run)
+def _exchanged(pool: ConnectionPool, commands: Sequence[Sequence[str]]) -> list[Any]:
+    connection = pool.get_connection()
+    try:
+        connection.send_packed_command([b"".join(map(_packed, commands))])  # type: ignore[no-untyped-call]
+        return [connection.read_response() for _ in commands]
+    except BaseException:
+        connection.disconnect()  # type: ignore[no-untyped-call]
+        raise  # the answers that are left are nobody else's
+    finally:
+        pool.release(connection)
 
 
 def _packed(words: Sequence[str]) -> bytes:
@@ -88,33 +84,32 @@ def _packed(words: Sequence[str]) -> bytes:
 
 def close() -> None:
     """Forget the connection and that it ever failed; the next use opens another."""
-    global _client, _not_before
-    if _client is not None:
-        _client.close()
-    _client, _not_before = None, 0.0
+    global _pool, _not_before
+    if _pool is not None:
+        _pool.close()
+    _pool, _not_before = None, 0.0
 
 
-def _connected() -> Redis:
-    global _client, _used_at
-    if _client is None:
+def _connected() -> ConnectionPool:
+    global _pool, _used_at
+    if _pool is None:
         pool = ConnectionPool.from_url(
             settings.redis_url(),
             max_connections=1_000,  # a request uses one; whoever calls from threads needs more
             socket_timeout=TIMEOUT,
             socket_connect_timeout=TIMEOUT,
-            # A connection that the server closed while this environment slept is opened again, once; a
-            # server that is slow is not asked twice.
-            retry=Retry(NoBackoff(), 1, supported_errors=(Disconnected,)),
+            # A connection that the server closed while this environment slept is opened again by the pool.
+            retry=Retry(NoBackoff(), 0),
             # Two round trips less at every cold start: no HELLO, no CLIENT SETINFO.
             protocol=2,
             driver_info=None,
         )
         is_tls = pool.connection_class is SSLConnection
         pool.connection_class = _BoundedTlsConnection if is_tls else _BoundedConnection
-        _client, _used_at = Redis(connection_pool=pool), time.time()
+        _pool, _used_at = pool, time.time()
     elif abs(time.time() - _used_at) > deadlines.KEPT_BY_NETWORKS:
-        _client.connection_pool.disconnect(inuse_connections=False)  # another thread may be in a command
-    return _client
+        _pool.disconnect(inuse_connections=False)  # another thread may be in a command
+    return _pool
 
 
 # ── One deadline for a whole command ──────────────────────────────────────────────────────────────────────

@@ -23,8 +23,6 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from redis.client import Redis
-
 from shared.formats.headers import etag_of
 from shared.platform import settings, valkey
 
@@ -138,7 +136,7 @@ def get(product_id: str) -> Entry | None:
 
 def get_all(product_ids: Sequence[str]) -> list[Entry | None]:
     """As `get` for each of them, in one round trip. Raises CacheDown."""
-    return [_entry(value) for value in valkey.read(*[("GET", f"product:{each}") for each in product_ids])]
+    return [_entry(value) for value in valkey.ask(*[("GET", f"product:{each}") for each in product_ids])]
 
 
 def join(parts: Mapping[str, Entry]) -> Joined:
@@ -167,35 +165,28 @@ def _entry(value: bytes | None) -> Entry | None:
 
 def put(product_id: str, entry: Entry) -> bool:
     """Keep the entry, unless a newer one is there already: then False. Raises CacheDown."""
-    arguments = _put_arguments(product_id, entry)
-    return bool(valkey.command(lambda server: server.eval(_PUT_IF_NEWER, 1, *arguments)))
+    (is_kept,) = valkey.ask(_put(product_id, entry))
+    return bool(is_kept)
 
 
 def put_all(entries: Mapping[str, Entry]) -> None:
     """Keep the entries as `put` does, many in one round trip. Raises CacheDown."""
-
-    def run(server: Redis) -> None:
-        pipeline = server.pipeline(transaction=False)
-        for arguments in chunk:
-            pipeline.eval(_PUT_IF_NEWER, 1, *arguments)
-        pipeline.execute()
-
-    chunk: list[tuple[str, str, int, str, int]] = []
+    chunk: list[list[str]] = []
     size = 0
     for product_id, entry in entries.items():
         if len(chunk) == AT_ONCE or size > AT_ONCE_CHARACTERS:
-            valkey.command(run)
+            valkey.ask(*chunk)
             chunk.clear()
             size = 0
-        chunk.append(_put_arguments(product_id, entry))
+        chunk.append(_put(product_id, entry))
         size += len(entry.body)
     if chunk:
-        valkey.command(run)
+        valkey.ask(*chunk)
 
 
 def get_unknown(product_id: str) -> Entry | None:
     """The entry that says nobody has the product, fresh or stale. Raises CacheDown."""
-    (value,) = valkey.read(("GET", _unknown_key(product_id)))
+    (value,) = valkey.ask(("GET", _unknown_key(product_id)))
     try:
         since, held = (value or b"").decode().split(" ")
         return unknown(float(since)) if held == product_id else None
@@ -206,7 +197,7 @@ def get_unknown(product_id: str) -> Entry | None:
 def put_unknown(product_id: str, entry: Entry) -> None:
     """Keep the entry that says nobody has the product, in the place of another such. Raises CacheDown."""
     value = f"{entry.fetched_at:.3f} {product_id}"
-    valkey.command(lambda server: server.set(_unknown_key(product_id), value, ex=REMOVED_TTL))
+    valkey.ask(("SET", _unknown_key(product_id), value, "EX", str(REMOVED_TTL)))
 
 
 def unknown(since: float) -> Entry:
@@ -218,10 +209,12 @@ def _unknown_key(product_id: str) -> str:
     return f"unknown:{zlib.crc32(product_id.encode()) % UNKNOWN_PLACES}"
 
 
-def _put_arguments(product_id: str, entry: Entry) -> tuple[str, str, int, str, int]:
-    header = f"{entry.status} {entry.version} {entry.fetched_at:.3f} {entry.etag}\n"
+def _put(product_id: str, entry: Entry) -> list[str]:
+    """The command that keeps the entry, unless a newer one is there."""
+    fetched_at = f"{entry.fetched_at:.3f}"
+    value = f"{entry.status} {entry.version} {fetched_at} {entry.etag}\n{entry.body}"
     ttl = HARD_TTL if entry.status == 200 else REMOVED_TTL
-    return (f"product:{product_id}", header + entry.body, entry.version, f"{entry.fetched_at:.3f}", ttl)
+    return valkey.script(_PUT_IF_NEWER, f"product:{product_id}", value, entry.version, fetched_at, ttl)
 
 
 # ── List pages ────────────────────────────────────────────────────────────────────────────────────────────
@@ -248,12 +241,12 @@ def place_of(*, limit: int | str, cursor: str | None, category: str | None, sort
 
 def list_state() -> ListState | None:
     """The list's generation and time; None when the cache does not know both. Raises CacheDown."""
-    return _list_state(*valkey.read(_LIST_STATE))
+    return _list_state(*valkey.ask(_LIST_STATE))
 
 
 def list_page(place: Place) -> tuple[ListState | None, Entry | None]:
     """`list_state` and `get_page`, in one round trip. Raises CacheDown."""
-    fields, value = valkey.read(_LIST_STATE, ("GET", place.key))
+    fields, value = valkey.ask(_LIST_STATE, ("GET", place.key))
     state = _list_state(fields)
     return state, None if state is None else _page(value, state, place)
 
@@ -285,17 +278,17 @@ end
 def keep_list(state: ListState) -> None:
     """Make this the list's state, unless a newer one is known. Raises CacheDown."""
     arguments = ("generation", state.generation, "synced_at", f"{state.synced_at:.3f}")
-    valkey.command(lambda server: server.eval(_KEEP_LIST, 1, "products", *arguments))
+    valkey.ask(valkey.script(_KEEP_LIST, "products", *arguments))
 
 
 def advance_generation(generation: int) -> None:
     """Let no page of an earlier generation be served. Raises CacheDown."""
-    valkey.command(lambda server: server.eval(_KEEP_LIST, 1, "products", "generation", generation))
+    valkey.ask(valkey.script(_KEEP_LIST, "products", "generation", generation))
 
 
 def get_page(state: ListState, place: Place) -> Entry | None:
     """The page as the list's state says it is now; None where nobody made it yet. Raises CacheDown."""
-    (value,) = valkey.read(("GET", place.key))
+    (value,) = valkey.ask(("GET", place.key))
     return _page(value, state, place)
 
 
@@ -315,7 +308,7 @@ def _page(value: bytes | None, state: ListState, place: Place) -> Entry | None:
 def put_page(state: ListState, place: Place, entry: Entry) -> None:
     """Keep the page in its place, for as long as it could be served. Raises CacheDown."""
     value = f"{place.name} {state.generation} {entry.etag} {entry.next_cursor or ''}\n{entry.body}"
-    valkey.command(lambda server: server.set(place.key, value, ex=HARD_TTL))
+    valkey.ask(("SET", place.key, value, "EX", str(HARD_TTL)))
 
 
 # ── Leases ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -333,7 +326,7 @@ class Lease:
     """The right to refresh `name`, until it is released or its time is over."""
 
     name: str
-    token: bytes
+    token: str
 
     def release(self) -> None:
         """Let the next one have it, if it is still held. Raises CacheDown."""
@@ -344,7 +337,7 @@ class Lease:
         self._end(back_off * 1000)
 
     def _end(self, back_off: int) -> None:
-        valkey.command(lambda server: server.eval(_RELEASE, 1, f"lease:{self.name}", self.token, back_off))
+        valkey.ask(valkey.script(_RELEASE, f"lease:{self.name}", self.token, back_off))
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,13 +349,13 @@ class Taken:
 
 def acquire_lease(name: str, seconds: float) -> Lease | Taken:
     """The lease on refreshing `name`, or the news that it is taken. Raises CacheDown."""
-    token = secrets.token_hex(8).encode()
-    holder = valkey.command(
-        lambda server: server.set(f"lease:{name}", token, nx=True, px=int(seconds * 1000), get=True)
-    )
+    token = secrets.token_hex(8)
+    milliseconds = str(int(seconds * 1000))
+    (holder,) = valkey.ask(("SET", f"lease:{name}", token, "NX", "PX", milliseconds, "GET"))
     return Lease(name, token) if holder is None else Taken(failed=holder == _FAILED)
 
 
 def is_leased(name: str) -> bool:
     """Whether somebody refreshes `name` just now, or failed to a moment ago. Raises CacheDown."""
-    return bool(valkey.command(lambda server: server.exists(f"lease:{name}")))
+    (count,) = valkey.ask(("EXISTS", f"lease:{name}"))
+    return bool(count)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any, cast
 from uuid import uuid4
 
@@ -63,7 +64,7 @@ def backends(monkeypatch: pytest.MonkeyPatch) -> Iterator[Backends]:
     monkeypatch.setenv("PRODUCT_CACHE_TTL_SECONDS", "300")
     monkeypatch.delenv("DATABASE_URL", raising=False)
     fakes = Backends(FakeValkey(), FakeCatalog())
-    monkeypatch.setattr(cache, "_connected", lambda: fakes.valkey)
+    monkeypatch.setattr(cache, "_connected", lambda: FakeConnectionPool(fakes.valkey))
     monkeypatch.setattr(urllib3, "PoolManager", lambda **_: fakes.catalog)
     _forget()
     yield fakes
@@ -81,7 +82,8 @@ def _forget() -> None:
 
 
 class FakeValkey:
-    """A Redis-protocol client on a dict. Time does not pass in it; what a key was given to live is kept.
+    """The commands that the service sends, on a dict. Time does not pass in it; what a key was given to live
+    is kept.
 
     Lua does not run here: what the scripts do is tested against the real server.
     """
@@ -93,118 +95,71 @@ class FakeValkey:
         self.is_down = False
         self.wait_after_this_log_in = 0  # what the script that counts log-ins answers
 
-    def get(self, key: str) -> bytes | None:
-        self._command("GET")
-        return cast("bytes | None", self.values.get(key))
-
-    def set(
-        self,
-        key: str,
-        value: str | bytes,
-        *,
-        nx: bool = False,
-        px: int | None = None,
-        ex: int | None = None,
-        get: bool = False,
-    ) -> bytes | bool | None:
-        self._command("SET")
-        held = cast("bytes | None", self.values.get(key))
-        if not (nx and held is not None):
-            self._keep(key, value, px / 1000 if px else ex)
-        return held if get else True
-
-    def hmget(self, key: str, fields: list[str]) -> list[bytes | None]:
-        self._command("HMGET")
-        held = cast("dict[str, bytes]", self.values.get(key, {}))
-        return [held.get(name) for name in fields]
-
-    def hset(
-        self, key: str, name: str | None = None, value: str | None = None, *, items: list[str] | None = None
-    ) -> int:
-        self._command("HSET")
-        pairs = items or [name or "", value or ""]
-        held = cast("dict[str, bytes]", self.values.setdefault(key, {}))
-        held.update({field: text.encode() for field, text in zip(pairs[::2], pairs[1::2], strict=True)})
-        return 0
-
-    def exists(self, key: str) -> int:
-        self._command("EXISTS")
-        return int(key in self.values)
-
-    def delete(self, key: str) -> int:
-        self._command("DEL")
-        return int(self.values.pop(key, None) is not None)
-
-    def ping(self) -> bool:
-        self._command("PING")
-        return True
-
-    def eval(self, script: str, _number_of_keys: int, key: str, *arguments: Any) -> Any:
-        self._command("EVAL")
-        if script is product_cache._PUT_IF_NEWER:
-            value, _, _, seconds = arguments
-            self._keep(key, value, seconds)
-            return 1
-        if script is product_cache._RELEASE:
-            token, back_off = arguments
-            if self.values.get(key) != token:
-                return 0
-            if back_off:
-                self._keep(key, b"failed", back_off / 1000)
-            else:
-                del self.values[key]
-            return 1
-        if script is product_cache._KEEP_LIST:
-            held = cast("dict[str, bytes]", self.values.setdefault(key, {}))
-            for field_name, value in zip(arguments[::2], arguments[1::2], strict=True):
-                if float(held.get(field_name, b"-1")) < float(value):
-                    held[field_name] = str(value).encode()
-            return 1
-        if script is registrations._ASK:
-            return b"0"
-        if script in (login_attempts._TAKE_BACK, login_attempts._SUCCEED):
-            return 0
-        assert script is login_attempts._ATTEMPT, "a script that this fake does not know"
-        return self.wait_after_this_log_in
-
-    @property
-    def connection_pool(self) -> "FakeConnectionPool":
-        return FakeConnectionPool(self)
-
-    def pipeline(self, *, transaction: bool) -> "FakePipeline":
-        assert not transaction  # its keys may be on different servers
-        return FakePipeline(self)
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def _keep(self, key: str, value: str | bytes, seconds: float | None) -> None:
-        self.values[key] = value.encode() if isinstance(value, str) else value
-        if seconds is not None:
-            self.seconds_to_live[key] = seconds
-
-    def _command(self, name: str) -> None:
+    def answer(self, name: str, *words: str) -> Any:
+        """What the command is answered, as redis-py reads it."""
         self.commands.append(name)
         if self.is_down:
             raise redis.ConnectionError("Connection refused.")
+        answers: dict[str, Callable[..., Any]] = {
+            "GET": self.values.get,
+            "SET": self._set,
+            "HMGET": self._hmget,
+            "EXISTS": lambda key: int(key in self.values),
+            "DEL": lambda key: int(self.values.pop(key, None) is not None),
+            "PING": lambda: b"PONG",
+            "EVAL": self._eval,
+        }
+        return answers[name](*words)
 
+    def _set(self, key: str, value: str, *options: str) -> bytes | None:
+        held = cast("bytes | None", self.values.get(key))
+        if options[0] == "EX":
+            self._keep(key, value, float(options[1]))
+            return b"OK"
+        nx, px, milliseconds, get = options
+        assert (nx, px, get) == ("NX", "PX", "GET")
+        if held is None:
+            self._keep(key, value, int(milliseconds) / 1000)
+        return held
 
-class FakePipeline:
-    """Commands that are sent together."""
+    def _hmget(self, key: str, *fields: str) -> list[bytes | None]:
+        held = cast("dict[str, bytes]", self.values.get(key, {}))
+        return [held.get(name) for name in fields]
 
-    def __init__(self, valkey: FakeValkey) -> None:
-        self._valkey = valkey
-        self._waiting: list[Callable[[], Any]] = []
+    def _eval(self, script: str, _number_of_keys: str, key: str, *arguments: str) -> Any:
+        if script == product_cache._PUT_IF_NEWER:
+            value, _, _, seconds = arguments
+            self._keep(key, value, float(seconds))
+            return 1
+        if script == product_cache._RELEASE:
+            token, back_off = arguments
+            if self.values.get(key) != token.encode():
+                return 0
+            if back_off != "0":
+                self._keep(key, "failed", int(back_off) / 1000)
+            else:
+                del self.values[key]
+            return 1
+        if script == product_cache._KEEP_LIST:
+            held = cast("dict[str, bytes]", self.values.setdefault(key, {}))
+            for field_name, value in zip(arguments[::2], arguments[1::2], strict=True):
+                if float(held.get(field_name, b"-1")) < float(value):
+                    held[field_name] = value.encode()
+            return 1
+        if script == registrations._ASK:
+            return b"0"
+        if script in (login_attempts._TAKE_BACK, login_attempts._SUCCEED):
+            return 0
+        assert script == login_attempts._ATTEMPT, "a script that this fake does not know"
+        return self.wait_after_this_log_in
 
-    def eval(self, *arguments: Any) -> None:
-        self._waiting.append(lambda: self._valkey.eval(*arguments))
-
-    def execute(self) -> list[Any]:
-        return [command() for command in self._waiting]
+    def _keep(self, key: str, value: str, seconds: float) -> None:
+        self.values[key] = value.encode()
+        self.seconds_to_live[key] = seconds
 
 
 class FakeConnectionPool:
-    """The one connection to FakeValkey, for what is read with commands written out as RESP has them."""
+    """The one connection to FakeValkey, which speaks RESP."""
 
     def __init__(self, valkey: FakeValkey) -> None:
         self._valkey = valkey
@@ -213,14 +168,14 @@ class FakeConnectionPool:
     def get_connection(self) -> "FakeConnectionPool":
         return self
 
-    def send_packed_command(self, commands: list[bytes]) -> None:
-        for command in b"".join(commands).decode().split("*")[1:]:
-            self._asked.append(command.split("\r\n")[2::2])
+    def send_packed_command(self, parts: list[bytes]) -> None:
+        sent = BytesIO(b"".join(parts))
+        while array := sent.readline():
+            words = [sent.read(int(sent.readline()[1:]) + 2) for _ in range(int(array[1:]))]
+            self._asked.append([word[:-2].decode() for word in words])
 
-    def read_response(self) -> bytes | list[bytes | None] | None:
-        name, key, *fields = self._asked.pop(0)
-        assert name in ("GET", "HMGET")
-        return self._valkey.get(key) if name == "GET" else self._valkey.hmget(key, fields)
+    def read_response(self) -> Any:
+        return self._valkey.answer(*self._asked.pop(0))
 
     def disconnect(self) -> None:
         self._asked.clear()

@@ -264,7 +264,7 @@ def test_events_and_requests_for_the_product_end_with_what_the_catalog_has(
         store.answer(f"/products/{number}", Answer.null())
         for what in [0, *happens]:
             if what == "request":
-                cache.command(lambda server: server.flushdb())
+                cache.ask(("FLUSHDB",))
                 demand.forget_unknown()
                 if has is None:
                     with pytest.raises(UnknownProduct):

@@ -541,7 +541,7 @@ def test_the_stale_product_is_refreshed_once_the_catalog_is_back(
 def valkey_forgets_the_failure(valkey: Valkey) -> None:
     """Two seconds pass for the lease."""
     assert valkey.url
-    cache.command(lambda client: client.delete("lease:product:7"))
+    cache.ask(("DEL", "lease:product:7"))
 
 
 def test_a_copy_that_was_served_for_want_of_better_is_served_from_the_cache_next(

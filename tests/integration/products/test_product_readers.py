@@ -33,7 +33,7 @@ def age_by(seconds: float) -> None:
     """The product is as if it had been fetched that much earlier."""
     entry = product_cache.get("7")
     assert entry
-    cache.command(lambda server: server.delete("product:7"))
+    cache.ask(("DEL", "product:7"))
     assert product_cache.put("7", replace(entry, fetched_at=entry.fetched_at - seconds))
 
 

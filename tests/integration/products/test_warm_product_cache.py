@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
@@ -832,14 +832,14 @@ def test_a_request_for_many_large_products_does_not_wait_for_a_slow_cache(
     poll()
     with redis.Redis.from_url(valkey.url) as client:
         client.flushdb()
-    commands, command = [], cache.command
+    round_trips, ask = [], cache.ask
 
-    def slow(run: Callable[[redis.Redis], Any], **how: float) -> Any:
-        commands.append(run)
+    def slow(*commands: Sequence[str], **how: float) -> list[Any]:
+        round_trips.append(len(commands))
         time.sleep(cache.TIMEOUT / 2)
-        return command(run, **how)
+        return ask(*commands, **how)
 
-    environment.setattr(cache, "command", slow)
+    environment.setattr(cache, "ask", slow)
     answer = demand.several([str(number) for number in range(1, 101)])
     assert len(json.loads(answer.entry.body)["items"]) == 100
-    assert len(commands) <= 4  # the look for all of them, and what fits the time of one command
+    assert len(round_trips) <= 4  # the look for all of them, and what fits the time of one command

@@ -268,7 +268,7 @@ def found(command, key, *_):
     header = product if key.startswith("product:") else page
     return (header + "\\n{{}}").encode()
 
-valkey.read = lambda *commands: [found(*command) for command in commands]
+valkey.ask = lambda *commands: [found(*command) for command in commands]
 from functions.{folder}.handler import lambda_handler
 
 answer = lambda_handler(json.load(open("events/{folder}.json")), None)

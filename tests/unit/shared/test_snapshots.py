@@ -61,12 +61,12 @@ class Connection:
         self.closed = True
 
 of_database, of_cache = Connection(), Connection()
-database._connection, valkey._client = of_database, of_cache
+database._connection, valkey._pool = of_database, of_cache
 valkey._not_before = 1e9
 secrets_manager._kept["arn:a"] = (0.0, "a secret")
 runner.run_before_snapshot()
 print(of_database.closed, of_cache.closed, secrets_manager._kept)
-print(database._connection, valkey._client, valkey._not_before)
+print(database._connection, valkey._pool, valkey._not_before)
 """
     assert run_python(program, **SNAP_START) == "True True {}\nNone None 0.0\n"
 
