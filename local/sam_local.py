@@ -132,7 +132,10 @@ class SamLocal(Assembly):
     def _fill_cache(self) -> None:
         """Do once what the schedule does in the cloud: it does not run here."""
         self._log("Filling the cache…")
-        answer = self._invoke("WarmProductCacheFunction")
+        try:
+            answer = self._invoke("WarmProductCacheFunction")
+        except ServiceFailed as error:
+            answer = {"errorType": type(error).__name__, "errorMessage": str(error)}
         if "errorType" in answer:
             self._log(f"The cache was not filled: {answer['errorType']}: {answer.get('errorMessage')}")
 
@@ -146,9 +149,9 @@ class SamLocal(Assembly):
         deadline = time.monotonic() + _LISTEN_SECONDS
         while True:
             said = self._run_sam(failure, "local", "invoke", function, "--no-event", *self._options())
-            with suppress(ValueError):
-                answer: dict[str, Any] = json.loads(said)
-                return answer
+            if said.strip():
+                answer = json.loads(said)
+                return answer if isinstance(answer, dict) else {}
             if time.monotonic() > deadline:
                 raise ServiceFailed(f"{failure}: {last_words(self._said, lines=1)} ({self._said})")
 

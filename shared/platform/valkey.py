@@ -15,6 +15,7 @@ from typing import Any
 
 from redis.backoff import NoBackoff
 from redis.connection import Connection, ConnectionPool, SSLConnection
+from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
@@ -23,6 +24,10 @@ from shared.platform import deadlines, logs, settings
 TIMEOUT = 0.1  # seconds for a command, or a pipeline of them: connecting, sending and the whole answer
 PATIENCE = 0.5  # seconds for a command that is worth more than a quick answer: counting guesses at a password
 HOLD_OFF = 1.0  # seconds without a try after a failure
+
+# A connection that the server forgot while this environment slept breaks at the first command, which is sent
+# once more, on another. A server that is slow is not asked twice.
+_AGAIN = Retry(NoBackoff(), 1, supported_errors=(Disconnected,))
 
 # Whom ElastiCache's certificates come from: Amazon Trust Services. See authorities/README.md.
 AUTHORITIES = __file__.rpartition("/")[0] + "/authorities/amazon_roots.pem"
@@ -44,12 +49,14 @@ def ask(*commands: Sequence[str], seconds: float = TIMEOUT) -> list[Any]:
     start to load. Raises CacheDown.
     """
     global _not_before, _used_at
+    sent = b"".join(map(_packed, commands))
     left = deadlines.left(seconds)
     if time.monotonic() < _not_before or not left:
         raise CacheDown
     try:
         with deadlines.within(seconds):
-            answers = _exchanged(_connected(), commands)
+            pool = _connected()
+            answers = _AGAIN.call_with_retry(lambda: _exchanged(pool, sent, len(commands)), lambda _: None)
     except RedisError as error:  # refused, too slow, still loading, out of memory: all the same to us
         if left == seconds:  # else the caller ran out of time, which says little of Valkey
             _not_before = time.monotonic() + HOLD_OFF
@@ -64,14 +71,15 @@ def script(source: str, key: str, *arguments: object) -> list[str]:
     return ["EVAL", source, "1", key, *map(str, arguments)]
 
 
-def _exchanged(pool: ConnectionPool, commands: Sequence[Sequence[str]]) -> list[Any]:
+def _exchanged(pool: ConnectionPool, sent: bytes, commands: int) -> list[Any]:
     connection = pool.get_connection()
     try:
-        connection.send_packed_command([b"".join(map(_packed, commands))])  # type: ignore[no-untyped-call]
-        return [connection.read_response() for _ in commands]
+        connection.send_packed_command([sent])  # type: ignore[no-untyped-call]
+        return [connection.read_response() for _ in range(commands)]
     except BaseException:
+        # What is left is nobody else's answer, and a server that refuses to write may be a replica by now.
         connection.disconnect()  # type: ignore[no-untyped-call]
-        raise  # the answers that are left are nobody else's
+        raise
     finally:
         pool.release(connection)
 
@@ -98,8 +106,6 @@ def _connected() -> ConnectionPool:
             max_connections=1_000,  # a request uses one; whoever calls from threads needs more
             socket_timeout=TIMEOUT,
             socket_connect_timeout=TIMEOUT,
-            # A connection that the server closed while this environment slept is opened again by the pool.
-            retry=Retry(NoBackoff(), 0),
             # Two round trips less at every cold start: no HELLO, no CLIENT SETINFO.
             protocol=2,
             driver_info=None,

@@ -140,6 +140,15 @@ def test_migrations_that_never_answered_are_not_taken_for_done(
         SamLocal(data=data, log=lambda _: None)._migrate()
 
 
+def test_a_cache_that_could_not_be_filled_ends_nothing(
+    fake_sam: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("local.sam_local._LISTEN_SECONDS", 0)
+    lines: list[str] = []
+    SamLocal(data=fake_sam("echo No response >&2"), log=lines.append)._fill_cache()
+    assert "The cache was not filled: " in lines[-1]
+
+
 def test_an_engine_in_a_machine_of_its_own(fake_docker: FakeDocker) -> None:
     fake_docker("""'network inspect'*) echo '[{"Subnet":"192.0.2.0/24","Gateway":"192.0.2.1"}]' ;;""")
     with pytest.raises(ServiceFailed, match=r"^Containers cannot reach this machine: "):

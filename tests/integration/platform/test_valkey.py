@@ -1,6 +1,7 @@
 """An end to every command to Valkey, whatever the server does."""
 
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -43,6 +44,31 @@ def test_a_server_that_restarted_meanwhile_is_asked_on_a_new_connection(
     valkey.start()
     cache.ask(PING)
     cache.close()
+
+
+def test_a_connection_that_the_server_forgot_is_opened_again_and_the_command_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a server that is gone without a word, the kernel learns when it sends something."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def forget_the_first() -> None:
+            first, _ = listener.accept()
+            first.recv(100)
+            first.sendall(b"+PONG\r\n")
+            first.recv(100)
+            first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            first.close()  # with a reset
+            with listener.accept()[0] as second:
+                second.recv(100)
+                second.sendall(b"+PONG\r\n")
+
+        threading.Thread(target=forget_the_first, daemon=True).start()
+        monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{listener.getsockname()[1]}")
+        cache.close()
+        assert cache.ask(PING) == [b"PONG"]
+        assert cache.ask(PING) == [b"PONG"]
+        cache.close()
 
 
 def test_a_connection_that_slept_longer_than_networks_keep_one_is_opened_anew(
@@ -129,6 +155,27 @@ def test_commands_are_answered_in_the_order_that_they_were_asked_in(
     monkeypatch.setattr(cache, "_not_before", 0)
     assert cache.ask(("GET", "ä")) == [b"1\r\n2"]
     cache.close()
+
+
+def test_an_answer_that_comes_after_an_error_is_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer_late() -> None:
+            first, _ = listener.accept()
+            first.recv(100)
+            first.sendall(b"-ERR no\r\n")
+            with first, listener.accept()[0] as second:
+                second.recv(100)
+                second.sendall(b"$4\r\nmine\r\n")
+
+        threading.Thread(target=answer_late, daemon=True).start()
+        monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{listener.getsockname()[1]}")
+        cache.close()
+        with pytest.raises(CacheDown):
+            cache.ask(BIG, BIG)
+        monkeypatch.setattr(cache, "_not_before", 0)
+        assert cache.ask(BIG) == [b"mine"]
+        cache.close()
 
 
 def test_a_server_that_does_not_speak_the_protocol_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
