@@ -31,7 +31,7 @@ VARYING = [
     (r"(?<=Age: )\d+", r"\d+"),
     (r"(?<=version\": )\d{13}", r"\d{13}"),  # a time
     (r"\d+(?= sent)", r"\d+"),
-    (r"\d\.\d\d(?= s$)", r"\d+\.\d\d"),
+    (r"\d\.\d\d(?= s$)", r"\d+\.\d\d?"),  # hundredths of a second: 0.3 is one too
 ]
 
 
