@@ -22,6 +22,8 @@ from importlib import resources
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from local.processes.lifeline import Lifeline
 from local.servers.services import Log, free_port
 
@@ -140,10 +142,13 @@ class ExecutionEnvironment:
             )
             timeout = self._settings.timeout + _GRACE_SECONDS
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
-            if _connect(connection, process):
+            if _listens(process, {port, runtime_port}):
+                connection.connect()
                 return process, connection
             self._lifeline.end(process)
-            said = _output(process).read().decode(errors="replace")
+            connection.close()
+            with _output(process) as output:
+                said = output.read().decode(errors="replace")
         raise OSError(f"The Runtime Interface Emulator did not start: {said.strip() or 'no answer'}")
 
     def _command(self, port: int, runtime_port: int) -> list[str]:
@@ -308,15 +313,18 @@ def _stopping() -> EnvironmentLost:
     return EnvironmentLost("Sandbox.Failure", "The function is being stopped")
 
 
-def _connect(connection: http.client.HTTPConnection, process: subprocess.Popen[bytes]) -> bool:
+def _listens(process: subprocess.Popen[bytes], ports: set[int]) -> bool:
+    """Wait until the process listens on all the ports; False when it ends, or does not in time.
+
+    A port that answers may be another's: the emulator opens one, and ends when it cannot open the other.
+    """
     deadline = time.monotonic() + _START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
-        try:
-            connection.connect()
-        except ConnectionRefusedError:
-            time.sleep(0.005)
-        else:
-            return True
+        with suppress(psutil.NoSuchProcess):
+            sockets = psutil.Process(process.pid).net_connections("tcp")
+            if ports <= {each.laddr.port for each in sockets if each.status == psutil.CONN_LISTEN}:
+                return True
+        time.sleep(0.005)
     return False
 
 

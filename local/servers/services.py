@@ -1,10 +1,13 @@
 """What the servers of this folder have in common: starting, failing, ports and waiting."""
 
 import errno
+import os
 import random
 import socket
+import threading
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -86,16 +89,25 @@ class Assembly(Startable):
         self._running.close()
 
 
+_PARTS = 16  # of the ports, for processes that run at once
+_given: deque[int] = deque(maxlen=100)  # the latest ports of this process
+_giving = threading.Lock()
+
+
 def free_port(host: str = "127.0.0.1") -> int:
     """Return a TCP port nobody listens on.
 
     It lies below the range from which operating systems number outgoing connections (32768 and up on
     Linux, 49152 and up elsewhere): a service that stops and starts again finds its port still free, however
-    many connections were opened meanwhile.
+    many connections were opened meanwhile. Each process looks in a part of its own, and does not give a port
+    a second time for a while: whoever looks at the same moment, before it is used, finds another one.
     """
-    for port in random.sample(range(20_000, 32_768), k=200):
-        if is_free(port, host):
-            return port
+    part = range(20_000 + os.getpid() % _PARTS, 32_768, _PARTS)
+    for port in random.sample(part, k=len(part)):
+        with _giving:
+            if port not in _given and is_free(port, host):
+                _given.append(port)
+                return port
     raise ServiceFailed(f"No free port was found on {host}.")
 
 

@@ -1,11 +1,14 @@
 """Real execution environments: the emulator, the runtime, their processes."""
 
+import gc
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,7 @@ from local.aws.execution_environment import (
     FunctionSettings,
 )
 from local.processes.lifeline import Lifeline
-from local.servers.services import wait_until
+from local.servers.services import free_port, wait_until
 from local.stack import ROOT
 
 HANDLER = """
@@ -92,6 +95,18 @@ def is_running(pid: int) -> bool:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def test_a_port_that_was_taken_meanwhile_is_given_up_and_leaves_nothing_open(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, warnings.catch_warnings(record=True) as left_open:
+        warnings.simplefilter("always", ResourceWarning)
+        ports = iter([free_port(), other.getsockname()[1], free_port(), free_port()])
+        monkeypatch.setattr("local.aws.execution_environment.free_port", lambda: next(ports))
+        assert runner.start()("time left") > 0
+        gc.collect()
+    assert [str(warning.message) for warning in left_open] == []
 
 
 def test_one_process_serves_all_invocations(runner: Runner) -> None:

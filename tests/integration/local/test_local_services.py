@@ -71,6 +71,15 @@ def test_two_servers_that_start_at_once_add_their_user_once(
     assert len(users.read_text().split()) == 1
 
 
+def test_who_looks_for_a_port_at_the_same_moment_finds_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("random.sample", lambda ports, k: list(ports)[:k])  # the same luck for all
+    here = [free_port() for _ in range(3)]
+    another = os.getpid() + 1
+    monkeypatch.setattr("os.getpid", lambda: another)
+    elsewhere = [free_port() for _ in range(3)]
+    assert len({*here, *elsewhere}) == 6
+
+
 def value_of(url: str, query: str) -> object:
     with psycopg.connect(url, autocommit=True) as connection:
         row = connection.execute(query.encode()).fetchone()
