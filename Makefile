@@ -83,10 +83,11 @@ bench: $(PACKAGES) ## Measure all figures and write docs/benchmarks.md; a quarte
 	@$(BIN)/python -m tests.benchmarks
 
 # Three processes keep two processors busy: tests wait a lot. Coverage takes a third of the time and hardly ever
-# changes: the build server measures it and holds its limit, as does `make test CI=true`.
+# changes: the build server measures it and holds its limit, as does `make test CI=true`. It has Docker's containers
+# to run as well, and no hurry: two processes.
 .PHONY: test
 test: lint audit ## Check everything and run all tests
-	$(BIN)/python -m pytest --numprocesses=3 $(if $(CI),--cov) -m "not alone"
+	$(BIN)/python -m pytest --numprocesses=$(if $(CI),2 --cov,3) -m "not alone"
 	$(BIN)/python -m pytest $(if $(CI),--cov --cov-append) -m alone
 
 .PHONY: check
