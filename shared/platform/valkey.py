@@ -49,10 +49,10 @@ def ask(*commands: Sequence[str], seconds: float = TIMEOUT) -> list[Any]:
     start to load. Raises CacheDown.
     """
     global _not_before, _used_at
-    sent = b"".join(map(_packed, commands))
     left = deadlines.left(seconds)
     if time.monotonic() < _not_before or not left:
         raise CacheDown
+    sent = b"".join(map(_packed, commands))
     try:
         with deadlines.within(seconds):
             pool = _connected()

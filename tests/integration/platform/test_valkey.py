@@ -4,7 +4,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from redis import Redis
@@ -14,6 +14,8 @@ from shared.platform import deadlines
 from shared.platform import valkey as cache
 from shared.platform.valkey import CacheDown
 from tests.integration.hindered import HinderedServer
+
+CacheThat = Callable[[Callable[[socket.socket], None]], None]
 
 NOISE = 0.15  # seconds that a busy machine may add
 
@@ -25,6 +27,16 @@ def hindered(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hinder
     with HinderedServer(valkey.url) as proxy:
         monkeypatch.setenv("REDIS_URL", proxy.url)
         yield proxy
+        cache.close()
+
+
+@pytest.fixture
+def cache_that(monkeypatch: pytest.MonkeyPatch) -> Iterator[CacheThat]:
+    """Lets a function answer, in a thread, those who connect to a socket: the environment's cache."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{listener.getsockname()[1]}")
+        cache.close()
+        yield lambda answer: threading.Thread(target=answer, args=[listener], daemon=True).start()
         cache.close()
 
 
@@ -47,28 +59,24 @@ def test_a_server_that_restarted_meanwhile_is_asked_on_a_new_connection(
 
 
 def test_a_connection_that_the_server_forgot_is_opened_again_and_the_command_is_counted(
-    monkeypatch: pytest.MonkeyPatch,
+    cache_that: CacheThat,
 ) -> None:
     """Of a server that is gone without a word, the kernel learns when it sends something."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def forget_the_first() -> None:
-            first, _ = listener.accept()
-            first.recv(100)
-            first.sendall(b"+PONG\r\n")
-            first.recv(100)
-            first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            first.close()  # with a reset
-            with listener.accept()[0] as second:
-                second.recv(100)
-                second.sendall(b"+PONG\r\n")
+    def forget_the_first(listener: socket.socket) -> None:
+        first, _ = listener.accept()
+        first.recv(100)
+        first.sendall(b"+PONG\r\n")
+        first.recv(100)
+        first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        first.close()  # with a reset
+        with listener.accept()[0] as second:
+            second.recv(100)
+            second.sendall(b"+PONG\r\n")
 
-        threading.Thread(target=forget_the_first, daemon=True).start()
-        monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{listener.getsockname()[1]}")
-        cache.close()
-        assert cache.ask(PING) == [b"PONG"]
-        assert cache.ask(PING) == [b"PONG"]
-        cache.close()
+    cache_that(forget_the_first)
+    assert cache.ask(PING) == [b"PONG"]
+    assert cache.ask(PING) == [b"PONG"]
 
 
 def test_a_connection_that_slept_longer_than_networks_keep_one_is_opened_anew(
@@ -157,38 +165,30 @@ def test_commands_are_answered_in_the_order_that_they_were_asked_in(
     cache.close()
 
 
-def test_an_answer_that_comes_after_an_error_is_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+def test_an_answer_that_comes_after_an_error_is_nobody_elses(
+    cache_that: CacheThat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer_late(listener: socket.socket) -> None:
+        first, _ = listener.accept()
+        first.recv(100)
+        first.sendall(b"-ERR no\r\n")
+        with first, listener.accept()[0] as second:
+            second.recv(100)
+            second.sendall(b"$4\r\nmine\r\n")
 
-        def answer_late() -> None:
-            first, _ = listener.accept()
-            first.recv(100)
-            first.sendall(b"-ERR no\r\n")
-            with first, listener.accept()[0] as second:
-                second.recv(100)
-                second.sendall(b"$4\r\nmine\r\n")
-
-        threading.Thread(target=answer_late, daemon=True).start()
-        monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{listener.getsockname()[1]}")
-        cache.close()
-        with pytest.raises(CacheDown):
-            cache.ask(BIG, BIG)
-        monkeypatch.setattr(cache, "_not_before", 0)
-        assert cache.ask(BIG) == [b"mine"]
-        cache.close()
+    cache_that(answer_late)
+    with pytest.raises(CacheDown):
+        cache.ask(BIG, BIG)
+    monkeypatch.setattr(cache, "_not_before", 0)
+    assert cache.ask(BIG) == [b"mine"]
 
 
-def test_a_server_that_does_not_speak_the_protocol_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+def test_a_server_that_does_not_speak_the_protocol_is_down(cache_that: CacheThat) -> None:
+    def answer(listener: socket.socket) -> None:
+        with listener.accept()[0] as connection:
+            connection.recv(100)
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
-        def answer() -> None:
-            with listener.accept()[0] as connection:
-                connection.recv(100)
-                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-
-        threading.Thread(target=answer, daemon=True).start()
-        monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{listener.getsockname()[1]}")
-        cache.close()
-        with pytest.raises(CacheDown):
-            cache.ask(BIG)
-        cache.close()
+    cache_that(answer)
+    with pytest.raises(CacheDown):
+        cache.ask(BIG)
