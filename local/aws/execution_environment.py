@@ -320,7 +320,7 @@ def _listens(process: subprocess.Popen[bytes], ports: set[int]) -> bool:
     """
     deadline = time.monotonic() + _START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
-        with suppress(psutil.NoSuchProcess):
+        with suppress(psutil.Error):  # it ends just now
             sockets = psutil.Process(process.pid).net_connections("tcp")
             if ports <= {each.laddr.port for each in sockets if each.status == psutil.CONN_LISTEN}:
                 return True

@@ -13,21 +13,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from redis.backoff import NoBackoff
 from redis.connection import Connection, ConnectionPool, SSLConnection
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from shared.platform import deadlines, logs, settings
 
 TIMEOUT = 0.1  # seconds for a command, or a pipeline of them: connecting, sending and the whole answer
 PATIENCE = 0.5  # seconds for a command that is worth more than a quick answer: counting guesses at a password
 HOLD_OFF = 1.0  # seconds without a try after a failure
-
-# A connection that the server forgot while this environment slept breaks at the first command, which is sent
-# once more, on another. A server that is slow is not asked twice.
-_AGAIN = Retry(NoBackoff(), 1, supported_errors=(Disconnected,))
 
 # Whom ElastiCache's certificates come from: Amazon Trust Services. See authorities/README.md.
 AUTHORITIES = __file__.rpartition("/")[0] + "/authorities/amazon_roots.pem"
@@ -55,8 +49,7 @@ def ask(*commands: Sequence[str], seconds: float = TIMEOUT) -> list[Any]:
     sent = b"".join(map(_packed, commands))
     try:
         with deadlines.within(seconds):
-            pool = _connected()
-            answers = _AGAIN.call_with_retry(lambda: _exchanged(pool, sent, len(commands)), lambda _: None)
+            answers = _exchanged(_connected(), sent, len(commands))
     except RedisError as error:  # refused, too slow, still loading, out of memory: all the same to us
         if left == seconds:  # else the caller ran out of time, which says little of Valkey
             _not_before = time.monotonic() + HOLD_OFF
@@ -72,16 +65,21 @@ def script(source: str, key: str, *arguments: object) -> list[str]:
 
 
 def _exchanged(pool: ConnectionPool, sent: bytes, commands: int) -> list[Any]:
-    connection = pool.get_connection()
+    connection: Any = pool.get_connection()
+    was_kept, connection.is_kept = connection.is_kept, True
     try:
-        connection.send_packed_command([sent])  # type: ignore[no-untyped-call]
+        connection.send_packed_command([sent])
         return [connection.read_response() for _ in range(commands)]
-    except BaseException:
+    except BaseException as error:
         # What is left is nobody else's answer, and a server that refuses to write may be a replica by now.
-        connection.disconnect()  # type: ignore[no-untyped-call]
-        raise
+        connection.disconnect()
+        # One that the server forgot while this environment slept breaks at the first command. A server that
+        # is slow, or refuses, is not asked twice.
+        if not was_kept or type(error) is not Disconnected:
+            raise
     finally:
         pool.release(connection)
+    return _exchanged(pool, sent, commands)
 
 
 def _packed(words: Sequence[str]) -> bytes:
@@ -173,12 +171,18 @@ def _bounded(connect: Callable[[], socket.socket]) -> _BoundedSocket:
 
 
 class _BoundedConnection(Connection):
+    is_kept = False  # from an earlier command
+
     def _connect(self) -> _BoundedSocket:
+        self.is_kept = False
         return _bounded(super()._connect)
 
 
 class _BoundedTlsConnection(SSLConnection):
+    is_kept = False
+
     def _connect(self) -> _BoundedSocket:
+        self.is_kept = False
         return _bounded(super()._connect)
 
     def _wrap_socket_with_ssl(self, sock: socket.socket) -> ssl.SSLSocket:

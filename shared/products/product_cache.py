@@ -352,7 +352,8 @@ def acquire_lease(name: str, seconds: float) -> Lease | Taken:
     token = secrets.token_hex(8)
     milliseconds = str(int(seconds * 1000))
     (holder,) = valkey.ask(("SET", f"lease:{name}", token, "NX", "PX", milliseconds, "GET"))
-    return Lease(name, token) if holder is None else Taken(failed=holder == _FAILED)
+    is_ours = holder in (None, token.encode())  # the second where the first answer was lost
+    return Lease(name, token) if is_ours else Taken(failed=holder == _FAILED)
 
 
 def is_leased(name: str) -> bool:

@@ -164,6 +164,7 @@ class FakeConnectionPool:
     def __init__(self, valkey: FakeValkey) -> None:
         self._valkey = valkey
         self._asked: list[list[str]] = []
+        self.is_kept = False
 
     def get_connection(self) -> "FakeConnectionPool":
         return self

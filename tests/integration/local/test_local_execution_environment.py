@@ -109,6 +109,21 @@ def test_a_port_that_was_taken_meanwhile_is_given_up_and_leaves_nothing_open(
     assert [str(warning.message) for warning in left_open] == []
 
 
+def test_a_process_that_cannot_be_looked_at_just_now_is_looked_at_again(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a process that has ended, another user than root may not see the files."""
+    process, looks = psutil.Process, iter([psutil.AccessDenied, psutil.NoSuchProcess])
+
+    def seen(pid: int) -> psutil.Process:
+        if error := next(looks, None):
+            raise error(pid)
+        return process(pid)
+
+    monkeypatch.setattr("psutil.Process", seen)
+    assert runner.start()("time left") > 0
+
+
 def test_one_process_serves_all_invocations(runner: Runner) -> None:
     invoke = runner.start()
     assert invoke("pid") == invoke("pid")

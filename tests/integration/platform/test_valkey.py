@@ -79,6 +79,26 @@ def test_a_connection_that_the_server_forgot_is_opened_again_and_the_command_is_
     assert cache.ask(PING) == [b"PONG"]
 
 
+@pytest.mark.parametrize(
+    "answer", [b"", b"$4\r\nha", b"-LOADING not yet\r\n", b"-ERR max number of clients\r\n"]
+)
+def test_a_server_that_breaks_off_or_refuses_on_a_new_connection_is_not_asked_twice(
+    cache_that: CacheThat, answer: bytes
+) -> None:
+    asked: list[bytes] = []
+
+    def break_off(listener: socket.socket) -> None:
+        while True:
+            with listener.accept()[0] as connection:
+                asked.append(connection.recv(100))
+                connection.sendall(answer)
+
+    cache_that(break_off)
+    with pytest.raises(CacheDown):
+        cache.ask(BIG)
+    assert len(asked) == 1
+
+
 def test_a_connection_that_slept_longer_than_networks_keep_one_is_opened_anew(
     hindered: HinderedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -323,6 +323,22 @@ def test_a_failed_refresh_keeps_everybody_away_for_two_seconds(server: redis.Red
     assert 1_500 < int(server.pttl("lease:x")) <= 2_000
 
 
+def test_a_lease_whose_first_answer_was_lost_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = cache.ask
+
+    def twice(*commands: Sequence[str]) -> list[Any]:
+        ask(*commands)
+        return ask(*commands)
+
+    monkeypatch.setattr(cache, "ask", twice)
+    lease = product_cache.acquire_lease("x", 5)
+    assert isinstance(lease, Lease)
+    monkeypatch.setattr(cache, "ask", ask)
+    assert product_cache.acquire_lease("x", 5) == Taken(failed=False)
+    lease.release()
+    assert isinstance(product_cache.acquire_lease("x", 5), Lease)
+
+
 def test_trying_for_a_lease_does_not_prolong_it(server: redis.Redis) -> None:
     product_cache.acquire_lease("x", 5)
     server.pexpire("lease:x", 1_000)
