@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.events.details import OUTGOING
-from shared.events.outbox import SOURCE
+from shared.events.event_bridge import SOURCE
 from shared.products.messages import CATALOG_SOURCE, INCOMING
 
 FOLDER = Path(__file__).resolve().parents[2] / "events" / "schemas"

@@ -23,6 +23,7 @@ from shared.errors import (
     UnknownClient,
     WrongPassword,
 )
+from shared.events import client_events
 from shared.formats import cursors, json_text
 from shared.formats.emails import email_key
 from shared.models import Page
@@ -43,21 +44,15 @@ def register(new: NewClient, *, source: str = "") -> Client:
     registrations.check(source)
     client = database.fetch_one(
         Client,
-        """
+        f"""
         WITH registered AS (
             INSERT INTO clients (name, email, email_key, password_hash)
             VALUES (%(name)s, %(email)s, %(email_key)s, %(password_hash)s)
                 ON CONFLICT (email_key) DO NOTHING
             RETURNING client_id, name, email, role, created_at, updated_at
-        ), emitted AS (
-            INSERT INTO outbox (stream, detail_type, detail)
-            SELECT 'client:' || client_id, 'ClientRegistered', json_build_object(
-                       'client_id', client_id,
-                       'registered_at', rfc3339(created_at))
-              FROM registered
-        )
+        ), emitted AS ({client_events.EMIT_REGISTERED})
         SELECT * FROM registered
-        """,
+        """,  # noqa: S608 — the part is a constant
         {
             "name": new.name,
             "email": new.email,
@@ -213,19 +208,7 @@ def remove(caller: Caller, ref: ClientRef) -> None:
             ).fetchone()
             if removed is not None:
                 break
-        # A statement of its own: it sees what the publisher set aside while the one before waited for it.
-        current.execute(
-            """
-            WITH set_aside AS (
-                DELETE FROM outbox_refused WHERE stream = 'client:' || %(client_id)s::uuid
-            )
-            INSERT INTO outbox (stream, detail_type, detail)
-            VALUES ('client:' || %(client_id)s::uuid, 'ClientRemoved', json_build_object(
-                        'client_id', %(client_id)s::uuid,
-                        'removed_at', rfc3339(now())))
-            """,
-            {"client_id": client_id},
-        )
+        client_events.emit_removed(current, client_id)
         email: str = removed["email"]
         return email
 

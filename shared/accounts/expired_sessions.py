@@ -11,7 +11,7 @@ AT_ONCE = 1_000  # rows a statement removes: some milliseconds
 MOST = 20_000  # rows a run removes; the next run goes on
 
 
-def purge() -> int:
+def purge_expired_sessions() -> int:
     """How many sessions were removed now. Raises DatabaseUnavailable."""
     removed = 0
     while removed < MOST:

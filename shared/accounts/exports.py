@@ -16,6 +16,7 @@ from pydantic import Field, WithJsonSchema
 from shared.accounts import clients
 from shared.accounts.access_tokens import Caller
 from shared.accounts.models import Role
+from shared.events import client_events
 from shared.formats.json_text import Rendered
 from shared.models import Model
 from shared.platform import database
@@ -103,7 +104,7 @@ def export(caller: Caller, ref: clients.ClientRef) -> Rendered[Export]:
     client_id = clients.permitted(caller, ref)
     row = database.run(
         lambda current: current.execute(
-            """
+            f"""
             SELECT json_build_object(
                 'exported_at', rfc3339(now()),
                 'clients', (
@@ -131,29 +132,13 @@ def export(caller: Caller, ref: clients.ClientRef) -> Rendered[Export]:
                           FROM refresh_tokens WHERE refresh_tokens.client_id = clients.client_id
                          ORDER BY refresh_tokens.expires_at
                     ) AS shown),
-                'outbox', (
-                    SELECT coalesce(json_agg(shown), '[]') FROM (
-                        SELECT event_id, detail_type, detail, rfc3339(outbox.created_at) AS created_at
-                          FROM outbox
-                         WHERE stream = 'client:' || clients.client_id
-                           AND stream LIKE 'client:%%' -- for the index, which has no others
-                         ORDER BY outbox_id
-                         LIMIT %(most_events)s
-                    ) AS shown),
-                'outbox_refused', (
-                    SELECT coalesce(json_agg(shown), '[]') FROM (
-                        SELECT event_id, detail_type, detail,
-                               rfc3339(outbox_refused.created_at) AS created_at,
-                               rfc3339(refused_at) AS refused_at, reason
-                          FROM outbox_refused WHERE stream = 'client:' || clients.client_id
-                         ORDER BY outbox_id
-                         LIMIT %(most_events)s
-                    ) AS shown)
+                'outbox', ({client_events.EXPORT_OUTBOX}),
+                'outbox_refused', ({client_events.EXPORT_DEAD_LETTERS})
                 )::text AS export
               FROM clients
              WHERE client_id = %(client_id)s
                AND (%(generation)s::bigint IS NULL OR token_generation = %(generation)s)
-            """,
+            """,  # noqa: S608 — the parts are constants
             {
                 "client_id": client_id,
                 "generation": clients.generation_of(caller, client_id),

@@ -72,7 +72,7 @@ def test_the_first_request_is_a_hit_for_the_schedules_have_run(console: Console)
     assert console.http.get("/products/3").headers["X-Cache"] == "hit"
     assert console.http.get("/products").headers["X-Cache"] == "hit"
     assert console.said(r"^schedule \| warm_product_cache: 66 products, 66 changed, [0-9.]+ s$")
-    assert console.said(r"^schedule \| publish_events: \d+ sent, 0 refused, 0 set aside, \d+ left$")
+    assert console.said(r"^schedule \| publish_events: \d+ sent, 0 refused, 0 dead letters, \d+ left$")
 
 
 def test_a_pushed_price_is_seen_in_the_detail_and_among_favorites_within_a_second(console: Console) -> None:
@@ -101,7 +101,7 @@ def test_what_happened_here_is_told_on_the_bus(console: Console) -> None:
         r'^event \| favorites FavoriteAdded .*"product_id": "8"',
         r'^event \| favorites FavoriteProductPriceDropped .*"new_price": 1.10',
         r"^event \| favorites ClientRegistered ",
-        r"^schedule \| publish_events: [1-9]\d* sent, 0 refused, 0 set aside, \d+ left$",
+        r"^schedule \| publish_events: [1-9]\d* sent, 0 refused, 0 dead letters, \d+ left$",
     ]
     for pattern in patterns:
         assert wait_until(partial(console.said, pattern), timeout=3 * SCHEDULE_SECONDS), (

@@ -388,8 +388,8 @@ def test_what_has_expired_is_purged_whether_its_owner_returns_or_not(look: psyco
         """,
         [ana.client_id],
     )
-    assert expired_sessions.purge() == 2500
-    assert expired_sessions.purge() == 0
+    assert expired_sessions.purge_expired_sessions() == 2500
+    assert expired_sessions.purge_expired_sessions() == 0
     assert is_alive(tokens)
 
 

@@ -25,7 +25,7 @@ from shared.accounts import clients, expired_sessions, exports, sessions
 from shared.accounts.access_tokens import Caller
 from shared.accounts.models import ClientChanges
 from shared.errors import AlreadyFavorite, EmailTaken, InvalidRefreshToken, NotFavorite, UnknownProduct
-from shared.events import outbox
+from shared.events import outbox_relay
 from shared.favorites import changes, ids, marks, pages
 from shared.favorites.models import FavoriteChanges, Mark
 from shared.platform import database
@@ -363,10 +363,10 @@ def warm_product_cache(scene: Scene) -> None:
 
 
 def publish_events(scene: Scene) -> None:
-    assert outbox.publish(lambda entries: [True] * len(entries)).sent
+    assert outbox_relay.relay(lambda entries: [True] * len(entries)).sent
     assert scene.events() == set()
     scene.owner.execute("UPDATE sessions SET expires_at = now()")
-    assert expired_sessions.purge() == 1
+    assert expired_sessions.purge_expired_sessions() == 1
 
 
 WORK: dict[str, Callable[[Scene], None]] = {

@@ -32,8 +32,8 @@ from shared.accounts import clients
 from shared.accounts.access_tokens import Caller
 from shared.accounts.models import ClientChanges
 from shared.errors import AlreadyFavorite, DatabaseUnavailable, EmailTaken, NotFavorite
-from shared.events import outbox
-from shared.events.outbox import Published
+from shared.events import dead_letters, event_bridge, outbox_relay
+from shared.events.outbox_relay import Relayed
 from shared.favorites import marks
 from shared.platform import database, deadlines
 from shared.platform.settings import database_url
@@ -358,18 +358,18 @@ def left(look: psycopg.Connection) -> list[tuple[str, int]]:
 
 def test_an_empty_outbox_sends_nothing() -> None:
     bus = Bus()
-    assert outbox.publish(bus.send) == Published()
+    assert outbox_relay.relay(bus.send) == Relayed()
     assert bus.calls == []
 
 
 def test_all_is_sent_once_in_order_and_forgotten(look: psycopg.Connection) -> None:
     put(look, *((f"s{number % 7}", number) for number in range(50)))
     bus = Bus()
-    assert outbox.publish(bus.send).sent == 50
+    assert outbox_relay.relay(bus.send).sent == 50
     for stream in range(7):
         assert bus.numbers(f"s{stream}") == list(range(stream, 50, 7))
     assert left(look) == []
-    assert outbox.publish(bus.send).sent == 0
+    assert outbox_relay.relay(bus.send).sent == 0
 
 
 def test_an_entry_says_what_when_and_from_whom(look: psycopg.Connection) -> None:
@@ -377,7 +377,7 @@ def test_an_entry_says_what_when_and_from_whom(look: psycopg.Connection) -> None
     row = look.execute("SELECT event_id, created_at FROM outbox").fetchone()
     assert row
     bus = Bus()
-    outbox.publish(bus.send)
+    outbox_relay.relay(bus.send)
     (entry,) = bus.taken
     detail = json.loads(entry.pop("Detail"))
     assert entry == {
@@ -392,7 +392,7 @@ def test_an_entry_says_what_when_and_from_whom(look: psycopg.Connection) -> None
 def test_no_call_has_more_than_ten_entries_or_a_stream_twice(look: psycopg.Connection) -> None:
     put(look, *((f"s{number % 23}", number) for number in range(460)))
     bus = Bus()
-    outbox.publish(bus.send)
+    outbox_relay.relay(bus.send)
     assert len(bus.taken) == 460
     for call in bus.calls:
         assert 1 <= len(call) <= 10
@@ -404,7 +404,7 @@ def test_no_call_has_more_than_ten_entries_or_a_stream_twice(look: psycopg.Conne
 def test_one_long_stream_holds_back_nobody(look: psycopg.Connection) -> None:
     put(look, *(("long", number) for number in range(30)), ("short", 0))
     bus = Bus()
-    outbox.publish(bus.send)
+    outbox_relay.relay(bus.send)
     assert ("short", 0) in map(named, bus.calls[0])
     assert bus.numbers("long") == list(range(30))
 
@@ -418,7 +418,7 @@ def test_a_refused_entry_is_tried_again_before_what_follows_it(look: psycopg.Con
         return named(entry) == ("a", 1) and tries.count(("a", 1)) <= 2
 
     bus = Bus(refuse_a1_twice)
-    assert outbox.publish(bus.send) == Published(sent=4)
+    assert outbox_relay.relay(bus.send) == Relayed(sent=4)
     assert tries.count(("a", 1)) == 3
     assert bus.numbers("a") == bus.numbers("b") == [1, 2]
     assert left(look) == []
@@ -429,22 +429,22 @@ def test_a_stream_that_is_refused_waits_for_the_next_run_and_holds_back_no_other
 ) -> None:
     put(look, *((stream, number) for number in range(3) for stream in "abc"))
     bus = Bus(lambda entry: named(entry) == ("a", 1))
-    assert outbox.publish(bus.send) == Published(sent=7, refused=1, left=2)
-    assert [named(entry) for call in bus.calls for entry in call].count(("a", 1)) == outbox.ATTEMPTS
+    assert outbox_relay.relay(bus.send) == Relayed(sent=7, refused=1, left=2)
+    assert [named(entry) for call in bus.calls for entry in call].count(("a", 1)) == outbox_relay.MAX_ATTEMPTS
     assert left(look) == [("a", 1), ("a", 2)]
     bus.refuses = lambda _: False
-    assert outbox.publish(bus.send) == Published(sent=2)
+    assert outbox_relay.relay(bus.send) == Relayed(sent=2)
     assert bus.numbers("a") == bus.numbers("b") == [0, 1, 2]
 
 
 def test_a_stream_that_is_refused_is_not_tried_more_often_because_there_is_more(
     look: psycopg.Connection, environment: pytest.MonkeyPatch
 ) -> None:
-    environment.setattr(outbox, "READ", 4)
+    environment.setattr(outbox_relay, "READ_SIZE", 4)
     put(look, *((stream, number) for number in range(10) for stream in "ab"))
     bus = Bus(lambda entry: named(entry) == ("a", 1))
-    assert outbox.publish(bus.send).sent == 11
-    assert [named(entry) for call in bus.calls for entry in call].count(("a", 1)) == outbox.ATTEMPTS
+    assert outbox_relay.relay(bus.send).sent == 11
+    assert [named(entry) for call in bus.calls for entry in call].count(("a", 1)) == outbox_relay.MAX_ATTEMPTS
     assert bus.numbers("b") == list(range(10))
     assert left(look) == [("a", number) for number in range(1, 10)]
 
@@ -452,9 +452,9 @@ def test_a_stream_that_is_refused_is_not_tried_more_often_because_there_is_more(
 def test_a_bus_that_refuses_everything_is_left_alone_soon(look: psycopg.Connection) -> None:
     put(look, *((f"s{number}", number) for number in range(25)))
     bus = Bus(lambda _: True)
-    published = outbox.publish(bus.send)
+    published = outbox_relay.relay(bus.send)
     assert (published.sent, published.refused) == (0, 25)
-    assert sum(map(len, bus.calls)) == 25 * outbox.ATTEMPTS
+    assert sum(map(len, bus.calls)) == 25 * outbox_relay.MAX_ATTEMPTS
     assert len(left(look)) == 25
 
 
@@ -488,8 +488,8 @@ def test_whatever_is_refused_or_breaks_each_stream_arrives_whole_and_in_order(
             return bus.send(entries)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(outbox, "READ", read)
-            outbox.publish(send)
+            patch.setattr(outbox_relay, "READ_SIZE", read)
+            outbox_relay.relay(send)
 
     for breaks_at in faults:
         with suppress(ConnectionError):
@@ -533,7 +533,7 @@ def test_what_was_set_aside_two_weeks_ago_is_forgotten(look: psycopg.Connection)
           FROM unnest(ARRAY[13, 15]) AS n
         """
     )
-    assert outbox.forget_set_aside() == 1
+    assert dead_letters.forget_expired() == 1
     assert set_aside(look) == [("a", 13, "too large")]
 
 
@@ -542,15 +542,15 @@ def test_an_event_that_no_bus_takes_is_set_aside_and_its_stream_goes_on(
 ) -> None:
     lines = recorder.log(environment)
     put(look, ("a", 1))
-    put_large(look, "a", 2, outbox.ENTRY_BYTES)
+    put_large(look, "a", 2, event_bridge.ENTRY_BYTES)
     put(look, ("a", 3), ("b", 1))
     bus = Bus()
-    assert outbox.publish(bus.send) == Published(sent=3, set_aside=1)
+    assert outbox_relay.relay(bus.send) == Relayed(sent=3, dead_letters=1)
     assert (bus.numbers("a"), bus.numbers("b")) == ([1, 3], [1])
     ((stream, number, reason),) = set_aside(look)
     assert (stream, number) == ("a", 2)
     assert re.fullmatch(r"it has \d{7} bytes, and the bus takes 1048576", reason)
-    assert [line.more["reason"] for line in lines if line.message == "event set aside"] == [reason]
+    assert [line.more["reason"] for line in lines if line.message == "dead letter"] == [reason]
 
 
 @pytest.fixture
@@ -558,17 +558,17 @@ def large_event_of_ana(look: psycopg.Connection) -> Caller:
     """An event that no bus takes, of a client; the client."""
     ana = accounts.new_caller()
     forget(look)
-    put_large(look, f"client:{ana.client_id}", 1, outbox.ENTRY_BYTES)
+    put_large(look, f"client:{ana.client_id}", 1, event_bridge.ENTRY_BYTES)
     return ana
 
 
 def test_an_event_of_a_client_who_is_gone_is_not_kept(
     look: psycopg.Connection, large_event_of_ana: Caller
 ) -> None:
-    put_large(look, "a", 2, outbox.ENTRY_BYTES)
-    put_large(look, f"client:{accounts.new_caller().client_id}", 3, outbox.ENTRY_BYTES)
+    put_large(look, "a", 2, event_bridge.ENTRY_BYTES)
+    put_large(look, f"client:{accounts.new_caller().client_id}", 3, event_bridge.ENTRY_BYTES)
     clients.remove(large_event_of_ana, "me")
-    assert outbox.publish(Bus().send).set_aside == 3
+    assert outbox_relay.relay(Bus().send).dead_letters == 3
     assert [number for _, number, _ in set_aside(look)] == [2, 3]
 
 
@@ -576,7 +576,7 @@ def test_that_a_client_was_removed_is_kept_until_the_bus_takes_it(
     look: psycopg.Connection, large_event_of_ana: Caller
 ) -> None:
     clients.remove(large_event_of_ana, "me")
-    outbox.publish(lambda entries: ["MalformedDetail"] * len(entries))
+    outbox_relay.relay(lambda entries: ["MalformedDetail"] * len(entries))
     assert look.execute("SELECT detail_type FROM outbox_refused").fetchall() == [("ClientRemoved",)]
 
 
@@ -584,7 +584,7 @@ def test_that_a_client_was_removed_is_kept_until_the_bus_takes_it(
 def test_a_removal_erases_what_is_set_aside_at_the_same_moment(
     look: psycopg.Connection, large_event_of_ana: Caller, environment: pytest.MonkeyPatch
 ) -> None:
-    look_first = outbox._without_the_removed
+    look_first = dead_letters.sort
 
     with ThreadPoolExecutor(1) as pool:
         removing = []
@@ -595,8 +595,8 @@ def test_a_removal_erases_what_is_set_aside_at_the_same_moment(
             witness.wait_for_a_lock(look)
             return kept
 
-        environment.setattr(outbox, "_without_the_removed", removed_then)
-        assert outbox.publish(Bus().send).set_aside == 1
+        environment.setattr(dead_letters, "sort", removed_then)
+        assert outbox_relay.relay(Bus().send).dead_letters == 1
         removing[0].result()
     assert set_aside(look) == []
 
@@ -607,8 +607,8 @@ def test_a_client_whose_row_is_locked_keeps_nobody_waiting(
     put(look, ("a", 1))
     with psycopg.connect(database_url()) as other:
         other.execute("SELECT FROM clients WHERE client_id = %s FOR UPDATE", [large_event_of_ana.client_id])
-        assert outbox.publish(Bus().send) == Published(sent=1, refused=1, left=1)
-    assert outbox.publish(Bus().send) == Published(set_aside=1)
+        assert outbox_relay.relay(Bus().send) == Relayed(sent=1, refused=1, left=1)
+    assert outbox_relay.relay(Bus().send) == Relayed(dead_letters=1)
     assert len(set_aside(look)) == 1
 
 
@@ -638,12 +638,12 @@ def test_a_bus_with_a_smaller_limit_gets_what_it_takes_and_the_rest_is_set_aside
     look: psycopg.Connection, environment: pytest.MonkeyPatch
 ) -> None:
     bus = SmallBus()
-    environment.setattr(outbox, "_client", lambda: bus)
+    environment.setattr(event_bridge, "_client", lambda: bus)
     for number in range(12):
         put_large(look, f"s{number}", 0, 60_000)
     put_large(look, "s3", 1, 300_000)
     put(look, ("s3", 2))
-    assert outbox.publish(outbox.event_bridge()) == Published(sent=13, set_aside=1)
+    assert outbox_relay.relay(event_bridge.sender()) == Relayed(sent=13, dead_letters=1)
     assert [named(entry) for entry in bus.taken if named(entry)[0] == "s3"] == [("s3", 0), ("s3", 2)]
     ((stream, number, reason),) = set_aside(look)
     assert (stream, number) == ("s3", 1)
@@ -655,10 +655,10 @@ def test_a_call_that_is_refused_for_another_reason_sets_nothing_aside(
 ) -> None:
     bus = SmallBus()
     bus.limit = 0
-    environment.setattr(outbox, "_client", lambda: bus)
+    environment.setattr(event_bridge, "_client", lambda: bus)
     put(look, ("a", 1))
     with pytest.raises(ClientError):
-        outbox.publish(outbox.event_bridge())
+        outbox_relay.relay(event_bridge.sender())
     assert (left(look), set_aside(look)) == ([("a", 1)], [])
 
 
@@ -670,10 +670,10 @@ def test_a_large_event_is_not_set_aside_when_the_call_is_refused_for_another_rea
         def put_events(self, *, Entries: list[Entry]) -> dict[str, Any]:  # noqa: N803, ARG002 — as AWS has it
             raise ClientError({"Error": {"Code": code, "Message": "Not now."}}, "PutEvents")
 
-    environment.setattr(outbox, "_client", Refusing)
+    environment.setattr(event_bridge, "_client", Refusing)
     put_large(look, "a", 1, 300_000)
     with pytest.raises(ClientError):
-        outbox.publish(outbox.event_bridge())
+        outbox_relay.relay(event_bridge.sender())
     assert set_aside(look) == []
     assert look.execute("SELECT FROM outbox").rowcount == 1
 
@@ -684,7 +684,7 @@ def test_a_large_event_is_not_set_aside_when_the_call_is_refused_for_another_rea
 def test_a_run_stops_before_its_time_is_over_and_says_how_much_is_left(
     look: psycopg.Connection, environment: pytest.MonkeyPatch
 ) -> None:
-    environment.setattr(outbox, "BATCH_SECONDS", 0.5)
+    environment.setattr(outbox_relay, "BATCH_SECONDS", 0.5)
     put(look, *(("a", number) for number in range(100)))
     bus = Bus()
 
@@ -694,26 +694,26 @@ def test_a_run_stops_before_its_time_is_over_and_says_how_much_is_left(
 
     started = time.monotonic()
     with deadlines.within(1):
-        published = outbox.publish(slow)
+        published = outbox_relay.relay(slow)
     assert time.monotonic() - started < 1
     assert 0 < published.sent < 15
-    assert published == Published(sent=published.sent, left=100 - published.sent)
-    assert outbox.publish(bus.send).sent == 100 - published.sent
+    assert published == Relayed(sent=published.sent, left=100 - published.sent)
+    assert outbox_relay.relay(bus.send).sent == 100 - published.sent
     assert bus.numbers("a") == list(range(100))
 
 
 def test_a_run_without_time_begins_nothing(look: psycopg.Connection) -> None:
     put(look, ("a", 1))
     bus = Bus()
-    with deadlines.within(outbox.BATCH_SECONDS - 1):
-        assert outbox.publish(bus.send) == Published(left=1)
+    with deadlines.within(outbox_relay.BATCH_SECONDS - 1):
+        assert outbox_relay.relay(bus.send) == Relayed(left=1)
     assert bus.calls == []
 
 
 def test_a_call_that_does_not_end_ends_the_run_and_what_the_others_sent_is_forgotten(
     look: psycopg.Connection, environment: pytest.MonkeyPatch
 ) -> None:
-    environment.setattr(outbox, "SENDING", 0.2)
+    environment.setattr(outbox_relay, "SEND_TIMEOUT", 0.2)
     put(look, *((f"s{number}", 0) for number in range(20)))
     bus, go_on = Bus(), threading.Event()
 
@@ -723,30 +723,30 @@ def test_a_call_that_does_not_end_ends_the_run_and_what_the_others_sent_is_forgo
         return bus.send(entries)
 
     with pytest.raises(TimeoutError):
-        outbox.publish(hang)
+        outbox_relay.relay(hang)
     assert ("s0", 0) not in map(named, bus.taken)  # nobody waited for it
     assert left(look) == [(f"s{number}", 0) for number in range(10)]
     go_on.set()
 
 
 def test_streams_are_sent_in_parallel(look: psycopg.Connection) -> None:
-    put(look, *((f"s{number}", 0) for number in range(outbox.CALLS * outbox.AT_ONCE)))
-    bus, together = Bus(), threading.Barrier(outbox.CALLS, timeout=10)
+    put(look, *((f"s{number}", 0) for number in range(outbox_relay.BATCH_SIZE)))
+    bus, together = Bus(), threading.Barrier(event_bridge.PARALLEL_CALLS, timeout=10)
 
     def send(entries: Sequence[Entry]) -> list[bool]:
         together.wait()
         return bus.send(entries)
 
-    assert outbox.publish(send).sent == outbox.CALLS * outbox.AT_ONCE
+    assert outbox_relay.relay(send).sent == outbox_relay.BATCH_SIZE
 
 
 def test_streams_with_more_events_than_are_read_at_a_time_keep_out_nobody(
     look: psycopg.Connection, environment: pytest.MonkeyPatch
 ) -> None:
-    environment.setattr(outbox, "READ", 5)
+    environment.setattr(outbox_relay, "READ_SIZE", 5)
     put(look, *(("long", number) for number in range(40)), *((f"s{number}", 0) for number in range(9)))
     bus = Bus()
-    assert outbox.publish(bus.send).sent == 49
+    assert outbox_relay.relay(bus.send).sent == 49
     assert {named(entry) for entry in bus.calls[0]} == {
         ("long", 0),
         *((f"s{number}", 0) for number in range(9)),
@@ -764,10 +764,10 @@ def test_what_send_raises_loses_nothing(look: psycopg.Connection) -> None:
         raise ConnectionError
 
     with pytest.raises(ConnectionError):
-        outbox.publish(broken)
+        outbox_relay.relay(broken)
     assert left(look) == [("a", 1), ("a", 2), ("b", 1)]
     bus = Bus()
-    assert outbox.publish(bus.send).sent == 3  # and no lock was left
+    assert outbox_relay.relay(bus.send).sent == 3  # and no lock was left
 
 
 def test_a_bus_that_leaves_an_entry_unanswered_ends_the_run(
@@ -775,7 +775,7 @@ def test_a_bus_that_leaves_an_entry_unanswered_ends_the_run(
 ) -> None:
     put(look, ("a", 1), ("b", 1))
     with pytest.raises(ValueError, match="shorter"):
-        outbox.publish(lambda _: [True])
+        outbox_relay.relay(lambda _: [True])
     assert left(look) == [("a", 1), ("b", 1)]
 
 
@@ -790,8 +790,8 @@ def test_a_crash_between_sending_and_committing_sends_again(look: psycopg.Connec
         return taken
 
     with pytest.raises(KeyboardInterrupt):
-        outbox.publish(crash_at_the_end)
-    outbox.publish(bus.send)
+        outbox_relay.relay(crash_at_the_end)
+    outbox_relay.relay(bus.send)
     assert bus.numbers("a") == [1, 2, 2]
     ids = [json.loads(entry["Detail"])["event_id"] for entry in bus.taken]
     assert ids[1] == ids[2]  # by which who takes them can tell
@@ -808,9 +808,9 @@ def test_a_connection_that_is_lost_before_the_commit_loses_nothing(look: psycopg
         return bus.send(entries)
 
     with pytest.raises(DatabaseUnavailable):
-        outbox.publish(hang_up)
+        outbox_relay.relay(hang_up)
     assert left(look) == [("a", 1)]
-    assert outbox.publish(bus.send).sent == 1
+    assert outbox_relay.relay(bus.send).sent == 1
 
 
 def test_without_the_database_it_is_an_error(environment: pytest.MonkeyPatch) -> None:
@@ -831,15 +831,15 @@ def test_an_event_that_comes_meanwhile_is_sent_by_the_same_run_or_the_next(
             put(look, ("a", 2))
         return bus.send(entries)
 
-    outbox.publish(more)
-    outbox.publish(bus.send)
+    outbox_relay.relay(more)
+    outbox_relay.relay(bus.send)
     assert bus.numbers("a") == [1, 2]
     assert left(look) == []
 
 
 KILLED = """
 import json, os, time
-from shared.events import outbox
+from shared.events import dead_letters, event_bridge, outbox_relay
 
 def send(entries):
     time.sleep(0.2)  # so that there is a batch to kill it in, on a busy machine too
@@ -848,7 +848,7 @@ def send(entries):
         os.write(1, f"{detail['stream']} {detail['number']}\\n".encode())
     return [True] * len(entries)
 
-outbox.publish(send)
+outbox_relay.relay(send)
 """
 
 
@@ -866,10 +866,10 @@ def test_of_a_run_that_is_killed_one_batch_at_most_is_sent_again(look: psycopg.C
     pairs = [line.split() for line in lines if line.startswith("s")]
     sent = [(stream, int(number)) for stream, number in pairs]
     bus = Bus()
-    assert wait_until(lambda: outbox.publish(bus.send).left == 0, 10)
+    assert wait_until(lambda: outbox_relay.relay(bus.send).left == 0, 10)
     again = [named(entry) for entry in bus.taken]
     assert 300 <= len(sent) < 2_000
-    assert len(sent) + len(again) - 2_000 <= outbox.CALLS * outbox.AT_ONCE
+    assert len(sent) + len(again) - 2_000 <= outbox_relay.BATCH_SIZE
     for stream in range(100):
         numbers = [number for name, number in (*sent, *again) if name == f"s{stream}"]
         assert list(dict.fromkeys(numbers)) == list(range(20))
@@ -879,7 +879,7 @@ def test_of_a_run_that_is_killed_one_batch_at_most_is_sent_again(look: psycopg.C
 def test_two_publishers_at_once_send_nothing_twice_and_all_in_order(
     look: psycopg.Connection, environment: pytest.MonkeyPatch
 ) -> None:
-    environment.setattr(outbox, "READ", 10)
+    environment.setattr(outbox_relay, "READ_SIZE", 10)
     put(look, *((f"s{number % 5}", number) for number in range(200)))
     bus, sending = Bus(), threading.Lock()
 
@@ -890,7 +890,7 @@ def test_two_publishers_at_once_send_nothing_twice_and_all_in_order(
 
     def publish_for_a_while() -> None:
         for _ in range(40):
-            outbox.publish(send)
+            outbox_relay.relay(send)
 
     workers = [threading.Thread(target=publish_for_a_while) for _ in range(3)]
     for worker in workers:
@@ -914,11 +914,11 @@ def test_a_second_publisher_leaves_while_the_first_is_at_it(look: psycopg.Connec
         assert go_on.wait(10)
         return bus.send(entries)
 
-    first = threading.Thread(target=outbox.publish, args=[slow])
+    first = threading.Thread(target=outbox_relay.relay, args=[slow])
     first.start()
     assert sending.wait(10)
     started = time.monotonic()
-    assert outbox.publish(bus.send) == Published(left=1)
+    assert outbox_relay.relay(bus.send) == Relayed(left=1)
     assert time.monotonic() - started < 1
     go_on.set()
     first.join()
@@ -946,7 +946,7 @@ def test_a_publisher_that_gets_the_lock_as_another_ends_sees_what_that_one_sent(
     look: psycopg.Connection, environment: pytest.MonkeyPatch, gate: str
 ) -> None:
     environment.setenv("DATABASE_URL", gate)
-    at_once = outbox.CALLS * outbox.AT_ONCE
+    at_once = outbox_relay.BATCH_SIZE
     put(look, *((f"s{number}", 0) for number in range(at_once + 5)))
     bus, closing = Bus(), threading.Lock()
 
@@ -956,7 +956,7 @@ def test_a_publisher_that_gets_the_lock_as_another_ends_sees_what_that_one_sent(
                 look.execute("SELECT pg_advisory_lock(1)")  # for the next batch
             return bus.send(entries)
 
-    slow = threading.Thread(target=outbox.publish, args=[send])
+    slow = threading.Thread(target=outbox_relay.relay, args=[send])
     slow.start()
     waits = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 1 AND NOT granted"
     assert wait_until(lambda: look.execute(waits).rowcount == 1, 10)
@@ -1004,10 +1004,10 @@ def queue(environment: pytest.MonkeyPatch) -> Iterator[Queue]:
     """EventBridge and SQS by moto, the bus with a rule to a queue."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         environment.setenv(name, "testing")
-    outbox._client.cache_clear()  # one that an earlier test made has no credentials
+    event_bridge._client.cache_clear()  # one that an earlier test made has no credentials
     with mock_aws():
         yield Queue()
-    outbox._client.cache_clear()
+    event_bridge._client.cache_clear()
 
 
 def _all_that_can_happen() -> None:
@@ -1024,7 +1024,7 @@ def _all_that_can_happen() -> None:
 
 def test_all_that_is_sent_is_as_its_schema_says(queue: Queue) -> None:
     _all_that_can_happen()
-    assert lambda_handler({}, None) == {"sent": 8, "refused": 0, "set_aside": 0, "left": 0}
+    assert lambda_handler({}, None) == {"sent": 8, "refused": 0, "dead_letters": 0, "left": 0}
     events = queue.received()
     for event in events:
         schema = json.loads(
@@ -1078,12 +1078,12 @@ def test_what_eventbridge_refuses_is_logged_with_its_reason(
             }
 
     lines = recorder.log(environment)
-    environment.setattr(outbox, "_client", Refusing)
+    environment.setattr(event_bridge, "_client", Refusing)
     put(look, ("a", 1), ("b", 1))
-    assert lambda_handler({}, None) == {"sent": 1, "refused": 1, "set_aside": 0, "left": 1}
+    assert lambda_handler({}, None) == {"sent": 1, "refused": 1, "dead_letters": 0, "left": 1}
     assert left(look) == [("a", 1)]
     refusals = [line for line in lines if line.message == "event refused"]
-    assert len(refusals) == outbox.ATTEMPTS
+    assert len(refusals) == outbox_relay.MAX_ATTEMPTS
     assert refusals[0].more == {"code": "ThrottlingException", "reason": "Rate exceeded"}
 
 
@@ -1102,10 +1102,10 @@ def test_a_cold_environment_makes_one_client_for_all_its_calls(
         return Taking()
 
     environment.setattr(boto3, "client", make)
-    outbox._client.cache_clear()
-    put(look, *((f"s{number}", 0) for number in range(outbox.CALLS * outbox.AT_ONCE)))
-    assert lambda_handler({}, None)["sent"] == outbox.CALLS * outbox.AT_ONCE
-    outbox._client.cache_clear()
+    event_bridge._client.cache_clear()
+    put(look, *((f"s{number}", 0) for number in range(outbox_relay.BATCH_SIZE)))
+    assert lambda_handler({}, None)["sent"] == outbox_relay.BATCH_SIZE
+    event_bridge._client.cache_clear()
     assert made == ["events"]
 
 
@@ -1116,7 +1116,7 @@ def test_nobody_else_imports_the_aws_sdk() -> None:
         for path in sorted((ROOT / folder).rglob("*.py"))
         if re.search(r"^\s*(?:import|from) (?:boto3|botocore)\b", path.read_text(), re.MULTILINE)
     ]
-    assert importing == ["shared/accounts/key_rotation.py", "shared/events/outbox.py"]
+    assert importing == ["shared/accounts/key_rotation.py", "shared/events/event_bridge.py"]
     for path in importing:
         text = (ROOT / path).read_text()
         assert not re.search(r"^(?:import|from) boto", text, re.MULTILINE)  # and only where it is needed

@@ -11,7 +11,7 @@ import pytest
 
 from shared.accounts import clients, sessions
 from shared.accounts.access_tokens import Caller
-from shared.events import outbox
+from shared.events import dead_letters, outbox_relay
 from shared.favorites import changes, ids, marks, pages
 from shared.favorites.models import FavoriteChanges, Mark
 from shared.platform import database
@@ -102,8 +102,8 @@ ASKED: dict[str, tuple[int, Callable[[Caller], object]]] = {
     "a removal": (1, lambda _: product_copy.mark_removed("7", now())),
     "the list": (2, lambda _: sync()),
     "what was read": (1, lambda _: product_copy.note_sync(time.time())),
-    "tidying up": (1, lambda _: outbox.forget_set_aside() == 0),
-    "publishing": (1, lambda _: outbox.publish(lambda entries: [True] * len(entries)).sent),
+    "tidying up": (1, lambda _: dead_letters.forget_expired() == 0),
+    "the relay": (1, lambda _: outbox_relay.relay(lambda entries: [True] * len(entries)).sent),
 }
 
 

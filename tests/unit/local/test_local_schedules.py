@@ -136,7 +136,7 @@ def test_stopping_waits_for_a_run_under_way_and_tells_nothing_of_it() -> None:
     ("result", "text"),
     [
         ({"products": 66, "changed": 1, "seconds": 0.05}, "66 products, 1 changed, 0.05 s"),
-        ({"sent": 0, "set_aside": 0}, "0 sent, 0 set aside"),
+        ({"sent": 0, "dead_letters": 0}, "0 sent, 0 dead letters"),
         ({"skipped": True}, "skipped"),
         (None, "done"),
         ({}, "done"),

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from shared.events import outbox
+from shared.events import event_bridge, outbox_relay
 
 
 class Bus:
@@ -21,9 +21,11 @@ def test_what_became_of_each_entry_is_told_apart(monkeypatch: pytest.MonkeyPatch
     malformed = {"ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed."}
     throttled = {"ErrorCode": "ThrottlingException", "ErrorMessage": "Rate exceeded"}
     wordless = {"ErrorCode": "MalformedDetail"}
-    monkeypatch.setattr(outbox, "_client", lambda: Bus({"EventId": "1"}, malformed, throttled, wordless))
+    monkeypatch.setattr(
+        event_bridge, "_client", lambda: Bus({"EventId": "1"}, malformed, throttled, wordless)
+    )
     entries = [{"Detail": json.dumps({"number": number})} for number in range(4)]
-    assert outbox.event_bridge()(entries) == [
+    assert event_bridge.sender()(entries) == [
         True,
         "the bus refused it: MalformedDetail Detail is malformed.",
         False,
@@ -31,20 +33,20 @@ def test_what_became_of_each_entry_is_told_apart(monkeypatch: pytest.MonkeyPatch
     ]
 
 
-@pytest.mark.parametrize("size", [outbox.CALL_BYTES - 1_024, outbox.CALL_BYTES - 1_023])
+@pytest.mark.parametrize("size", [event_bridge.CALL_BYTES - 1_024, event_bridge.CALL_BYTES - 1_023])
 def test_only_what_was_sent_alone_for_its_size_is_refused_for_good_with_its_call(
     monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     class Refusing:
         def put_events(self, **_: object) -> None:
-            raise ClientError({"Error": {"Code": min(outbox.TOO_LARGE)}}, "PutEvents")
+            raise ClientError({"Error": {"Code": min(event_bridge.TOO_LARGE)}}, "PutEvents")
 
-    monkeypatch.setattr(outbox, "_client", Refusing)
-    send = outbox.event_bridge()
+    monkeypatch.setattr(event_bridge, "_client", Refusing)
+    send = event_bridge.sender()
     large = {"Detail": "x" * size}
     with pytest.raises(ClientError):
         send([large, large])
-    if size == outbox.CALL_BYTES - 1_024:
+    if size == event_bridge.CALL_BYTES - 1_024:
         with pytest.raises(ClientError):
             send([large])
     else:
@@ -54,10 +56,10 @@ def test_only_what_was_sent_alone_for_its_size_is_refused_for_good_with_its_call
 def test_the_client_of_the_bus_gives_up_before_the_batch_does(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("DEFAULT_REGION", "us-east-1"), ("ACCESS_KEY_ID", "-"), ("SECRET_ACCESS_KEY", "-")):
         monkeypatch.setenv(f"AWS_{name}", value)
-    outbox._client.cache_clear()
-    config = outbox._client().meta.config
-    outbox._client.cache_clear()
+    event_bridge._client.cache_clear()
+    config = event_bridge._client().meta.config
+    event_bridge._client.cache_clear()
     attempt = config.connect_timeout + config.read_timeout
     assert (attempt, config.retries) == (3, {"mode": "standard", "total_max_attempts": 2})
-    assert config.retries["total_max_attempts"] * attempt < outbox.SENDING
-    assert config.max_pool_connections == outbox.CALLS
+    assert config.retries["total_max_attempts"] * attempt < outbox_relay.SEND_TIMEOUT
+    assert config.max_pool_connections == event_bridge.PARALLEL_CALLS

@@ -1,0 +1,260 @@
+"""Sends the events of the outbox to the event bus: at least once, and each stream in its order.
+
+A batch is the next event of each of many streams, sent by several calls at once. It is sent and deleted in
+one transaction that holds an advisory lock. So a run that is killed sends one batch again, and two relays
+never send at the same time. An event that the bus refuses for now holds back only its own stream; one that
+the bus will never take becomes a dead letter.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import partial
+
+from psycopg.rows import class_row
+
+from shared.events import dead_letters
+from shared.events.dead_letters import DeadLetter, OutboxEvent
+from shared.events.event_bridge import (
+    CALL_BYTES,
+    ENTRIES_PER_CALL,
+    ENTRY_BYTES,
+    PARALLEL_CALLS,
+    SOURCE,
+    Entry,
+    Outcome,
+    Send,
+    entry_size,
+)
+from shared.platform import database, deadlines, logs, metrics, settings
+
+BATCH_SIZE = PARALLEL_CALLS * ENTRIES_PER_CALL
+READ_SIZE = 500  # events that are read at a time
+MAX_ATTEMPTS = 3  # for an entry that the bus refuses for now, before its stream waits for the next run
+SEND_TIMEOUT = 8.0  # seconds for the calls of a batch; the client of the bus gives up before that
+BATCH_SECONDS = SEND_TIMEOUT + 4  # with less time left, no batch is begun
+MAX_COUNTED = 100_000  # waiting events; more of them are not counted
+
+_LOCK = 4_242_002  # beside that of the migrations
+
+
+@dataclass(slots=True)
+class Relayed:
+    """What a run did: events `sent`, `refused` (they stay for the next run) and made `dead_letters`.
+
+    `left` are those that still wait, counted up to `MAX_COUNTED`.
+    """
+
+    sent: int = 0
+    refused: int = 0
+    dead_letters: int = 0
+    left: int = 0
+
+
+def relay(send: Send) -> Relayed:
+    """Send all waiting events, oldest first, as long as there is time (`deadlines`).
+
+    Raises DatabaseUnavailable, and the first error that `send` raised, after the sent events were deleted.
+    """
+    run = _Run()
+    pool = ThreadPoolExecutor(PARALLEL_CALLS)
+    try:
+        while deadlines.left(BATCH_SECONDS) >= BATCH_SECONDS and not run.failure:
+            if not database.transaction(partial(_relay_batch, run, pool, send)):
+                break
+    finally:
+        pool.shutdown(wait=False)
+    _count_waiting(run.result)
+    if run.failure:
+        raise run.failure
+    return run.result
+
+
+@dataclass(slots=True)
+class _Run:
+    """The state of a run: the next events of each stream, and the streams that have to wait."""
+
+    result: Relayed = field(default_factory=Relayed)
+    queues: dict[str, deque[OutboxEvent]] = field(default_factory=dict)
+    blocked: set[str] = field(default_factory=set)
+    attempts: dict[int, int] = field(default_factory=dict)
+    epoch: int | None = None
+    all_read: bool = False
+    lag_measured: bool = False
+    failure: Exception | None = None
+
+    def advance(self, stream: str) -> None:
+        """Remove the stream's first event and put the stream behind all others."""
+        queue = self.queues.pop(stream)
+        queue.popleft()
+        if queue:
+            self.queues[stream] = queue
+        else:
+            self.all_read = False  # the table may have more of this stream
+
+    def retry(self, event: OutboxEvent) -> None:
+        """Keep the event for another attempt; after `MAX_ATTEMPTS` its stream waits for the next run."""
+        self.attempts[event.outbox_id] = self.attempts.get(event.outbox_id, 0) + 1
+        if self.attempts[event.outbox_id] == MAX_ATTEMPTS:
+            self.result.refused += 1
+            self.blocked.add(event.stream)
+            del self.queues[event.stream]
+
+
+def _relay_batch(run: _Run, pool: ThreadPoolExecutor, send: Send, current: database.Connection) -> bool:
+    """Send one batch; return whether there may be another."""
+    lock = current.execute("SELECT pg_try_advisory_xact_lock(%(lock)s) AS held", {"lock": _LOCK}).fetchone()
+    if not lock or not lock["held"]:
+        return False  # another relay is running, and goes on until nothing is left
+    _check_epoch(run, current)
+    _read(run, current)
+    batch = [queue[0] for queue, _ in zip(run.queues.values(), range(BATCH_SIZE), strict=False)]
+    if not batch:
+        return False
+    outcomes = _send(run, pool, send, batch)
+    sent = [event for event, outcome in outcomes if outcome is True]
+    letters = dead_letters.sort(
+        current, [DeadLetter(event, outcome) for event, outcome in outcomes if isinstance(outcome, str)]
+    )
+    _delete(current, sent, letters)
+    removed = [*letters.keep, *letters.erase]
+    for letter in removed:
+        metrics.count("EventsSetAside")
+        logs.logger().error(
+            "dead letter",
+            outbox_id=letter.event.outbox_id,
+            detail_type=letter.event.detail_type,
+            reason=letter.reason,
+        )
+    run.result.sent += len(sent)
+    run.result.dead_letters += len(removed)
+    for event in (*sent, *(letter.event for letter in removed)):
+        run.advance(event.stream)
+    for event in (*(event for event, outcome in outcomes if outcome is False), *letters.later):
+        run.retry(event)
+    return True
+
+
+def _check_epoch(run: _Run, current: database.Connection) -> None:
+    """Drop what is in memory if another relay ran since our last batch: it may have sent those events.
+
+    Each batch raises the epoch (`outbox_turns.turn`). A separate statement: it needs a snapshot taken after
+    the lock was acquired.
+    """
+    row = current.execute("SELECT turn FROM outbox_turns").fetchone()
+    assert row is not None  # noqa: S101 — the one row, which the migrations made and nobody may delete
+    if row["turn"] != run.epoch:
+        run.queues.clear()
+        run.all_read = False
+    run.epoch = row["turn"] + 1
+
+
+def _read(run: _Run, current: database.Connection) -> None:
+    """Read until there are streams enough for a batch, or no more.
+
+    Only streams of which nothing is in memory are read, so that a long stream leaves room for the others.
+    """
+    while len(run.queues) < BATCH_SIZE and not run.all_read:
+        with current.cursor(row_factory=class_row(OutboxEvent)) as cursor:
+            found = cursor.execute(
+                """
+                SELECT outbox_id, stream, detail_type, created_at,
+                       (jsonb_build_object('event_id', event_id) || detail::jsonb)::text AS detail,
+                       extract(epoch FROM now() - created_at)::float AS age
+                  FROM outbox
+                 WHERE stream <> ALL (%(known)s)
+                 ORDER BY outbox_id
+                 LIMIT %(limit)s
+                """,
+                {"known": [*run.blocked, *run.queues], "limit": READ_SIZE},
+            ).fetchall()
+        if found and not run.lag_measured:
+            metrics.put({"OutboxLag": (found[0].age, "Seconds")})
+            run.lag_measured = True
+        for event in found:
+            run.queues.setdefault(event.stream, deque()).append(event)
+        run.all_read = len(found) < READ_SIZE
+
+
+def _send(
+    run: _Run, pool: ThreadPoolExecutor, send: Send, batch: Sequence[OutboxEvent]
+) -> list[tuple[OutboxEvent, Outcome]]:
+    """What became of each event; those of a call that failed are left out, and `run` has the failure."""
+    bus = settings.event_bus_name()
+    outcomes: list[tuple[OutboxEvent, Outcome]] = []
+    calls: list[list[OutboxEvent]] = [[]]
+    for event in batch:
+        size = _size(event)
+        if size > ENTRY_BYTES:
+            outcomes.append((event, f"it has {size} bytes, and the bus takes {ENTRY_BYTES}"))
+            continue
+        if len(calls[-1]) == ENTRIES_PER_CALL or sum(map(_size, calls[-1])) + size > CALL_BYTES:
+            calls.append([])
+        calls[-1].append(event)
+    sending: dict[Future[Sequence[Outcome]], list[OutboxEvent]] = {
+        pool.submit(send, [_entry(event, bus) for event in call]): call for call in calls if call
+    }
+    done, late = wait(sending, SEND_TIMEOUT)
+    for future in done:
+        if isinstance(error := future.exception(), Exception):
+            run.failure = run.failure or error
+        else:
+            outcomes += zip(sending[future], future.result(), strict=True)
+    if late:
+        run.failure = run.failure or TimeoutError(f"the bus did not answer in {SEND_TIMEOUT} seconds")
+    return outcomes
+
+
+def _size(event: OutboxEvent) -> int:
+    return entry_size(event.detail_type, event.detail)
+
+
+def _entry(event: OutboxEvent, bus: str) -> Entry:
+    return {
+        "Time": event.created_at,
+        "Source": SOURCE,
+        "DetailType": event.detail_type,
+        "Detail": event.detail,
+        "EventBusName": bus,
+    }
+
+
+def _delete(current: database.Connection, sent: Sequence[OutboxEvent], letters: dead_letters.Sorted) -> None:
+    """Delete what was sent, move the dead letters, and raise the epoch, in one round trip."""
+    current.execute(
+        """
+        WITH sent AS (DELETE FROM outbox WHERE outbox_id = ANY (%(sent)s)),
+        dead AS (
+            DELETE FROM outbox WHERE outbox_id = ANY (%(dead)s::bigint[]) RETURNING *
+        ), kept AS (
+            INSERT INTO outbox_refused
+                   (outbox_id, event_id, stream, detail_type, detail, created_at, reason)
+            SELECT outbox_id, event_id, stream, detail_type, detail, created_at, reason
+              FROM dead
+              JOIN unnest(%(kept)s::bigint[], %(reasons)s::text[]) AS kept (outbox_id, reason)
+                   USING (outbox_id)
+        )
+        UPDATE outbox_turns SET turn = turn + 1
+        """,
+        {
+            "sent": [event.outbox_id for event in sent],
+            "dead": [letter.event.outbox_id for letter in (*letters.keep, *letters.erase)],
+            "kept": [letter.event.outbox_id for letter in letters.keep],
+            "reasons": [letter.reason for letter in letters.keep],
+        },
+    )
+
+
+def _count_waiting(result: Relayed) -> None:
+    row = database.run(
+        lambda current: current.execute(
+            "SELECT count(*) AS waiting FROM (SELECT FROM outbox LIMIT %(limit)s) AS outbox",
+            {"limit": MAX_COUNTED},
+        ).fetchone(),
+        repeatable=True,
+    )
+    result.left = row["waiting"] if row else 0
+    metrics.put({"OutboxWaiting": (result.left, "Count")})
