@@ -20,11 +20,11 @@ from urllib.parse import urlsplit
 from local import docker
 from local.processes.child_process import start_child
 from local.servers import private_file
-from local.servers.backing import Backing
+from local.servers.backing import BackingServices
 from local.servers.catalog import Catalog
 from local.servers.postgres import Postgres
 from local.servers.service_watch import ServiceWatch
-from local.servers.services import Assembly, Log, ServiceFailed, free_port, last_words, wait_until
+from local.servers.services import Log, ServiceFailed, ServiceGroup, free_port, log_tail, wait_until
 from local.servers.valkey import Valkey
 from local.settings import ROOT, TEMPLATE, check, parameters_of
 from local.stack import bind, claim, refuse_a_second_run
@@ -42,7 +42,7 @@ _LOOK_SECONDS = 0.1
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
 
 
-class SamLocal(Assembly):
+class SamLocal(ServiceGroup):
     """Everything that `python -m local sam-local` runs, to be used as a Stack is.
 
     `port`, `data`, `settings` and `log` are those of a Stack. What is built lies in `data` too: it is for the
@@ -110,8 +110,8 @@ class SamLocal(Assembly):
             *("--parallel", *self._parameters()),
         )
 
-    def _start_backing(self, gateway: str) -> Backing:
-        backing = Backing(data=self._data, settings=self._settings, log=self._log, listen=gateway)
+    def _start_backing(self, gateway: str) -> BackingServices:
+        backing = BackingServices(data=self._data, settings=self._settings, log=self._log, listen=gateway)
         self._running.callback(backing.stop)
         backing.start()
         self.postgres, self.valkey, self.catalog = backing.postgres, backing.valkey, backing.catalog
@@ -153,7 +153,7 @@ class SamLocal(Assembly):
                 answer = json.loads(said)
                 return answer if isinstance(answer, dict) else {}
             if time.monotonic() > deadline:
-                raise ServiceFailed(f"{failure}: {last_words(self._said, lines=1)} ({self._said})")
+                raise ServiceFailed(f"{failure}: {log_tail(self._said, lines=1)} ({self._said})")
 
     def _serve(self, port: int) -> None:
         command = [str(_sam()), "local", "start-api", "--host", "127.0.0.1", "--port", str(port)]
@@ -162,7 +162,7 @@ class SamLocal(Assembly):
             console = _Console(self._said, log.tell(), self._log)
             process = start_child(command, log=log, env=_environment(), cwd=ROOT)
         self._running.callback(_end, process)
-        watch = ServiceWatch({"`sam local start-api`": _Watched(process)}, self._log)
+        watch = ServiceWatch({"`sam local start-api`": WatchedProcess(process)}, self._log)
         self._running.callback(watch.stop)
         # What it says of its own end (a traceback, at times) concerns nobody.
         self._running.callback(console.stop)
@@ -223,7 +223,7 @@ class SamLocal(Assembly):
         return said
 
 
-class _Watched:
+class WatchedProcess:
     """A process as a ServiceWatch looks at it."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:

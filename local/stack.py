@@ -17,10 +17,10 @@ from local.aws.functions import Functions
 from local.aws.schedules import Schedules
 from local.aws.template import Template
 from local.running import Running, forget
-from local.servers.backing import Backing
+from local.servers.backing import BackingServices
 from local.servers.catalog import Catalog
 from local.servers.postgres import Postgres
-from local.servers.services import Assembly, Log, ServiceFailed
+from local.servers.services import Log, ServiceFailed, ServiceGroup
 from local.servers.valkey import Valkey
 from local.settings import ROOT, TEMPLATE, check, parameters_of, settings_from, variables_of
 
@@ -30,7 +30,7 @@ __all__ = ["ROOT", "Stack", "bind", "claim", "drop", "refuse_a_second_run", "set
 _FIRST_RUNS_SECONDS = 60
 
 
-class Stack(Assembly):
+class Stack(ServiceGroup):
     """Everything that `python -m local run` runs, to be used in a `with` or between start() and stop().
 
     `port` 0 is a free one. `data` is the folder that keeps the databases and the secrets between runs.
@@ -102,8 +102,8 @@ class Stack(Assembly):
         self._running.callback(forget, self._data)
         Running(self.url, self.aws_url, self.catalog_url if self.catalog else None).write(self._data)
 
-    def _start_services(self) -> Backing:
-        backing = Backing(data=self._data, settings=self._settings, log=self._log, push=self._push)
+    def _start_services(self) -> BackingServices:
+        backing = BackingServices(data=self._data, settings=self._settings, log=self._log, push=self._push)
         self._running.callback(backing.stop)
         backing.start()
         self._settings = backing.settings

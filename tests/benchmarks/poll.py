@@ -28,7 +28,7 @@ from psycopg.rows import dict_row
 from functions.run_migrations import migrations
 from local.aws.execution_environment import ExecutionEnvironment, FunctionSettings
 from local.processes.lifeline import Lifeline
-from local.servers.backing import Backing
+from local.servers.backing import BackingServices
 from local.servers.http_server import HttpServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,7 +95,9 @@ def main(count: int) -> None:
         catalog = Catalog(count)
         running.callback(catalog.server.stop)
         settings = {"CATALOG_URL": catalog.server.start()}
-        variables = running.enter_context(Backing(data=Path(data), settings=settings, log=print)).settings
+        variables = running.enter_context(
+            BackingServices(data=Path(data), settings=settings, log=print)
+        ).settings
         look = running.enter_context(
             psycopg.connect(variables["DATABASE_URL"], autocommit=True, row_factory=dict_row)
         )

@@ -24,7 +24,7 @@ from argon2 import PasswordHasher
 from psycopg.rows import dict_row
 
 from functions.run_migrations import migrations
-from local.servers.backing import Backing
+from local.servers.backing import BackingServices
 from local.servers.services import Startable
 from shared.accounts import passwords
 from shared.platform import database
@@ -58,7 +58,7 @@ class Stand(Startable):
     def start(self) -> None:
         """Start the servers and fill them."""
         folder = Path(self._running.enter_context(tempfile.TemporaryDirectory()))
-        self.backing = self._running.enter_context(Backing(data=folder, settings={}, log=print))
+        self.backing = self._running.enter_context(BackingServices(data=folder, settings={}, log=print))
         self.plain = self.backing.settings | {"ORIGINAL_KEY": "a secret that is longer than 32 bytes"}
         os.environ.update(self.plain)
         ports = [urlsplit(self.plain[name]).port or 0 for name in ("DATABASE_URL", "REDIS_URL")]

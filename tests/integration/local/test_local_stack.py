@@ -55,7 +55,7 @@ def test_a_catalog_that_cannot_be_read_is_one_line_and_all_else_starts(
             "REDIS_URL": valkey.url,
             "CATALOG_URL": f"http://127.0.0.1:{port}",
         }
-        with backing.Backing(data=tmp_path, settings=settings, log=lines.append):
+        with backing.BackingServices(data=tmp_path, settings=settings, log=lines.append):
             pass
     (line,) = lines
     assert re.fullmatch(r"The catalog of CATALOG_URL cannot be read: [^\n]+", line)
