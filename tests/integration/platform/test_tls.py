@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 
@@ -85,7 +85,7 @@ def look(connection: database.Connection) -> tuple[object, bool]:
 def test_postgresql_is_used_over_tls_where_its_certificate_is_right(
     database_url: str, tls: Tls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", f"{database_url}&sslrootcert={tls.authority}")
+    monkeypatch.setenv("DATABASE_URL", f"{database_url}&sslrootcert={quote(str(tls.authority))}")
     with deadlines.within(10):
         assert database.run(look, repeatable=True) == ({"one": 1}, True)
 
@@ -100,7 +100,7 @@ def test_a_postgresql_whose_certificate_is_wrong_is_refused(
     trusted = RDS / "us-east-1.pem" if wrong == "authority" else tls.authority
     host = "localhost" if wrong == "name" else "127.0.0.1"
     url = database_url.replace("@127.0.0.1:", f"@{host}:")
-    monkeypatch.setenv("DATABASE_URL", f"{url}&sslrootcert={trusted}")
+    monkeypatch.setenv("DATABASE_URL", f"{url}&sslrootcert={quote(str(trusted))}")
     with deadlines.within(10), pytest.raises(DatabaseUnavailable) as refused:
         database.run(look, repeatable=True)
     assert reason in str(refused.value)
@@ -109,7 +109,7 @@ def test_a_postgresql_whose_certificate_is_wrong_is_refused(
 def test_a_region_without_authorities_says_which_file_is_missing(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", f"{database_url}&sslrootcert={RDS}/xx-nowhere-1.pem")
+    monkeypatch.setenv("DATABASE_URL", f"{database_url}&sslrootcert={quote(str(RDS))}/xx-nowhere-1.pem")
     with pytest.raises(DatabaseUnavailable) as refused:
         database.run(look, repeatable=True)
     assert 'xx-nowhere-1.pem" does not exist' in str(refused.value)
