@@ -139,8 +139,7 @@ def _serve(stack: "Stack | SamLocal", more: Callable[[], list[str]]) -> None:
                 signal.signal(number, _interrupt)
         stack.start()
         show(_welcome(stack, more()))
-        while True:
-            signal.pause()
+        stack.wait()
     except KeyboardInterrupt:
         show("Stopping…")
     finally:

@@ -2,13 +2,11 @@
 
 import json
 import os
-import re
 import shlex
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,32 +21,30 @@ from local.servers import private_file
 from local.servers.backing import BackingServices
 from local.servers.catalog import Catalog
 from local.servers.postgres import Postgres
-from local.servers.service_watch import ServiceWatch
 from local.servers.services import Log, ServiceFailed, ServiceGroup, free_port, log_tail, wait_until
 from local.servers.valkey import Valkey
 from local.settings import ROOT, TEMPLATE, check, parameters_of
 from local.stack import bind, claim, refuse_a_second_run
 
-# What a function is told through a file that only its user may read, never on a command line.
+# Settings that go to the functions through a file that only its user may read, never on a command line.
 _BY_FILE = ("DATABASE_URL", "REDIS_URL", "CATALOG_URL", "ACCESS_TOKEN_KEYS", "ADMIN_EMAIL", "ADMIN_PASSWORD")
-# What is a secret's name in the cloud, and nothing here.
+# The name of a secret in the cloud; not used here.
 _NOT_HERE = {"DATABASE_CREDENTIALS": ""}
 _SERVE_SECONDS = 60
-# A container on a busy machine takes some seconds until it listens; SAM CLI asks it for less than one.
+# A container on a busy machine takes some seconds until it listens; SAM CLI waits for less than one.
 _LISTEN_SECONDS = 60
-# It stops its containers one by one.
+# SAM CLI stops its containers one by one.
 _STOP_SECONDS = 60
-_LOOK_SECONDS = 0.1
-_COLORS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class SamLocal(ServiceGroup):
     """Everything that `python -m local sam-local` runs, to be used as a Stack is.
 
-    `port`, `data`, `settings` and `log` are those of a Stack. What is built lies in `data` too: it is for the
-    processor of this machine, and `sam deploy` shall not take it for its own. The services that it starts
-    listen on an address that containers can reach and no other machine. start() builds first; what it raises
-    is NoDocker when that is for want of Docker or of Lambda's image. stop() removes the containers too.
+    `port`, `data`, `settings` and `log` are those of a Stack. The build lies in `data` too: it is for the
+    processor of this machine, and `sam deploy` must not use it. The services that it starts listen on an
+    address that containers can reach and no other machine can. start() builds, migrates and then runs
+    `sam local start-api`, whose output goes to the console. It raises NoDocker without Docker or Lambda's
+    image. stop() removes the containers too.
     """
 
     def __init__(
@@ -65,8 +61,9 @@ class SamLocal(ServiceGroup):
         self._settings = dict(settings or {})
         self._build = self._data / "build"
         self._log = log
-        self._said = self._data / "sam-local.log"
+        self._log_file = self._data / "sam-local.log"
         self._variables = self._data / "sam-local.json"
+        self._server: subprocess.Popen[bytes] | None = None
         self.postgres: Postgres | None = None
         self.valkey: Valkey | None = None
         self.catalog: Catalog | None = None
@@ -91,7 +88,7 @@ class SamLocal(ServiceGroup):
             port = probe.getsockname()[1] if self._port else free_port()
         docker.check()
         self._running.enter_context(claim(self._data))
-        self._said.unlink(missing_ok=True)
+        self._log_file.unlink(missing_ok=True)
         docker.have_runtime_image(self._log)
         self._log("Building what a deploy would upload; the first time takes a minute…")
         self._make()
@@ -100,6 +97,7 @@ class SamLocal(ServiceGroup):
         backing = self._start_backing(docker.gateway())
         self._migrate()
         self.admin_password = backing.admin_password() or ""
+        self._fill_cache()
         self._serve(port)
 
     def _make(self) -> None:
@@ -125,9 +123,8 @@ class SamLocal(ServiceGroup):
         self._log("Running the migrations…")
         answer = self._invoke("RunMigrationsFunction")
         if "errorType" in answer:
-            raise ServiceFailed(
-                f"The migrations failed: {answer['errorType']}: {answer.get('errorMessage')} ({self._said})"
-            )
+            reason = f"{answer['errorType']}: {answer.get('errorMessage')}"
+            raise ServiceFailed(f"The migrations failed: {reason} ({self._log_file})")
 
     def _fill_cache(self) -> None:
         """Do once what the schedule does in the cloud: it does not run here."""
@@ -140,41 +137,38 @@ class SamLocal(ServiceGroup):
             self._log(f"The cache was not filled: {answer['errorType']}: {answer.get('errorMessage')}")
 
     def _invoke(self, function: str) -> dict[str, Any]:
-        """Return what a function answers to an empty event; what went wrong in it has an `errorType`.
+        """Return what a function answers to an empty event; a failure in it has an `errorType`.
 
-        Raises ServiceFailed when SAM CLI refuses, or gets no answer. Where the container does not listen yet,
-        it gives up at once, exits with 0 and has printed nothing (aws/aws-sam-cli#3714): it is asked again.
+        Raises ServiceFailed when SAM CLI refuses or gets no answer. If the new container does not listen yet,
+        SAM CLI gives up at once, exits with 0 and prints nothing (aws/aws-sam-cli#3714): then try again.
         """
         failure = f"{function} could not be invoked"
         deadline = time.monotonic() + _LISTEN_SECONDS
         while True:
-            said = self._run_sam(failure, "local", "invoke", function, "--no-event", *self._options())
-            if said.strip():
-                answer = json.loads(said)
+            output = self._run_sam(failure, "local", "invoke", function, "--no-event", *self._options())
+            if output.strip():
+                answer = json.loads(output)
                 return answer if isinstance(answer, dict) else {}
             if time.monotonic() > deadline:
-                raise ServiceFailed(f"{failure}: {log_tail(self._said, lines=1)} ({self._said})")
+                raise ServiceFailed(f"{failure}: {log_tail(self._log_file, lines=1)} ({self._log_file})")
 
     def _serve(self, port: int) -> None:
+        """Run SAM CLI's server on this console; return when it listens."""
         command = [str(_sam()), "local", "start-api", "--host", "127.0.0.1", "--port", str(port)]
         command += ["--warm-containers", "LAZY", *self._options()]
-        with self._said.open("ab") as log:
-            console = _Console(self._said, log.tell(), self._log)
-            process = start_child(command, log=log, env=_environment(), cwd=ROOT)
-        self._running.callback(_end, process)
-        watch = ServiceWatch({"`sam local start-api`": WatchedProcess(process)}, self._log)
-        self._running.callback(watch.stop)
-        # What it says of its own end (a traceback, at times) concerns nobody.
-        self._running.callback(console.stop)
-        self._fill_cache()
-        wait_until(lambda: process.poll() is not None or _answers(port), timeout=_SERVE_SECONDS, interval=0.1)
-        if process.poll() is not None:
-            raise ServiceFailed(f"`sam local start-api` ended with {process.returncode}: {console.last}")
+        self._server = server = start_child(command, env=_environment(), cwd=ROOT)
+        self._running.callback(_end, server)
+        wait_until(lambda: server.poll() is not None or _answers(port), timeout=_SERVE_SECONDS, interval=0.1)
+        if server.poll() is not None:
+            raise ServiceFailed(f"`sam local start-api` ended with {server.returncode}.")
         if not _answers(port):
-            raise ServiceFailed(
-                f"`sam local start-api` did not listen within {_SERVE_SECONDS} s; it said: {console.last}"
-            )
+            raise ServiceFailed(f"`sam local start-api` did not listen within {_SERVE_SECONDS} s.")
         self.url = f"http://127.0.0.1:{port}"
+
+    def wait(self) -> None:
+        """Return when SAM CLI's server ends by itself, which it should not. Raises ServiceFailed then."""
+        if self._server is not None:
+            raise ServiceFailed(f"`sam local start-api` ended with {self._server.wait()}.")
 
     def _options(self, seen_from: Path | None = None) -> list[str]:
         """Return what all commands that run functions are told."""
@@ -195,74 +189,25 @@ class SamLocal(ServiceGroup):
         private_file.write(self._variables, json.dumps({"Parameters": variables}, indent=2))
 
     def _run_sam(self, failure: str, *arguments: str) -> str:
-        """Run a command of SAM CLI to its end; return what it wrote to stdout, the rest is in the log.
+        """Run a command of SAM CLI; return what it wrote to stdout. The rest goes to the log file.
 
         Raises ServiceFailed, which begins with `failure`, when it fails.
         """
-        with self._said.open("a+", encoding="utf-8") as log:
-            log_start = log.seek(0, os.SEEK_END)
-            process = subprocess.Popen(  # noqa: S603 - a list, no shell
+        with self._log_file.open("ab") as log:
+            start = log.tell()
+            ran = subprocess.run(  # noqa: S603 - a list, no shell
                 [str(_sam()), *arguments],
+                check=False,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 cwd=ROOT,
                 env=_environment(),
-                start_new_session=True,
                 text=True,
             )
-            try:
-                said, _ = process.communicate()
-            finally:
-                _end(process)
-            log.seek(log_start)
-            # After the reason, make says that it failed.
-            words = [line.strip() for line in log if line.strip() and not line.startswith("make")]
-        if process.returncode != 0:
-            raise ServiceFailed(f"{failure}: {words[-1] if words else 'no reason given'} ({self._said})")
-        return said
-
-
-class WatchedProcess:
-    """A process as a ServiceWatch looks at it."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
-
-    @property
-    def exit_code(self) -> int | None:
-        """None while it runs."""
-        return self._process.poll()
-
-
-class _Console:
-    """Logs what is written to a file from byte `start` on, line by line, until stop()."""
-
-    def __init__(self, file: Path, start: int, log: Log) -> None:
-        self.last = "nothing"
-        self._file = file
-        self._start = start
-        self._log = log
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._follow, daemon=True, name="sam-local-console")
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Log no more."""
-        self._stopping.set()
-        self._thread.join()
-
-    def _follow(self) -> None:
-        with self._file.open("rb") as file:
-            file.seek(self._start)
-            rest = b""
-            while not self._stopping.is_set():
-                *lines, rest = (rest + file.read()).split(b"\n")
-                for line in lines:
-                    if text := _COLORS.sub("", line.decode(errors="replace")).strip():
-                        self.last = text
-                        self._log(f"sam | {text}")
-                self._stopping.wait(_LOOK_SECONDS)
+        if ran.returncode != 0:
+            raise ServiceFailed(f"{failure}: {log_tail(self._log_file, start)} ({self._log_file})")
+        return ran.stdout
 
 
 def _check_reachable(name: str, url: str) -> None:

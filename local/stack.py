@@ -3,11 +3,12 @@
 import errno
 import fcntl
 import shutil
+import signal
 import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 from local.aws.api_gateway import ApiGateway
 from local.aws.aws_endpoint import AwsEndpoint
@@ -101,6 +102,11 @@ class Stack(ServiceGroup):
             )
         self._running.callback(forget, self._data)
         Running(self.url, self.aws_url, self.catalog_url if self.catalog else None).write(self._data)
+
+    def wait(self) -> NoReturn:
+        """Serve until a signal ends it."""
+        while True:
+            signal.pause()
 
     def _start_services(self) -> BackingServices:
         backing = BackingServices(data=self._data, settings=self._settings, log=self._log, push=self._push)

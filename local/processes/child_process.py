@@ -32,15 +32,15 @@ class _Launch(TypedDict):
 def start_child(
     command: Sequence[str],
     *,
-    log: BinaryIO,
+    log: BinaryIO | None = None,
     env: Mapping[str, str] | None = None,
     cwd: str | Path = "/",
     end_signal: signal.Signals = signal.SIGTERM,
 ) -> subprocess.Popen[bytes]:
     """Start `command`, an absolute path and its arguments, in a session of its own.
 
-    Its output goes to `log`. It does not see a Ctrl-C at the terminal: whoever started it stops it, in
-    order. On Linux it gets `end_signal` when this process dies without having done so.
+    Its output goes to `log`, or to this process's own. It does not see a Ctrl-C at the terminal: whoever
+    started it stops it, in order. On Linux it gets `end_signal` when this process dies without doing that.
     """
     launch: _Launch = {
         "command": list(command),

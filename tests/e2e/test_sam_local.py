@@ -82,7 +82,6 @@ def test_it_serves_what_was_built_and_ctrl_c_leaves_nothing_but_the_data(run: Ru
     assert run.process.wait(timeout=60) == 0
     assert psutil.wait_procs(family, timeout=5)[1] == []
     assert run.containers() == []
-    # None of ours: behind `sam | `, a runtime that waits for its next event while SAM CLI stops its container
-    # shows one now and then.
-    assert "Traceback" not in re.sub(r"^sam \| .*$", "", run.text(), flags=re.MULTILINE)
+    # None of ours: a runtime that waits for its next event while SAM CLI stops its container may show one.
+    assert f'File "{ROOT}/local' not in run.text()
     assert (run.data / "postgres" / "PG_VERSION").exists()

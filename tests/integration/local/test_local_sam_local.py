@@ -10,7 +10,7 @@ import pytest
 from local import docker
 from local.docker import NoDocker
 from local.sam_local import SamLocal
-from local.servers.services import ServiceFailed
+from local.servers.services import ServiceFailed, free_port
 
 FakeDocker = Callable[[str], None]
 
@@ -147,6 +147,11 @@ def test_a_cache_that_could_not_be_filled_ends_nothing(
     lines: list[str] = []
     SamLocal(data=fake_sam("echo No response >&2"), log=lines.append)._fill_cache()
     assert "The cache was not filled: " in lines[-1]
+
+
+def test_a_server_of_sam_cli_that_ends_is_one_clear_sentence(fake_sam: Callable[[str], Path]) -> None:
+    with pytest.raises(ServiceFailed, match=r"^`sam local start-api` ended with 3\.$"):
+        SamLocal(data=fake_sam("exit 3"), log=lambda _: None)._serve(free_port())
 
 
 def test_an_engine_in_a_machine_of_its_own(fake_docker: FakeDocker) -> None:
