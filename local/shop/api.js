@@ -7,11 +7,11 @@ const PATIENCE = 10_000; // milliseconds; the service answers within 5 seconds, 
 const STORE = "shop.session";
 const PRICES = new Set(["price", "price_when_favorited", "price_change"]);
 
-/** An answer that is no success (RFC 9457). Tell problems apart by `type`; it is "" when nobody answered. */
+/** An answer that is no success (RFC 9457). Tell problems apart by `type`; it is "no-answer" when there was none. */
 export class Problem extends Error {
-  constructor({ type = "", title, detail = "", errors = [], request_id = "" }) {
+  constructor({ type = "", title, status = 0, detail = "", errors = [], request_id = "", max, retryAfter }) {
     super(title);
-    Object.assign(this, { type, title, detail, errors, requestId: request_id });
+    Object.assign(this, { type, title, status, detail, errors, requestId: request_id, max, retryAfter });
   }
 }
 
@@ -19,6 +19,31 @@ export class Problem extends Error {
 
 /** A page of products, `{items, next_cursor}`; `query` may have limit, cursor, category and sort. */
 export const products = (query, signal) => get("/products", query, { signal });
+
+/** One product. */
+export const product = (id, signal) => get(`/products/${encodeURIComponent(id)}`, {}, { signal });
+
+/** The products whose title or category has all these words, whatever their case and accents.
+ *
+ * The API has no search: this reads the first 1,000 products and looks through them, which is enough for a small
+ * catalog. A larger shop asks its search engine. */
+export async function search(words, query, signal) {
+  const wanted = plain(words).split(/\s+/).filter(Boolean);
+  const found = [];
+  let cursor = null;
+  for (let page = 0; page < 10; page++) {
+    const { items, next_cursor } = await products({ ...query, cursor, limit: 100 }, signal);
+    found.push(...items.filter(({ title, category }) => {
+      const text = plain(`${title} ${category}`);
+      return wanted.every((word) => text.includes(word));
+    }));
+    if (next_cursor === null || found.length >= 100) break;
+    cursor = next_cursor;
+  }
+  return found.slice(0, 100); // as many as one request for their hearts may name
+}
+
+const plain = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
 
 /** The products with these ids, up to 100, in this order: `{items, missing}`. */
 export const productsWith = (ids, signal) => get("/products", { product_id: ids.join() }, { signal });
@@ -67,40 +92,70 @@ export const register = (account) => send("POST", "/clients", { body: account })
 /** Log in; from now on requests are those of this client. */
 export async function logIn(email, password) {
   const tokens = await send("POST", "/auth/login", { body: { email, password } });
-  const { name } = await send("GET", "/clients/me", { token: tokens.access_token });
-  keep(tokens, name);
+  const { client_id, name } = await send("GET", "/clients/me", { token: tokens.access_token });
+  await locked(() => keep(tokens, { client_id, name }));
 }
 
-/** Log out. Whatever the service says, the tokens are forgotten here. */
+/** Log out. Whatever the service says, the tokens are forgotten here at once. */
 export async function logOut() {
   const { refresh_token } = session() ?? {};
-  localStorage.removeItem(STORE);
-  if (refresh_token) await send("POST", "/auth/logout", { body: { refresh_token } });
+  forget(); // before the lock: a refresh under way may have it for seconds, and finds that its session is gone
+  if (refresh_token) await locked(() => send("POST", "/auth/logout", { body: { refresh_token } }));
 }
 
-function keep({ access_token, refresh_token, expires_in }, name) {
+/** Forget the session here; the service does not learn of it. */
+export const forget = () => localStorage.removeItem(STORE);
+
+/** The client of a session as localStorage has it; null for none. */
+export function clientOf(stored) {
+  try {
+    return JSON.parse(stored)?.client_id ?? null;
+  } catch {
+    return null;
+  }
+}
+
+const locked = (work) => navigator.locks.request(STORE, work);
+
+function keep({ access_token, refresh_token, expires_in }, { client_id, name }) {
   const refreshAt = Date.now() + (expires_in - 30) * 1000; // early enough for a slow request
-  localStorage.setItem(STORE, JSON.stringify({ name, access_token, refresh_token, refreshAt }));
+  localStorage.setItem(STORE, JSON.stringify({ client_id, name, access_token, refresh_token, refreshAt }));
 }
 
-/** An access token that is valid by our clock, and is not the one that was `refused`; null for a guest. */
-async function accessToken(refused) {
+/** An access token of that client that is valid by our clock, and is not the one that was `refused`; null for a guest.
+ *
+ * Throws a Problem when the client logged out meanwhile: what one customer began is never done for the next one. */
+async function accessToken(client, refused) {
   const valid = (kept) => kept.access_token !== refused && Date.now() < kept.refreshAt;
-  const kept = session();
+  const current = () => {
+    const kept = session();
+    if ((kept?.client_id ?? null) !== client) {
+      throw new Problem({ type: "session-changed", title: "Another customer is logged in" });
+    }
+    return kept;
+  };
+  const kept = current();
   if (!kept || valid(kept)) return kept?.access_token;
   // One window at a time: a refresh token is good for one refresh, and using it again later ends the session.
-  return navigator.locks.request(STORE, async () => {
-    const latest = session();
+  return locked(async () => {
+    const latest = current();
     if (!latest || valid(latest)) return latest?.access_token;
+    const { refresh_token } = latest;
+    const isStillOurs = () => session()?.refresh_token === refresh_token;
+    let tokens;
     try {
-      const { refresh_token, name } = latest;
-      const tokens = await send("POST", "/auth/refresh", { body: { refresh_token } });
-      keep(tokens, name);
-      return tokens.access_token;
+      tokens = await send("POST", "/auth/refresh", { body: { refresh_token } });
     } catch (problem) {
-      if (problem.type === "/problems/invalid-refresh-token") localStorage.removeItem(STORE);
+      if (problem.type === "/problems/invalid-refresh-token" && isStillOurs()) forget();
       throw problem;
     }
+    if (isStillOurs()) {
+      keep(tokens, latest);
+      return tokens.access_token;
+    }
+    // The customer logged out while the answer was on its way: its session must not come back, nor live on.
+    await send("POST", "/auth/logout", { body: { refresh_token: tokens.refresh_token } });
+    return current()?.access_token;
   });
 }
 
@@ -119,13 +174,14 @@ function get(path, query, options) {
 /** Send a request, as the client who is logged in if `client`; return the JSON of the answer. Throws Problem. */
 async function send(method, path, { body, signal, client = false, token } = {}) {
   if (!client) return exchange(method, path, { body, signal, token });
-  const access = await accessToken();
+  const of = session()?.client_id ?? null;
+  const access = await accessToken(of);
   try {
     return await exchange(method, path, { body, signal, token: access });
   } catch (problem) {
     // It has expired by the service's clock, or all sessions have ended: a refresh tells which.
     if (problem.type !== "/problems/invalid-token" || !access) throw problem;
-    return exchange(method, path, { body, signal, token: await accessToken(access) });
+    return exchange(method, path, { body, signal, token: await accessToken(of, access) });
   }
 }
 
@@ -142,7 +198,7 @@ async function exchange(method, path, { body, signal, token }) {
     text = await answer.text();
   } catch (error) {
     if (signal?.aborted) throw error; // nobody waits for it any more
-    throw new Problem({ title: "No answer", detail: "The service cannot be reached now. Please try again." });
+    throw new Problem({ type: "no-answer", title: "No answer", detail: String(error) });
   }
   const date = Date.parse(answer.headers.get("Date"));
   if (date && answer.headers.get("Age") === null) ahead = Date.now() - date; // no Date from the browser's cache
@@ -157,11 +213,12 @@ function parse(text) {
 }
 
 function problemOf(answer, text) {
+  const retryAfter = Number.parseInt(answer.headers.get("Retry-After"), 10) || undefined; // seconds
   if (answer.headers.get("Content-Type")?.startsWith("application/problem+json")) {
-    return new Problem(JSON.parse(text));
+    return new Problem({ ...JSON.parse(text), status: answer.status, retryAfter });
   }
   // API Gateway's own: throttled, no such route.
-  return new Problem({ title: `The service answered with ${answer.status}`, detail: "Please try again later." });
+  return new Problem({ title: `The service answered with ${answer.status}`, status: answer.status, retryAfter });
 }
 
 /** What localStorage has under the name, if it is JSON and `isValid`: people and other scripts may change it. */

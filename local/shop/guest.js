@@ -18,8 +18,7 @@ export const ids = () => list().map(({ product_id }) => product_id);
 export function mark(product_id) {
   const others = list().filter((each) => each.product_id !== product_id);
   if (others.length >= MAX) {
-    const detail = `Without an account, a list has up to ${MAX} products. Log in to keep more.`;
-    throw new api.Problem({ title: "The list is full", detail });
+    throw new api.Problem({ type: "guest-list-full", title: "The list is full", max: MAX });
   }
   keep([{ product_id, favorited_at: new Date().toISOString() }, ...others]);
 }

@@ -1,66 +1,142 @@
-// The page: a grid of products with hearts, and the list of favorites, of a client or of a guest.
-//
-// Text of the catalog, of people and of problems goes into the page as text nodes only, never as HTML.
+// The page: products with hearts, one product, and the list of favorites, of a client or of a guest.
 
+import * as account from "./account.js";
+import * as address from "./address.js";
 import * as api from "./api.js";
+import { card, heart, paint } from "./cards.js";
+import { $, element } from "./elements.js";
 import * as guest from "./guest.js";
-import { picture } from "./picture.js";
+import * as problems from "./problems.js";
+import { texts, translate } from "./texts.js";
 
 const PAGE = 24; // products
-const DATE = { day: "numeric", month: "long", year: "numeric" };
-const SAID = 8000; // milliseconds that good news stay
-const ENDED = ["/problems/missing-credentials", "/problems/invalid-refresh-token"]; // there is no session then
-const $ = (id) => document.getElementById(id);
+const MOST_PAGES = 10; // that a reload loads again
+const NEWS = 4_000; // milliseconds that good news stay
 
 let turn = new AbortController(); // of what is shown: what comes next aborts what is still on its way
-let category = "";
+let shown = ""; // the view on the screen
 let nextCursor = null;
 let count = 0;
-let silence; // the timer that takes good news away
+let timer; // takes good news away
 
 // ── What is shown ────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Show the page of the address, anew. */
+/** Show what the address asks for. Resolves to whether that worked. */
 async function show() {
-  const onFavorites = location.hash === "#favorites";
-  const loggedIn = api.session() !== null;
-  for (const link of document.querySelectorAll("nav a")) {
-    if (link.hash === (onFavorites ? "#favorites" : "#products")) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
-  }
-  $("title").textContent = onFavorites ? "Favorites" : "Products";
-  $("products-form").hidden = onFavorites;
-  $("favorites-form").hidden = !onFavorites || !loggedIn;
-  $("category").hidden = category === "";
-  $("category").textContent = `${category} ✕`;
-  $("category").setAttribute("aria-label", `Only ${category}: show all categories again`);
-  $("who").textContent = api.session()?.name ?? "";
-  $("log-in").hidden = loggedIn;
-  $("log-out").hidden = !loggedIn;
-  await load(null);
-}
-
-/** Load a page of the list: the first, which takes the place of what is shown, or the one after the cursor. */
-async function load(cursor) {
+  const asked = address.read();
+  const view = `${asked.view}/${asked.id ?? ""}`;
+  const isNew = view !== shown;
+  shown = view;
+  showFrame(asked);
+  if (isNew) $("list").replaceChildren(); // nothing of the view before stays under the new title
+  for (const id of ["note", "empty", "more"]) $(id).hidden = true;
+  clearProblem();
   turn.abort();
   turn = new AbortController();
   const { signal } = turn;
+  const works = await attempt(signal, async () => {
+    await VIEWS[asked.view](asked, null, signal);
+    for (let page = 1; page < Math.min(asked.pages, MOST_PAGES) && nextCursor !== null; page++) {
+      await VIEWS[asked.view](asked, nextCursor, signal);
+    }
+  });
+  if (isNew && works) scrollTo(0, 0);
+  return works;
+}
+
+/** Show the next page below what is shown. */
+async function showMore() {
+  const asked = address.read();
+  const before = $("list").childElementCount;
+  const works = await attempt(turn.signal, () => VIEWS[asked.view](asked, nextCursor, turn.signal));
+  if (!works) return;
+  history.replaceState(null, "", address.write({ ...asked, pages: asked.pages + 1 }));
+  $("list").children[before]?.querySelector("h2").focus();
+}
+
+async function attempt(signal, work) {
   $("list").setAttribute("aria-busy", "true");
   try {
-    const page = location.hash === "#favorites" ? favoritesPage : productsPage;
-    await page(cursor, signal);
+    await work();
+    return true;
   } catch (problem) {
     report(problem, signal);
+    return false;
   } finally {
     if (!signal.aborted) $("list").removeAttribute("aria-busy");
   }
 }
 
-async function productsPage(cursor, signal) {
-  const query = { ...chosen("products-form"), category, cursor, limit: PAGE };
-  const { items, next_cursor } = await api.products(query, signal);
-  draw(items.map((product) => card(product, null)), cursor, next_cursor, "There are no products here.");
-  const ids = items.map(({ product_id }) => product_id);
+/** Everything around the list: title, links, filters, and who is logged in. */
+function showFrame(asked) {
+  const { view, category = "" } = asked;
+  const loggedIn = api.session() !== null;
+  for (const link of document.querySelectorAll("nav a")) {
+    if (link.hash === `#${view}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  setTitle(view === "product" ? texts.products : texts[view]);
+  $("back").hidden = view !== "product";
+  $("products-form").hidden = view !== "products";
+  $("favorites-form").hidden = view !== "favorites" || !loggedIn;
+  for (const name of ["products-form", "favorites-form"]) {
+    for (const field of $(name).elements) {
+      if (field.type === "checkbox") field.checked = asked[field.name] === field.value;
+      else if (field.name && field !== document.activeElement) field.value = asked[field.name] ?? "";
+    }
+  }
+  $("category").hidden = category === "";
+  $("category").textContent = `${category} ✕`;
+  $("category").setAttribute("aria-label", texts.onlyCategory(category));
+  $("category").href = address.write({ ...asked, category: "", pages: 1 });
+  $("who").textContent = api.session()?.name ?? "";
+  $("log-in").hidden = loggedIn;
+  $("log-out").hidden = !loggedIn;
+}
+
+function setTitle(title) {
+  $("title").textContent = title;
+  document.title = `${title} – ${texts.name}`;
+}
+
+// ── The views ────────────────────────────────────────────────────────────────────────────────────────────────
+
+const VIEWS = { products: showProducts, favorites: showFavorites, product: showProduct };
+
+async function showProducts({ sort, category, q }, cursor, signal) {
+  const page = q
+    ? { items: await api.search(q, { sort, category }, signal), next_cursor: null }
+    : await api.products({ sort, category, cursor, limit: PAGE }, signal);
+  const cards = page.items.map((product) => card(product, null, toggle));
+  draw(cards, cursor, page.next_cursor, q ? texts.nothingFound(q) : texts.noProducts);
+  await paintHearts(page.items.map(({ product_id }) => product_id), signal);
+}
+
+async function showProduct({ id }, cursor, signal) {
+  const product = await api.product(id, signal);
+  setTitle(product.title);
+  draw([card(product, null, toggle, { whole: true })], null, null, "");
+  await paintHearts([id], signal);
+}
+
+async function showFavorites({ sort, price_dropped }, cursor, signal) {
+  if (api.session() === null) return showGuestList(signal);
+  const page = await api.favorites({ sort, price_dropped, cursor, limit: PAGE }, signal);
+  setCount(page.count);
+  const none = page.count && price_dropped ? texts.noneCheaper : texts.noFavorites;
+  draw(page.items.map((favorite) => card(favorite, true, toggle)), cursor, page.next_cursor, none);
+}
+
+async function showGuestList(signal) {
+  const ids = guest.ids();
+  setCount(ids.length);
+  const { items, missing } = ids.length ? await api.productsWith(ids, signal) : { items: [], missing: [] };
+  const gone = missing.map((product_id) => ({ product_id, title: texts.unknownTitle(product_id), available: false }));
+  draw([...items, ...gone].map((product) => card(product, true, toggle)), null, null, texts.emptyGuestList);
+  $("note").hidden = ids.length === 0;
+}
+
+async function paintHearts(ids, signal) {
   if (api.session() === null) {
     setCount(guest.ids().length);
     paint(ids, guest.ids());
@@ -71,41 +147,14 @@ async function productsPage(cursor, signal) {
   }
 }
 
-async function favoritesPage(cursor, signal) {
-  if (api.session() === null) return guestsPage(signal);
-  const asked = chosen("favorites-form");
-  const page = await api.favorites({ ...asked, cursor, limit: PAGE }, signal);
-  setCount(page.count);
-  const none = page.count && asked.price_dropped
-    ? "None of your favorites costs less than when you marked it."
-    : "You have no favorites yet. Mark a product with its heart.";
-  draw(page.items.map((favorite) => card(favorite, true)), cursor, page.next_cursor, none);
-}
-
-async function guestsPage(signal) {
-  const ids = guest.ids();
-  setCount(ids.length);
-  const { items, missing } = ids.length ? await api.productsWith(ids, signal) : { items: [], missing: [] };
-  const gone = missing.map((product_id) => ({ product_id, title: `Product ${product_id}`, available: false }));
-  const cards = [...items, ...gone].map((product) => card(product, true));
-  draw(cards, null, null, "Your list is empty. Mark a product with its heart: you need no account.");
-  $("note").hidden = ids.length === 0;
-  $("note").textContent = "This list is in this browser only. Log in, and it becomes part of your favorites.";
-}
-
-/** The values of a form, without those that are empty. */
-const chosen = (form) => Object.fromEntries([...new FormData($(form))].filter(([, value]) => value));
-
-/** Put cards into the list, and leave the focus where it was, or on the first of the new ones. */
+/** Put cards into the list; a heart that has the focus keeps it. */
 function draw(cards, cursor, next, none) {
   const focused = document.activeElement?.closest?.("#list .heart")?.dataset.productId;
   if (cursor === null) $("list").replaceChildren(...cards);
   else $("list").append(...cards);
   if (focused !== undefined) heart(focused)?.focus();
-  if (cursor !== null) cards[0]?.querySelector("h2").focus();
   nextCursor = next;
   $("more").hidden = next === null;
-  $("note").hidden = true;
   $("empty").hidden = cards.length > 0 || cursor !== null;
   $("empty").textContent = none;
 }
@@ -116,59 +165,7 @@ function setCount(number) {
   $("count").textContent = number;
 }
 
-// ── A card, and its heart ────────────────────────────────────────────────────────────────────────────────────
-
-/** A product or favorite as an element of the list; `marked` is null while we do not know. */
-function card(product, marked) {
-  const { product_id, title, price, available = true, review, category: of, favorited_at } = product;
-  const button = element("button", { type: "button", class: "heart", "data-product-id": product_id });
-  button.setAttribute("aria-label", `Favorite: ${title}`);
-  button.addEventListener("click", () => toggle(button, title));
-  button.disabled = marked === null;
-  button.setAttribute("aria-pressed", String(marked === true));
-  return element("li", { class: available ? "card" : "card gone" },
-    picture(title),
-    element("h2", { tabindex: "-1" }, title),
-    of && categoryButton(of),
-    price === undefined ? null : element("p", { class: "price" }, price),
-    available ? change(product) : element("p", { class: "change" }, "Not sold at the moment"),
-    review && element("p", { class: "review" }, `★ ${review.rate} from ${review.count} reviews`),
-    favorited_at && element("p", { class: "review" }, `Marked on ${new Date(favorited_at).toLocaleDateString("en", DATE)}`),
-    button,
-  );
-}
-
-function categoryButton(name) {
-  const button = element("button", { type: "button", class: "link" }, name);
-  button.setAttribute("aria-label", `Category ${name}`);
-  button.addEventListener("click", () => {
-    category = name;
-    if (location.hash === "#favorites") location.hash = "#products";
-    else show();
-  });
-  return element("p", { class: "category" }, button);
-}
-
-/** How much less or more a favorite costs than when it was marked; null if it is the same, or no favorite. */
-function change({ price_change, price_when_favorited }) {
-  if (price_change === undefined || Number(price_change) === 0) return null;
-  const fell = price_change.startsWith("-");
-  const [kind, words] = fell ? ["change down", "less"] : ["change up", "more"];
-  const amount = fell ? price_change.slice(1) : price_change;
-  return element("p", { class: kind }, `${fell ? "▼" : "▲"} ${amount} ${words} `, element("s", {}, price_when_favorited));
-}
-
-const heart = (id) => $("list").querySelector(`.heart[data-product-id="${CSS.escape(id)}"]`);
-
-/** Let the hearts of these products show which of them are marked. */
-function paint(ids, marked) {
-  for (const id of ids) {
-    const button = heart(id);
-    if (button === null) continue;
-    button.disabled = false;
-    button.setAttribute("aria-pressed", String(marked.includes(id)));
-  }
-}
+// ── What people do ───────────────────────────────────────────────────────────────────────────────────────────
 
 /** Mark or unmark the product of a heart. It shows at once, and is taken back when the service refuses. */
 async function toggle(button, title) {
@@ -182,7 +179,7 @@ async function toggle(button, title) {
     const keeper = api.session() === null ? guest : api;
     await (mark ? keeper.mark(id) : keeper.unmark(id));
     setCount(keeper === guest ? guest.ids().length : count + (mark ? 1 : -1));
-    say(mark ? `${title} is a favorite.` : `${title} is no favorite any more.`);
+    announce(mark ? texts.marked(title) : texts.unmarked(title));
   } catch (problem) {
     button.setAttribute("aria-pressed", String(!mark));
     report(problem);
@@ -191,170 +188,104 @@ async function toggle(button, title) {
   }
 }
 
-// ── Log in, register, log out ────────────────────────────────────────────────────────────────────────────────
-
-const form = $("account-form");
-
-function openAccount() {
-  setMode("log in");
-  form.reset();
-  $("account").showModal();
-  form.elements.email.focus();
-}
-
-function setMode(mode) {
-  const registers = mode === "register";
-  const name = registers ? "Register" : "Log in";
-  form.dataset.mode = mode;
-  form.querySelector("[data-for=register]").hidden = !registers;
-  form.elements.password.autocomplete = registers ? "new-password" : "current-password";
-  $("account-title").textContent = $("submit").textContent = name;
-  $("mode").textContent = registers ? "I have an account" : "I am new here";
-  showFormProblem(null);
-}
-
-async function submit(event) {
-  event.preventDefault();
-  const { name, email, password } = Object.fromEntries(new FormData(form));
-  $("submit").disabled = true;
-  showFormProblem(null);
-  try {
-    if (form.dataset.mode === "register") {
-      await api.register({ name, email, password });
-      setMode("log in"); // if what follows fails, registering again would find the e-mail taken
-    }
-    await api.logIn(email, password);
-  } catch (problem) {
-    showFormProblem(problem);
-    return;
-  } finally {
-    $("submit").disabled = false;
-  }
-  $("account").close();
-  clearProblem();
-  say(`Welcome, ${api.session().name}.`);
-  await mergeGuestsList();
-  await show();
+async function onLoggedIn() {
+  announce(texts.welcome(api.session().name));
+  await mergeGuestList();
+  if (await show()) $("title").focus(); // the button that opened the dialog is gone
 }
 
 /** Add the guest's list to the client's favorites, and say what came of it. */
-async function mergeGuestsList() {
+async function mergeGuestList() {
   try {
     const answer = await guest.merge();
     if (answer === null) return;
-    const { added, already, refused } = answer;
-    const told = [[added, "added to your favorites"], [already, "a favorite already"], [refused, "not accepted"]];
-    say(`From this browser's list: ${told.filter(([ids]) => ids.length)
-      .map(([ids, words]) => `${ids.length} ${words}`).join(", ")}.`);
+    const parts = [[answer.added, texts.merged], [answer.already, texts.already], [answer.refused, texts.refused]];
+    const words = parts.filter(([ids]) => ids.length).map(([ids, text]) => text(ids.length));
+    announce(texts.fromThisBrowser(words.join(", ")));
   } catch (problem) {
     report(problem); // the list is still there: the next time that the page opens, it is tried again
   }
 }
 
-/** Show what is wrong with the form beside the fields, or above them; null takes that away. */
-function showFormProblem(problem) {
-  for (const told of form.querySelectorAll(".wrong")) told.remove();
-  for (const field of form.elements) field.removeAttribute("aria-invalid");
-  $("account-problem").textContent = "";
-  if (problem === null) return;
-  const general = [];
-  for (const { location: where, message } of problem.errors ?? []) {
-    const field = form.elements[where.replace("body.", "")];
-    if (!field || field.closest("[hidden]")) {
-      general.push(`${where}: ${message}`);
-      continue;
-    }
-    field.setAttribute("aria-invalid", "true");
-    field.parentElement.append(element("span", { class: "wrong" }, message));
-  }
-  const first = form.querySelector("[aria-invalid]");
-  if (first === null || general.length) $("account-problem").textContent = sentence(problem, general);
-  (first ?? form.elements.password).focus();
-}
-
 async function logOut() {
-  try {
-    await api.logOut();
-    say("You are logged out.");
-  } catch (problem) {
-    report(problem);
-  }
-  await show();
+  const ended = api.logOut().then(() => announce(texts.loggedOut), (problem) => report(problem));
+  if (await show()) $("title").focus(); // as a guest, at once: the service may take its time
+  await ended;
 }
 
-// ── What is said ─────────────────────────────────────────────────────────────────────────────────────────────
-
-function say(text) {
-  clearTimeout(silence);
-  $("said").textContent = text;
-  silence = setTimeout(() => ($("said").textContent = ""), SAID);
+/** Go to what a form has chosen. */
+function choose(form) {
+  const asked = address.read();
+  const chosen = Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value.trim()]));
+  location.hash = address.write({ view: asked.view, category: asked.category, ...chosen });
 }
 
-/** Show a problem, unless it is of a page that is no longer wanted. */
+// ── News and problems ────────────────────────────────────────────────────────────────────────────────────────
+
+function announce(text) {
+  clearTimeout(timer);
+  $("news").textContent = text;
+  timer = setTimeout(() => ($("news").textContent = ""), NEWS);
+}
+
+/** Show a problem, unless it is of a view that was left meanwhile. */
 function report(problem, signal) {
-  if (signal?.aborted) return;
-  const isOurMistake = !(problem instanceof api.Problem);
-  if (isOurMistake) console.error(problem);
-  const text = ENDED.includes(problem.type)
-    ? "Your session has ended. Please log in again."
-    : isOurMistake ? "This page has a fault; the browser's console tells it." : sentence(problem, []);
-  const close = element("button", { type: "button" }, "Close");
-  close.addEventListener("click", clearProblem);
-  say("");
-  $("problem").replaceChildren(element("span", {}, text), close);
-  if (ENDED.includes(problem.type) && !$("log-out").hidden) show(); // as a guest
+  if (signal?.aborted || problem.type === "session-changed") return;
+  const isEnd = problems.isEnd(problem);
+  if (!(problem instanceof api.Problem)) console.error(problem);
+  announce("");
+  if (isEnd && !$("log-out").hidden) {
+    api.forget();
+    show().then(() => showProblem(problems.sentence(problem))); // as a guest
+  } else {
+    showProblem(problems.sentence(problem), signal !== undefined);
+  }
+}
+
+/** `canRepeat`: what failed was showing a page, which the customer may try again. */
+function showProblem(text, canRepeat = false) {
+  const button = element("button", { type: "button" }, canRepeat ? texts.again : texts.close);
+  button.addEventListener("click", canRepeat ? show : clearProblem);
+  $("problem").replaceChildren(element("span", {}, text), button);
 }
 
 const clearProblem = () => $("problem").replaceChildren();
 
-/** A problem for people. The number lets whoever runs the service find the request. */
-function sentence({ title, detail, errors = [], requestId }, more) {
-  const told = more.length ? more : errors.map(({ location: where, message }) => `${where}: ${message}`);
-  const number = requestId ? ` (request ${requestId})` : "";
-  return `${title}. ${[detail, ...told].join(" ")}${number}`;
-}
+// ── Start ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** An element with attributes and children; texts become text nodes, and null or undefined is left out. */
-function element(name, attributes, ...children) {
-  const made = document.createElement(name);
-  for (const [attribute, value] of Object.entries(attributes)) made.setAttribute(attribute, value);
-  made.append(...children.filter((child) => child != null));
-  return made;
-}
-
-// ── What people do ───────────────────────────────────────────────────────────────────────────────────────────
-
-addEventListener("hashchange", show);
+translate(document);
+addEventListener("hashchange", async () => {
+  const changesView = `${address.read().view}/${address.read().id ?? ""}` !== shown;
+  const wasInList = document.activeElement?.closest("#list") !== null || document.activeElement === $("category");
+  if (await show() && (changesView || wasInList)) $("title").focus();
+});
 addEventListener("storage", ({ key, oldValue, newValue }) => {
   // Another window logged in or out, or changed the guest's list. A new token of the same session changes nothing.
-  const inOrOut = key === "shop.session" && (oldValue === null || newValue === null);
-  if (inOrOut || key === "shop.guest") show();
+  if (key === "shop.guest" || (key === "shop.session" && api.clientOf(oldValue) !== api.clientOf(newValue))) show();
 });
 addEventListener("focus", () => {
   // Prices may have changed meanwhile; most of the time the answer is a 304. What was unmarked here leaves.
-  const onFirstPage = $("list").childElementCount <= PAGE;
-  if (location.hash === "#favorites" && onFirstPage && !$("account").open) show();
+  if (address.read().view === "favorites" && $("list").childElementCount <= PAGE && !account.isOpen()) show();
 });
 $("skip").addEventListener("click", (event) => {
-  event.preventDefault(); // the address tells which page is shown
+  event.preventDefault(); // the address says what is shown
   $("list").focus();
 });
-$("products-form").addEventListener("change", show);
-$("favorites-form").addEventListener("change", show);
-$("category").addEventListener("click", () => {
-  category = "";
-  show();
-  $("title").focus();
-});
-$("more").addEventListener("click", () => load(nextCursor));
-$("log-in").addEventListener("click", openAccount);
+for (const name of ["products-form", "favorites-form"]) {
+  $(name).addEventListener("change", ({ target }) => target.type !== "search" && choose($(name)));
+  $(name).addEventListener("submit", (event) => {
+    event.preventDefault();
+    choose($(name));
+  });
+}
+$("products-form").elements.q.addEventListener("search", () => choose($("products-form"))); // its ✕, too
+$("more").addEventListener("click", showMore);
+$("log-in").addEventListener("click", account.open);
 $("log-out").addEventListener("click", logOut);
-$("cancel").addEventListener("click", () => $("account").close());
-$("mode").addEventListener("click", () => setMode(form.dataset.mode === "register" ? "log in" : "register"));
-form.addEventListener("submit", submit);
+account.start(onLoggedIn);
 
 await show();
 if (api.session() !== null && guest.ids().length) {
-  await mergeGuestsList(); // what the log-in could not take along
+  await mergeGuestList(); // what the log-in could not take along
   await show();
 }

@@ -33,9 +33,9 @@ class NoBrowser(Exception):
 
 
 class Browser:
-    """One window with a profile of its own in `folder`. Raises NoBrowser."""
+    """One window with a profile of its own in `folder`, started with these flags too. Raises NoBrowser."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *flags: str) -> None:
         driver = shutil.which("chromedriver")
         chromium = shutil.which("chromium")
         if driver is None or chromium is None:
@@ -51,7 +51,7 @@ class Browser:
             port = re.search(r"successfully on port (\d+)", log.read_text())
             assert port, log.read_text()
             self._client.base_url = httpx.URL(f"http://127.0.0.1:{port[1]}")
-            options = {"binary": chromium, "args": [*_FLAGS, f"--user-data-dir={folder / 'profile'}"]}
+            options = {"binary": chromium, "args": [*_FLAGS, *flags, f"--user-data-dir={folder / 'profile'}"]}
             wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
             opened = self._ask("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
             self._session = f"/session/{opened['sessionId']}"
@@ -78,6 +78,17 @@ class Browser:
     def run(self, script: str, *arguments: object) -> Any:
         """Run a script in the page; return what it returns."""
         return self._do("POST", "/execute/sync", {"script": script, "args": list(arguments)})
+
+    def run_async(self, script: str) -> Any:
+        """Run a script that calls its last argument with the result."""
+        return self._do("POST", "/execute/async", {"script": script, "args": []})
+
+    def emulate(self, *, width: int, scheme: str) -> None:
+        """Be a window of that width, whose person prefers a `light` or `dark` color scheme."""
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        self._command("Emulation.setDeviceMetricsOverride", size)
+        scheme_feature = {"name": "prefers-color-scheme", "value": scheme}
+        self._command("Emulation.setEmulatedMedia", {"features": [scheme_feature]})
 
     def find(self, css: str) -> "Element":
         """Return the first element, as soon as there is one."""
@@ -116,6 +127,10 @@ class Browser:
     def screenshot(self, file: Path) -> None:
         """Write what the window shows, as PNG."""
         file.write_bytes(base64.b64decode(self._do("GET", "/screenshot")))
+
+    def _command(self, command: str, parameters: dict[str, Any]) -> None:
+        """Chromium's own, of its DevTools protocol."""
+        self._do("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
 
     def _do(self, method: str, path: str, body: object = None) -> Any:
         return self._ask(method, self._session + path, body)
