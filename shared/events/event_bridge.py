@@ -13,7 +13,6 @@ ENTRIES_PER_CALL = 10  # what PutEvents takes
 PARALLEL_CALLS = 16
 CONNECT_TIMEOUT = 1.0  # seconds
 READ_TIMEOUT = 2.0  # seconds
-MAX_ATTEMPTS = 2  # by boto3, for each call
 
 # Bytes for the entries of a call, by PutEvents' own count (entry_size). The bus takes 1 MB; it took 256 KB
 # until 2026, and a region or account may still: a larger entry is sent alone, so that it is refused alone.
@@ -80,7 +79,9 @@ def _client() -> Any:
         config=Config(
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
-            retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
+            # The relay tries again, with the next batch. boto3 would wait for half a second on average, and
+            # with it the other calls of the batch.
+            retries={"total_max_attempts": 1},
             max_pool_connections=PARALLEL_CALLS,
         ),
     )

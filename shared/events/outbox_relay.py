@@ -2,12 +2,13 @@
 
 A batch is the next event of each of many streams, sent by several calls at once. It is sent and deleted in
 one transaction that holds an advisory lock. So a run that is killed sends one batch again, and two relays
-never send at the same time. An event that the bus refuses for now holds back only its own stream; one that
-the bus will never take becomes a dead letter.
+never send at the same time. An event that the bus refuses for now holds back only its own stream; the events
+of a call that failed are refused for now. An event that the bus will never take becomes a dead letter.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -33,8 +34,10 @@ from shared.platform import database, deadlines, logs, metrics, settings
 
 BATCH_SIZE = PARALLEL_CALLS * ENTRIES_PER_CALL
 READ_SIZE = 500  # events that are read at a time
-MAX_ATTEMPTS = 3  # for an entry that the bus refuses for now, before its stream waits for the next run
-SEND_TIMEOUT = 8.0  # seconds for the calls of a batch; the client of the bus gives up before that
+MAX_ATTEMPTS = 5  # for an entry that the bus refuses for now, before its stream waits for the next run
+MAX_FAILED_BATCHES = 3  # batches in a row of which no call succeeded; then the run ends
+BACKOFF = 0.1  # seconds after the first of these; doubled after each
+SEND_TIMEOUT = 5.0  # seconds for the calls of a batch; the client of the bus gives up before that
 BATCH_SECONDS = SEND_TIMEOUT + 4  # with less time left, no batch is begun
 MAX_COUNTED = 100_000  # waiting events; more of them are not counted
 
@@ -57,19 +60,24 @@ class Relayed:
 def relay(send: Send) -> Relayed:
     """Send all waiting events, oldest first, as long as there is time (`deadlines`).
 
-    Raises DatabaseUnavailable, and the first error that `send` raised, after the sent events were deleted.
+    Ends early when no call of `MAX_FAILED_BATCHES` batches in a row succeeded, and raises what the last call
+    raised, after the sent events were deleted. Raises DatabaseUnavailable.
     """
     run = _Run()
     pool = ThreadPoolExecutor(PARALLEL_CALLS)
     try:
-        while deadlines.left(BATCH_SECONDS) >= BATCH_SECONDS and not run.failure:
+        while deadlines.left(BATCH_SECONDS) >= BATCH_SECONDS and run.failed_batches < MAX_FAILED_BATCHES:
             if not database.transaction(partial(_relay_batch, run, pool, send)):
                 break
+            if run.failed_batches:  # between two transactions, so that no lock is held
+                time.sleep(BACKOFF * 2 ** (run.failed_batches - 1))
     finally:
         pool.shutdown(wait=False)
     _count_waiting(run.result)
     if run.failure:
-        raise run.failure
+        logs.logger().warning("calls of the bus failed", calls=run.failed_calls, reason=str(run.failure))
+        if run.failed_batches:
+            raise run.failure
     return run.result
 
 
@@ -84,7 +92,9 @@ class _Run:
     epoch: int | None = None
     all_read: bool = False
     lag_measured: bool = False
-    failure: Exception | None = None
+    failed_calls: int = 0
+    failed_batches: int = 0  # in a row
+    failure: Exception | None = None  # of the last call that failed
 
     def advance(self, stream: str) -> None:
         """Remove the stream's first event and put the stream behind all others."""
@@ -99,6 +109,11 @@ class _Run:
         """Keep the event for another attempt; after `MAX_ATTEMPTS` its stream waits for the next run."""
         self.attempts[event.outbox_id] = self.attempts.get(event.outbox_id, 0) + 1
         if self.attempts[event.outbox_id] == MAX_ATTEMPTS:
+            self.block([event])
+
+    def block(self, events: Sequence[OutboxEvent]) -> None:
+        """Let the streams of these events wait for the next run."""
+        for event in events:
             self.result.refused += 1
             self.blocked.add(event.stream)
             del self.queues[event.stream]
@@ -182,30 +197,49 @@ def _read(run: _Run, current: database.Connection) -> None:
 def _send(
     run: _Run, pool: ThreadPoolExecutor, send: Send, batch: Sequence[OutboxEvent]
 ) -> list[tuple[OutboxEvent, Outcome]]:
-    """What became of each event; those of a call that failed are left out, and `run` has the failure."""
+    """What became of each event. The events of a call that failed are refused for now."""
     bus = settings.event_bus_name()
-    outcomes: list[tuple[OutboxEvent, Outcome]] = []
+    calls, outcomes = _calls(batch)
+    sending: dict[Future[Sequence[Outcome]], list[OutboxEvent]] = {
+        pool.submit(send, [_entry(event, bus) for event in call]): call for call in calls
+    }
+    done, late = wait(sending, SEND_TIMEOUT)
+    failed = len(late)
+    if late:
+        run.failure = TimeoutError(f"the bus did not answer in {SEND_TIMEOUT} seconds")
+    for future in done:
+        error, call = future.exception(), sending[future]
+        if error is None and len(future.result()) == len(call):
+            outcomes += zip(call, future.result(), strict=True)
+        elif error is None or isinstance(error, Exception):
+            failed += 1
+            run.failure = error or ValueError("the bus did not answer for each entry")
+            outcomes += [(event, False) for event in call]
+        else:
+            raise error
+    for future in late:
+        # The call may still be sending them: another attempt in this run could overtake it.
+        run.block(sending[future])
+    run.failed_calls += failed
+    run.failed_batches = run.failed_batches + 1 if calls and failed == len(calls) else 0
+    return outcomes
+
+
+def _calls(
+    batch: Sequence[OutboxEvent],
+) -> tuple[list[list[OutboxEvent]], list[tuple[OutboxEvent, Outcome]]]:
+    """The calls that a batch takes, and the events that no bus takes, each with the reason."""
     calls: list[list[OutboxEvent]] = [[]]
+    refused: list[tuple[OutboxEvent, Outcome]] = []
     for event in batch:
         size = _size(event)
         if size > ENTRY_BYTES:
-            outcomes.append((event, f"it has {size} bytes, and the bus takes {ENTRY_BYTES}"))
+            refused.append((event, f"it has {size} bytes, and the bus takes {ENTRY_BYTES}"))
             continue
         if len(calls[-1]) == ENTRIES_PER_CALL or sum(map(_size, calls[-1])) + size > CALL_BYTES:
             calls.append([])
         calls[-1].append(event)
-    sending: dict[Future[Sequence[Outcome]], list[OutboxEvent]] = {
-        pool.submit(send, [_entry(event, bus) for event in call]): call for call in calls if call
-    }
-    done, late = wait(sending, SEND_TIMEOUT)
-    for future in done:
-        if isinstance(error := future.exception(), Exception):
-            run.failure = run.failure or error
-        else:
-            outcomes += zip(sending[future], future.result(), strict=True)
-    if late:
-        run.failure = run.failure or TimeoutError(f"the bus did not answer in {SEND_TIMEOUT} seconds")
-    return outcomes
+    return [call for call in calls if call], refused
 
 
 def _size(event: OutboxEvent) -> int:

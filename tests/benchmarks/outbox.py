@@ -1,5 +1,7 @@
 """The outbox against a bus that takes 20 ms a call: `python -m tests.benchmarks.outbox [events]`.
 
+Once the bus takes every call, and once it throttles one in twenty.
+
 PostgreSQL is real, and so are boto3 and its connections; the bus is an HTTP server in its own process, which
 waits and says that it took the entries. Each run has the time that Lambda gives the function. Printed are the
 events a second of each run and what it left, over many streams and over few. Every stream's order is checked.
@@ -32,16 +34,21 @@ from local.servers.http_server import HttpServer
 from local.servers.postgres import Postgres
 
 CALL = 0.020  # seconds that the bus takes
+THROTTLED = 20  # one call in so many
 EVENTS = 100_000
 LAMBDA = 60.0  # seconds: the function's Timeout in template.yaml
 
 
 class Bus:
-    """EventBridge's PutEvents; remembers the numbers of each stream as they came, and tells them to a GET."""
+    """EventBridge's PutEvents; remembers the numbers of each stream as they came, and tells them to a GET.
+
+    From the path `/throttled` on, it throttles.
+    """
 
     def __init__(self) -> None:
         self._taken: defaultdict[str, list[int]] = defaultdict(list)
         self._calls = self._connections = 0
+        self._throttles = False
         lock = threading.Lock()
         bus = self
 
@@ -56,19 +63,24 @@ class Bus:
                     bus._calls += 1
                     bus._connections += not self.had_a_call
                     self.had_a_call = True
-                    for entry in entries:
+                    throttled = bus._throttles and bus._calls % THROTTLED == 0
+                    for entry in () if throttled else entries:
                         detail = json.loads(entry["Detail"])
                         bus._taken[detail["stream"]].append(detail["number"])
-                self._answer({"FailedEntryCount": 0, "Entries": [{"EventId": "1"} for _ in entries]})
+                if throttled:
+                    self._answer({"__type": "ThrottlingException", "message": "Rate exceeded"}, 400)
+                else:
+                    self._answer({"FailedEntryCount": 0, "Entries": [{"EventId": "1"} for _ in entries]})
 
             def do_GET(self) -> None:
+                bus._throttles = self.path == "/throttled"
                 self._answer({"taken": bus._taken, "calls": bus._calls, "connections": bus._connections})
                 bus._taken.clear()
                 bus._calls = bus._connections = 0
 
-            def _answer(self, value: dict[str, Any]) -> None:
+            def _answer(self, value: dict[str, Any], status: int = 200) -> None:
                 body = json.dumps(value).encode()
-                self.send_response(200)
+                self.send_response(status)
                 self.send_header("Content-Type", "application/x-amz-json-1.1")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -86,7 +98,7 @@ def _serve(told: Connection) -> None:
 
 
 def main(events: int) -> None:
-    """Measure one backlog over many streams, and one over few."""
+    """Measure a backlog over many streams, the same with throttled calls, and one over few streams."""
     told, telling = Pipe()
     process = Process(target=_serve, args=[telling], daemon=True)
     process.start()
@@ -105,8 +117,11 @@ def main(events: int) -> None:
             os.environ["DATABASE_URL"] = postgres.url
             with psycopg.connect(postgres.url, autocommit=True, row_factory=dict_row) as look:
                 migrations.run(look)
-                for streams, count in ((events // 10, events), (10, events // 100)):
-                    _measure(url, look, streams, count)
+                _measure(url, look, events // 10, events)
+                with urlopen(f"{url}/throttled"):  # noqa: S310 — our own server
+                    print(f"One call in {THROTTLED} is throttled:")
+                _measure(url, look, events // 10, events)
+                _measure(url, look, 10, events // 100)
     process.kill()
 
 
