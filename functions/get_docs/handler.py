@@ -16,7 +16,6 @@ _POLICY = (
 )
 _HEADERS = {"Cache-Control": "public, max-age=300"}
 
-# The page's link to the description uses it.
 Shape = Annotated[
     Literal["json"] | None,
     Query(alias="format", description="`json` answers the description itself, as /openapi.json does."),
@@ -45,16 +44,16 @@ def _document() -> str:
 @cache
 def _page() -> str:
     from aws_lambda_powertools.event_handler import openapi  # the document alone takes none of it
-    from aws_lambda_powertools.event_handler.openapi.swagger_ui import generate_swagger_html
 
-    assets = files(openapi).joinpath("swagger_ui")
-    return generate_swagger_html(
-        spec=_document().replace("</", "<\\/"),  # it stands in a script, which "</script>" would end
-        swagger_js=assets.joinpath("swagger-ui-bundle.min.js").read_text(encoding="utf-8"),
-        swagger_css=assets.joinpath("swagger-ui.min.css").read_text(encoding="utf-8"),
-        swagger_base_url="",  # the assets stand in the page itself
-        oauth2_config=None,
-    )
+    swagger_ui = files(openapi).joinpath("swagger_ui")
+    page = files("functions.get_docs").joinpath("docs.html").read_text(encoding="utf-8")
+    for place, text in {
+        "@SWAGGER_CSS@": swagger_ui.joinpath("swagger-ui.min.css").read_text(encoding="utf-8"),
+        "@SWAGGER_JS@": swagger_ui.joinpath("swagger-ui-bundle.min.js").read_text(encoding="utf-8"),
+        "@DOCUMENT@": _document().replace("</", "<\\/"),  # it stands in a script, which "</script>" would end
+    }.items():
+        page = page.replace(place, text)
+    return page
 
 
 lambda_handler = web.entry_point(app)

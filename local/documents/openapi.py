@@ -233,6 +233,8 @@ def _complete(operation: Json, path: str, method: str, *, public: bool, source: 
 
     for parameter in operation.get("parameters", []):
         _without_null(parameter["schema"])
+        if parameter["in"] == "path":  # Swagger UI fills it in; it does not read the schema's `examples`
+            parameter["example"] = parameter["schema"]["examples"][0]
     responses = operation["responses"]
     responses.pop("422")
     success = next(status for status in responses if status.startswith("2"))

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from local.stack import ROOT, Stack
-from tests.e2e.browser import NoBrowser
-from tests.e2e.shop.page import Shop
+from tests.e2e.pages.browser import NoBrowser
+from tests.e2e.pages.shop import Shop
 
 HOSTILE = '<img src=x onerror="document.title=1"><b>bold</b>'
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from local.stack import Stack
-from tests.e2e.shop.page import Shop, authorization, exact_prices, favorites, guest_list
+from tests.e2e.pages.shop import Shop, authorization, exact_prices, favorites, guest_list
 
 
 def test_a_heart_is_kept_for_a_client_and_taken_back(shop: Shop) -> None:

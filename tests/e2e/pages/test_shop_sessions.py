@@ -4,7 +4,7 @@ import httpx
 
 from local.stack import Stack
 from tests.e2e.api.service import new_email
-from tests.e2e.shop.page import PASSWORD, Shop, favorites
+from tests.e2e.pages.shop import PASSWORD, Shop, favorites
 
 # The page's requests for a new token wait until `answer()` is called; the service has renewed it by then.
 HOLD_REFRESHES = """

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from local.stack import ROOT, Stack
-from tests.e2e.browser import NoBrowser
-from tests.e2e.shop.page import Shop, exact_prices
+from tests.e2e.pages.browser import NoBrowser
+from tests.e2e.pages.shop import Shop, exact_prices
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import simplejson
 
 from local.stack import Stack
 from tests.e2e.api.service import new_email
-from tests.e2e.browser import Browser
+from tests.e2e.pages.browser import Browser
 
 PASSWORD = "correct horse battery"
 
