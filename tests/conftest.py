@@ -10,7 +10,6 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from functions.run_migrations import migrations
-from local.servers.catalog import Catalog
 from local.servers.postgres import Postgres
 from local.servers.valkey import Valkey
 from tests.hostile_catalog import HostileCatalog
@@ -33,7 +32,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByStack
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """The PostgreSQL of the run; for tests that restart it. All others want `database`."""
+    """The PostgreSQL of the run; for tests that restart it. All others want `db`."""
     with Postgres(tmp_path_factory.mktemp("services") / "postgres", durable=False) as server:
         yield server
 
@@ -53,7 +52,7 @@ def migrated_postgres(postgres: Postgres) -> Postgres:
 
 
 @pytest.fixture
-def database(migrated_postgres: Postgres) -> Iterator[psycopg.Connection]:
+def db(migrated_postgres: Postgres) -> Iterator[psycopg.Connection]:
     """An autocommit connection to the migrated database, its tables empty."""
     with psycopg.connect(migrated_postgres.start(), autocommit=True) as connection:
         _empty_tables(connection)
@@ -73,15 +72,6 @@ def valkey(valkey_server: Valkey) -> Valkey:
     valkey_server.start()
     valkey_server.flush()
     return valkey_server
-
-
-@pytest.fixture
-def catalog() -> Iterator[Catalog]:
-    """A sample catalog of the test's own."""
-    server = Catalog()
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture

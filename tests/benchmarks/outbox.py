@@ -115,18 +115,18 @@ def main(events: int) -> None:
         Path(folder).chmod(0o755)
         with Postgres(Path(folder) / "postgres") as postgres:
             os.environ["DATABASE_URL"] = postgres.url
-            with psycopg.connect(postgres.url, autocommit=True, row_factory=dict_row) as look:
-                migrations.run(look)
-                _measure(url, look, events // 10, events)
+            with psycopg.connect(postgres.url, autocommit=True, row_factory=dict_row) as db:
+                migrations.run(db)
+                _measure(url, db, events // 10, events)
                 with urlopen(f"{url}/throttled"):  # noqa: S310 — our own server
                     print(f"One call in {THROTTLED} is throttled:")
-                _measure(url, look, events // 10, events)
-                _measure(url, look, 10, events // 100)
+                _measure(url, db, events // 10, events)
+                _measure(url, db, 10, events // 100)
     process.kill()
 
 
-def _measure(bus: str, look: psycopg.Connection[dict[str, Any]], streams: int, events: int) -> None:
-    look.execute(
+def _measure(bus: str, db: psycopg.Connection[dict[str, Any]], streams: int, events: int) -> None:
+    db.execute(
         """
         INSERT INTO outbox (stream, detail_type, detail)
         SELECT 's' || number %% %(streams)s, 'Numbered', json_build_object(
@@ -135,7 +135,7 @@ def _measure(bus: str, look: psycopg.Connection[dict[str, Any]], streams: int, e
         """,
         {"streams": streams, "events": events},
     )
-    look.execute("ANALYZE outbox")
+    db.execute("ANALYZE outbox")
     print(f"{events:,} events of {streams:,} streams, a bus that takes {CALL * 1000:.0f} ms a call")
     left = events
     while left:
@@ -144,7 +144,7 @@ def _measure(bus: str, look: psycopg.Connection[dict[str, Any]], streams: int, e
         started, cpu = time.monotonic(), time.process_time()
         done = lambda_handler({}, context)
         seconds, cpu = time.monotonic() - started, time.process_time() - cpu
-        left = look.execute("SELECT count(*) AS left FROM outbox").fetchone()["left"]  # type: ignore[index]
+        left = db.execute("SELECT count(*) AS left FROM outbox").fetchone()["left"]  # type: ignore[index]
         print(
             f"  {done['sent']:7,} sent in {seconds:5.1f} s: {done['sent'] / seconds:6,.0f} a second, "
             f"{left:,} left; {cpu / done['sent'] * 1000:.2f} ms of CPU an event"

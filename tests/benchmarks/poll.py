@@ -98,10 +98,10 @@ def main(count: int) -> None:
         variables = running.enter_context(
             BackingServices(data=Path(data), settings=settings, log=print)
         ).settings
-        look = running.enter_context(
+        db = running.enter_context(
             psycopg.connect(variables["DATABASE_URL"], autocommit=True, row_factory=dict_row)
         )
-        migrations.run(look)
+        migrations.run(db)
         client = running.enter_context(redis.Redis.from_url(variables["REDIS_URL"]))
         lifeline = running.enter_context(Lifeline())
         declared = FunctionSettings(
@@ -115,22 +115,22 @@ def main(count: int) -> None:
         running.callback(function.stop)
 
         print(f"{count:,} products, {catalog.megabytes:.0f} MB; load average {os.getloadavg()[0]:.1f}")
-        _run("first fill", function, look, client)
-        _run("unchanged", function, look, client)
-        _run("unchanged again", function, look, client)
+        _run("first fill", function, db, client)
+        _run("unchanged", function, db, client)
+        _run("unchanged again", function, db, client)
         changed = catalog.change(slice(None, None, 100))
-        _run(f"{changed:,} changed", function, look, client)
+        _run(f"{changed:,} changed", function, db, client)
         print(f"runtime process: {_peak(function):.0f} MB at its peak (VmHWM; at most {MEMORY})")
 
 
 def _run(
-    what: str, function: ExecutionEnvironment, look: psycopg.Connection[dict[str, Any]], client: redis.Redis
+    what: str, function: ExecutionEnvironment, db: psycopg.Connection[dict[str, Any]], client: redis.Redis
 ) -> None:
     client.config_resetstat()
     moment, started, cpu = datetime.now(UTC), time.perf_counter(), _cpu(function)
     answer = json.loads(function.invoke(b"{}"))
     seconds = time.perf_counter() - started
-    row = look.execute("SELECT count(*) AS written FROM products WHERE fetched_at > %s", [moment]).fetchone()
+    row = db.execute("SELECT count(*) AS written FROM products WHERE fetched_at > %s", [moment]).fetchone()
     print(
         f"{what}: {seconds:.1f} s, of it {_cpu(function) - cpu:.1f} s of the function's own CPU"
         f" (at most {SECONDS} s); {answer}; {row['written'] if row else 0:,} rows written;"

@@ -158,14 +158,14 @@ def measure(filled: Filled, rounds: int = ROUNDS, requests: int = REQUESTS) -> P
             settings["AWS_ENDPOINT_URL_EVENTBRIDGE"] = bus.start()
         running.callback(bus.stop)
         processes = {size: running.enter_context(FunctionProcess(variables[size])) for size in (SMALL, LARGE)}
-        look = running.enter_context(filled.connect(LARGE))
+        db = running.enter_context(filled.connect(LARGE))
         beside = running.enter_context(FunctionProcess(variables[LARGE]))
         for what, measured in {
             "favorites": partial(_operations, part, processes, rounds, requests),
-            "bytes": partial(_bytes, part, look),
+            "bytes": partial(_bytes, part, db),
             "reprice": partial(_reprice, part, processes[LARGE], beside, catalog),
             "pages of a shop": partial(_shop, part, processes[LARGE], variables[LARGE], rounds, requests),
-            "outbox": partial(_outbox, part, processes[LARGE], look),
+            "outbox": partial(_outbox, part, processes[LARGE], db),
             "removal": partial(_remove, part, processes[LARGE]),
         }.items():
             started = time.monotonic()
@@ -295,14 +295,14 @@ def _planned(operations: dict[str, list[dict[str, Any]]]) -> Table:
 # ── What the database takes ───────────────────────────────────────────────────────────────────────────────
 
 
-def _bytes(part: Part, look: filling.Connection) -> None:
+def _bytes(part: Part, db: filling.Connection) -> None:
     rows = []
     for table, count in (
         ("favorites", LARGE.favorites),
         ("clients", LARGE.clients),
         ("products", LARGE.products),
     ):
-        row = look.execute(
+        row = db.execute(
             "SELECT pg_table_size(%(table)s) AS rows, pg_indexes_size(%(table)s) AS indexes", {"table": table}
         ).fetchone()
         assert row is not None
@@ -452,9 +452,9 @@ class _Bus(BaseHTTPRequestHandler):
         """Keep silent."""
 
 
-def _outbox(part: Part, process: FunctionProcess, look: filling.Connection) -> None:
-    look.execute("DELETE FROM outbox")
-    look.execute(
+def _outbox(part: Part, process: FunctionProcess, db: filling.Connection) -> None:
+    db.execute("DELETE FROM outbox")
+    db.execute(
         """
         INSERT INTO outbox (stream, detail_type, detail)
         SELECT 'client:' || n %% 10000, 'FavoriteAdded',
@@ -464,14 +464,14 @@ def _outbox(part: Part, process: FunctionProcess, look: filling.Connection) -> N
         """,
         {"count": BACKLOG},
     )
-    look.execute("VACUUM (ANALYZE) outbox")
+    db.execute("VACUUM (ANALYZE) outbox")
     run = Step("publish", "publish_events", {}, None)
     longest = spent = 0.0
     left, runs = BACKLOG, 0
     while left and spent < 120:
         (seconds,) = process.run([run])
         longest, spent, runs = max(longest, seconds), spent + seconds, runs + 1
-        row = look.execute("SELECT count(*) AS left FROM outbox").fetchone()
+        row = db.execute("SELECT count(*) AS left FROM outbox").fetchone()
         left = row["left"] if row else 0
     sent = BACKLOG - left
     part.values["scale.outbox"] = spent / sent * BACKLOG if sent else math.inf

@@ -77,7 +77,7 @@ class Stand(Startable):
             "DATABASE_URL": f"{database_url}?sslmode=verify-full&sslrootcert={database_authorities}",
             "SSL_CERT_FILE": str(cache_authorities),
         }
-        self.look: psycopg.Connection[dict[str, Any]] = self._running.enter_context(
+        self.db: psycopg.Connection[dict[str, Any]] = self._running.enter_context(
             psycopg.connect(self.plain["DATABASE_URL"], autocommit=True, row_factory=dict_row)
         )
         self.cache = self._running.enter_context(redis.Redis.from_url(self.plain["REDIS_URL"]))
@@ -102,7 +102,7 @@ class Stand(Startable):
             body = json.loads(made["body"]) | {"email": f"c{time.time_ns()}@example.com"}
             made["body"] = json.dumps(body)
         if function == "create_favorite" and again:
-            self.look.execute(
+            self.db.execute(
                 "DELETE FROM favorites WHERE product_id = %s", [json.loads(made["body"])["product_id"]]
             )
         return made
@@ -116,10 +116,10 @@ class Stand(Startable):
         return made
 
     def _fill(self) -> None:
-        migrations.run(self.look)
-        self.look.execute((built.HERE / "original" / "tables.sql").read_text())
+        migrations.run(self.db)
+        self.db.execute((built.HERE / "original" / "tables.sql").read_text())
         password = CREDENTIALS["password"]
-        row = self.look.execute(
+        row = self.db.execute(
             """
             INSERT INTO clients (name, email, email_key, password_hash, role)
             VALUES ('Ana', %(email)s, %(email)s, %(hash)s, 'admin') RETURNING client_id
@@ -132,28 +132,28 @@ class Stand(Startable):
         page = demand.page(limit=20, cursor=None, category=None, sort=sample_sort())
         database.close()
         mine = {"client_id": self.client_id, "text": str(self.client_id)}
-        self.look.execute(
+        self.db.execute(
             """
             INSERT INTO favorites (client_id, product_id, price_when_favorited)
             SELECT %(client_id)s, product_id, price FROM products
             """,
             mine,
         )
-        self.look.execute(
+        self.db.execute(
             """
             INSERT INTO original_favorites (client_id, product_id)
             SELECT %(text)s, product_id FROM products
             """,
             mine,
         )
-        self.look.execute(
+        self.db.execute(
             "INSERT INTO original_clients (email, password_hash) VALUES (%(email)s, %(hash)s)",
             {
                 "email": CREDENTIALS["email"],
                 "hash": PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1).hash(password),
             },
         )
-        self.look.execute("ANALYZE")
+        self.db.execute("ANALYZE")
         for key, entry in ((PRODUCT, demand.detail(PRODUCT)), ("page:20", page)):
             self.cache.set(f"original:{key}", entry.entry.body)
         database.close()

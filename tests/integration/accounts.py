@@ -34,16 +34,16 @@ def new_caller() -> Caller:
     return caller(register())
 
 
-def new_admin(look: psycopg.Connection) -> Caller:
+def new_admin(db: psycopg.Connection) -> Caller:
     """A new admin as the caller of a request."""
     client = register("Root")
-    set_role(look, client.client_id, "admin")
-    return now(look, client.client_id)
+    set_role(db, client.client_id, "admin")
+    return now(db, client.client_id)
 
 
-def now(look: psycopg.Connection, client_id: UUID) -> Caller:
+def now(db: psycopg.Connection, client_id: UUID) -> Caller:
     """The client as a log-in at this moment would make them the caller of a request."""
-    row = look.execute(
+    row = db.execute(
         "SELECT role, token_generation FROM clients WHERE client_id = %s", [client_id]
     ).fetchone()
     assert row
@@ -51,14 +51,14 @@ def now(look: psycopg.Connection, client_id: UUID) -> Caller:
     return Caller(client_id, role, generation=generation, authenticated_at=int(time.time()))
 
 
-def set_role(look: psycopg.Connection, client_id: UUID, role: str) -> None:
+def set_role(db: psycopg.Connection, client_id: UUID, role: str) -> None:
     """Give the client another role."""
-    look.execute("UPDATE clients SET role = %s WHERE client_id = %s", [role, client_id])
+    db.execute("UPDATE clients SET role = %s WHERE client_id = %s", [role, client_id])
 
 
-def insert(look: psycopg.Connection, count: int) -> None:
+def insert(db: psycopg.Connection, count: int) -> None:
     """Many clients at once, who cannot log in, registered at the same moment."""
-    look.execute(
+    db.execute(
         "INSERT INTO clients (name, email, email_key, password_hash) "
         "SELECT 'Many', 'many' || n, 'many' || n, '-' FROM generate_series(1, %s) AS n",
         [count],

@@ -18,11 +18,12 @@ from shared.accounts import passwords
 from shared.accounts.access_tokens import Caller
 from shared.platform import database, settings
 from shared.platform import valkey as cache
-from shared.products import catalog, demand, product_cache
+from shared.products import catalog as catalog_client
+from shared.products import demand, product_cache
 from tests.hostile_catalog import HostileCatalog
 from tests.integration import accounts
 
-Travel = Callable[[float], None]
+Age = Callable[[float], None]
 
 ACCESS_TOKEN_KEYS = '{"test": "a secret for tests that is longer than 32 bytes"}'
 NOBODY_LISTENS = "http://127.0.0.1:9"  # the discard port: refused at once
@@ -36,23 +37,17 @@ def cold_start() -> None:
     """Forget what an execution environment keeps between requests, as a new one would not know it."""
     database.close()
     cache.close()
-    catalog.reset()
+    catalog_client.reset()
     demand.forget_unknown()
     health._catalog = None
 
 
 @pytest.fixture
-def look(database: psycopg.Connection) -> psycopg.Connection:
-    """A connection of the test's own to the migrated database, empty, to look at what the service did."""
-    return database
-
-
-@pytest.fixture
 def environment(
-    look: psycopg.Connection, valkey: Valkey, migrated_postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+    db: psycopg.Connection, valkey: Valkey, migrated_postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[pytest.MonkeyPatch]:
     """The settings and a cold start; the catalog is one where nobody listens."""
-    assert not look.closed
+    assert not db.closed
     monkeypatch.setenv("DATABASE_URL", migrated_postgres.url)
     monkeypatch.setenv("REDIS_URL", valkey.url)
     monkeypatch.setenv("CATALOG_URL", NOBODY_LISTENS)
@@ -79,7 +74,7 @@ def ana(environment: pytest.MonkeyPatch) -> Caller:
 
 
 @pytest.fixture(scope="session")
-def shared_store() -> Iterator[HostileCatalog]:
+def shared_catalog() -> Iterator[HostileCatalog]:
     """One catalog for all tests that only program its answers; stopping it takes longer than most."""
     server = HostileCatalog()
     server.start()
@@ -88,13 +83,13 @@ def shared_store() -> Iterator[HostileCatalog]:
 
 
 @pytest.fixture
-def store(environment: pytest.MonkeyPatch, shared_store: HostileCatalog) -> HostileCatalog:
+def catalog(environment: pytest.MonkeyPatch, shared_catalog: HostileCatalog) -> HostileCatalog:
     """The catalog that the environment asks: well-behaved until the test programs it otherwise."""
-    shared_store.behave()
-    shared_store.forget_calls()
-    shared_store.start()
-    environment.setenv("CATALOG_URL", shared_store.url)
-    return shared_store
+    shared_catalog.behave()
+    shared_catalog.forget_calls()
+    shared_catalog.start()
+    environment.setenv("CATALOG_URL", shared_catalog.url)
+    return shared_catalog
 
 
 @pytest.fixture
@@ -120,7 +115,7 @@ def connection_per_thread(environment: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def travel(environment: pytest.MonkeyPatch, look: psycopg.Connection, valkey: Valkey) -> Travel:
+def age_everything(environment: pytest.MonkeyPatch, db: psycopg.Connection, valkey: Valkey) -> Age:
     """Let so many seconds pass, by making everything older that the environment and the services keep.
 
     Clocks are left alone: there is more than one.
@@ -128,7 +123,7 @@ def travel(environment: pytest.MonkeyPatch, look: psycopg.Connection, valkey: Va
     assert environment
 
     def pass_seconds(seconds: float) -> None:
-        look.execute(
+        db.execute(
             """
             UPDATE products
                SET version = version - %(milliseconds)s, fetched_at = fetched_at - %(interval)s::interval,
@@ -136,21 +131,21 @@ def travel(environment: pytest.MonkeyPatch, look: psycopg.Connection, valkey: Va
             """,
             {"milliseconds": int(seconds * 1000), "interval": f"{seconds} seconds"},
         )
-        look.execute(
+        db.execute(
             """
             UPDATE product_list SET synced_at = synced_at - %(interval)s::interval,
                                     scheduled_at = scheduled_at - %(interval)s::interval
             """,
             {"interval": f"{seconds} seconds"},
         )
-        look.execute("UPDATE products_missed SET version = version - %s", [int(seconds * 1000)])
+        db.execute("UPDATE products_missed SET version = version - %s", [int(seconds * 1000)])
         with redis.Redis.from_url(valkey.url, protocol=2, decode_responses=True) as client:
             for key in client.scan_iter():
                 _make_older(client, key, seconds)
         for product_id in demand._unknown_here:
             demand._unknown_here[product_id] -= seconds
         cache._not_before -= seconds
-        catalog._breaker.open_until -= seconds
+        catalog_client._breaker.open_until -= seconds
 
     return pass_seconds
 

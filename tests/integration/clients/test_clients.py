@@ -38,7 +38,7 @@ from shared.formats.headers import etag_of
 from shared.formats.json_text import Rendered, dumps
 from shared.platform import database
 from shared.platform import valkey as cache
-from tests.integration import accounts, witness
+from tests.integration import accounts, concurrency
 from tests.integration.accounts import PASSWORD
 from tests.integration.hindered import HinderedServer
 
@@ -66,10 +66,10 @@ def test_a_registered_client_can_be_read() -> None:
 
 @pytest.mark.usefixtures("real_hashes")
 def test_the_password_is_stored_as_an_argon2id_hash_with_the_parameters_of_the_design(
-    look: psycopg.Connection,
+    db: psycopg.Connection,
 ) -> None:
     accounts.register(password=PASSWORD)
-    row = look.execute("SELECT clients::text, password_hash FROM clients").fetchone()
+    row = db.execute("SELECT clients::text, password_hash FROM clients").fetchone()
     assert row
     whole_row, password_hash = row
     assert PASSWORD not in whole_row
@@ -90,12 +90,12 @@ def test_the_password_is_stored_as_an_argon2id_hash_with_the_parameters_of_the_d
     ],
 )
 def test_an_e_mail_that_differs_only_in_case_is_taken(
-    look: psycopg.Connection, email: str, other_spelling: str
+    db: psycopg.Connection, email: str, other_spelling: str
 ) -> None:
     accounts.register(email=email)
     with pytest.raises(EmailTaken):
         accounts.register(email=other_spelling)
-    assert look.execute("SELECT count(*) FROM clients").fetchone() == (1,)
+    assert db.execute("SELECT count(*) FROM clients").fetchone() == (1,)
 
 
 @pytest.mark.parametrize(
@@ -106,11 +106,11 @@ def test_another_e_mail_is_another_client(email: str, other: str) -> None:
 
 
 @pytest.mark.usefixtures("connection_per_thread")
-def test_of_many_registrations_of_one_e_mail_at_once_exactly_one_wins(look: psycopg.Connection) -> None:
+def test_of_many_registrations_of_one_e_mail_at_once_exactly_one_wins(db: psycopg.Connection) -> None:
     spellings = ["ana@example.com", "ANA@example.com", "Ana@example.com", "anA@example.com"] * 4
-    outcomes = witness.at_once([partial(accounts.register, email=email) for email in spellings])
+    outcomes = concurrency.at_once([partial(accounts.register, email=email) for email in spellings])
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Client", *["EmailTaken"] * 15]
-    assert look.execute("SELECT count(*) FROM clients").fetchone() == (1,)
+    assert db.execute("SELECT count(*) FROM clients").fetchone() == (1,)
 
 
 @pytest.mark.usefixtures("valkey")
@@ -164,18 +164,18 @@ def test_registering_uses_nothing_up(valkey: Valkey) -> None:
 def test_another_clients_resource_is_forbidden_whether_or_not_it_exists() -> None:
     ana, ben = accounts.register("Ana"), accounts.register("Ben")
     for client_id in (ben.client_id, uuid.uuid4()):
-        with pytest.raises(Forbidden), witness.statements() as sent:
+        with pytest.raises(Forbidden), concurrency.statements() as sent:
             clients.get(accounts.caller(ana), client_id)
         assert sent == []  # nothing was looked up, so nothing can leak
 
 
-def test_an_admin_reads_everybody(look: psycopg.Connection) -> None:
+def test_an_admin_reads_everybody(db: psycopg.Connection) -> None:
     ana = accounts.register("Ana")
-    assert clients.get(accounts.new_admin(look), ana.client_id) == ana
+    assert clients.get(accounts.new_admin(db), ana.client_id) == ana
 
 
-def test_an_admin_learns_that_a_client_does_not_exist(look: psycopg.Connection) -> None:
-    admin = accounts.new_admin(look)
+def test_an_admin_learns_that_a_client_does_not_exist(db: psycopg.Connection) -> None:
+    admin = accounts.new_admin(db)
     with pytest.raises(UnknownClient):
         clients.get(admin, uuid.uuid4())
     with pytest.raises(UnknownClient):
@@ -198,12 +198,12 @@ ADMIN_ACTIONS: dict[str, Callable[[Caller, Client], object]] = {
 
 @pytest.mark.parametrize("action", ADMIN_ACTIONS)
 def test_an_admin_whose_role_was_taken_away_has_no_token_any_more(
-    look: psycopg.Connection, action: str
+    db: psycopg.Connection, action: str
 ) -> None:
     ben = accounts.register("Ben")
-    admin = accounts.new_admin(look)
+    admin = accounts.new_admin(db)
     ADMIN_ACTIONS["get"](admin, ben)
-    accounts.set_role(look, admin.client_id, "client")
+    accounts.set_role(db, admin.client_id, "client")
     with pytest.raises(InvalidToken):
         ADMIN_ACTIONS[action](admin, ben)
     assert clients.get(accounts.caller(ben), "me") == ben
@@ -218,10 +218,10 @@ def test_the_role_that_counts_is_that_of_the_row(action: str) -> None:
 
 
 @pytest.mark.parametrize("action", ADMIN_ACTIONS)
-def test_a_removed_admins_token_is_refused(look: psycopg.Connection, action: str) -> None:
+def test_a_removed_admins_token_is_refused(db: psycopg.Connection, action: str) -> None:
     ben = accounts.register("Ben")
-    admin = accounts.new_admin(look)
-    accounts.new_admin(look)  # the last one could not be removed
+    admin = accounts.new_admin(db)
+    accounts.new_admin(db)  # the last one could not be removed
     clients.remove(admin, "me")
     with pytest.raises(InvalidToken):
         ADMIN_ACTIONS[action](admin, ben)
@@ -250,7 +250,7 @@ OWN_ACTIONS: dict[str, Callable[[Caller], object]] = {
 
 @pytest.mark.parametrize("action", OWN_ACTIONS)
 @pytest.mark.parametrize("product_is_known", [False, True])
-@pytest.mark.usefixtures("store")
+@pytest.mark.usefixtures("catalog")
 def test_a_removed_clients_token_is_refused_everywhere(action: str, product_is_known: bool) -> None:
     if product_is_known:
         marks.add(accounts.new_caller(), "1")
@@ -263,25 +263,25 @@ def test_a_removed_clients_token_is_refused_everywhere(action: str, product_is_k
 END_OF_TOKENS: dict[str, Callable[[psycopg.Connection, Caller], object]] = {
     "a new password": lambda _, caller: change(caller, password=NEW_PASSWORD, current_password=PASSWORD),
     "log out everywhere": lambda _, caller: clients.log_out_everywhere(caller, "me"),
-    "log out everywhere by an admin": lambda look, caller: clients.log_out_everywhere(
-        accounts.new_admin(look), caller.client_id
+    "log out everywhere by an admin": lambda db, caller: clients.log_out_everywhere(
+        accounts.new_admin(db), caller.client_id
     ),
-    "another role": lambda look, caller: accounts.set_role(look, caller.client_id, "admin"),
+    "another role": lambda db, caller: accounts.set_role(db, caller.client_id, "admin"),
 }
 
 
 @pytest.mark.parametrize("action", OWN_ACTIONS)
 @pytest.mark.parametrize("end", END_OF_TOKENS)
-@pytest.mark.usefixtures("store")
+@pytest.mark.usefixtures("catalog")
 def test_access_tokens_end_at_once_and_the_next_ones_count(
-    look: psycopg.Connection, action: str, end: str
+    db: psycopg.Connection, action: str, end: str
 ) -> None:
     caller = accounts.new_caller()
     marks.add(caller, "1")
-    END_OF_TOKENS[end](look, caller)
+    END_OF_TOKENS[end](db, caller)
     with pytest.raises(InvalidToken):
         OWN_ACTIONS[action](caller)
-    newer = accounts.now(look, caller.client_id)
+    newer = accounts.now(db, caller.client_id)
     assert clients.get(newer, "me").client_id == caller.client_id
     assert marks.get(newer, "1")
 
@@ -294,8 +294,8 @@ def test_only_admins_list_clients() -> None:
         clients.list_all(accounts.new_caller(), limit=20, cursor=None, email=None)
 
 
-def test_the_list_is_in_order_of_registration(look: psycopg.Connection) -> None:
-    admin = accounts.new_admin(look)
+def test_the_list_is_in_order_of_registration(db: psycopg.Connection) -> None:
+    admin = accounts.new_admin(db)
     registered = [accounts.register(f"Client {number}") for number in range(3)]
     page = clients.list_all(admin, limit=100, cursor=None, email=None)
     assert page.items[1:] == registered
@@ -304,25 +304,25 @@ def test_the_list_is_in_order_of_registration(look: psycopg.Connection) -> None:
 
 @pytest.mark.parametrize("typed", ["ben@example.com", "BEN@EXAMPLE.COM", " ben@example.com "])
 def test_the_list_finds_the_client_with_an_e_mail_in_whatever_case(
-    look: psycopg.Connection, typed: str
+    db: psycopg.Connection, typed: str
 ) -> None:
-    admin = accounts.new_admin(look)
+    admin = accounts.new_admin(db)
     ben = accounts.register("Ben", "Ben@example.com")
     accounts.register("Not Ben", "benjamin@example.com")
     assert clients.list_all(admin, limit=20, cursor=None, email=typed).items == [ben]
 
 
 @pytest.mark.parametrize("typed", ["nobody@example.com", "%", "", "ben@example.com\0"])
-def test_the_list_finds_nobody_with_an_e_mail_that_nobody_has(look: psycopg.Connection, typed: str) -> None:
-    admin = accounts.new_admin(look)
+def test_the_list_finds_nobody_with_an_e_mail_that_nobody_has(db: psycopg.Connection, typed: str) -> None:
+    admin = accounts.new_admin(db)
     accounts.register("Ben", "ben@example.com")
     assert clients.list_all(admin, limit=20, cursor=None, email=typed).items == []
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "e30", "AAAAAAAAAAAAAAAAAAAA", "é", "\0"])
-def test_a_cursor_that_is_not_ours_is_refused(look: psycopg.Connection, cursor: str) -> None:
+def test_a_cursor_that_is_not_ours_is_refused(db: psycopg.Connection, cursor: str) -> None:
     with pytest.raises(InvalidCursor):
-        clients.list_all(accounts.new_admin(look), limit=20, cursor=cursor, email=None)
+        clients.list_all(accounts.new_admin(db), limit=20, cursor=cursor, email=None)
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -334,13 +334,13 @@ def test_a_cursor_that_is_not_ours_is_refused(look: psycopg.Connection, cursor: 
     events=st.lists(st.one_of(st.just("come"), st.integers(0, 30)), max_size=12),
 )
 def test_pages_neither_skip_nor_repeat_a_client_while_others_come_and_go(
-    look: psycopg.Connection, batches: list[int], limit: int, events: list[str | int]
+    db: psycopg.Connection, batches: list[int], limit: int, events: list[str | int]
 ) -> None:
-    look.execute("DELETE FROM clients")
-    admin = accounts.new_admin(look)
+    db.execute("DELETE FROM clients")
+    admin = accounts.new_admin(db)
     for count in batches:
-        _insert_at_one_moment(look, count)
-    at_the_start = _ids(look)
+        _insert_at_one_moment(db, count)
+    at_the_start = _ids(db)
     removed: set[uuid.UUID] = set()
     seen: list[uuid.UUID] = []
     cursor, pending = None, list(events)
@@ -355,11 +355,9 @@ def test_pages_neither_skip_nor_repeat_a_client_while_others_come_and_go(
         if pending:
             event = pending.pop(0)
             if event == "come":
-                _insert_at_one_moment(look, 2)
-            elif (
-                isinstance(event, int) and len(ids := [i for i in _ids(look) if i != admin.client_id]) > event
-            ):
-                look.execute("DELETE FROM clients WHERE client_id = %s", [ids[event]])
+                _insert_at_one_moment(db, 2)
+            elif isinstance(event, int) and len(ids := [i for i in _ids(db) if i != admin.client_id]) > event:
+                db.execute("DELETE FROM clients WHERE client_id = %s", [ids[event]])
                 removed.add(ids[event])
     assert len(seen) == len(set(seen))
     assert [client_id for client_id in seen if client_id in set(at_the_start) - removed] == [
@@ -367,8 +365,8 @@ def test_pages_neither_skip_nor_repeat_a_client_while_others_come_and_go(
     ]
 
 
-def _insert_at_one_moment(look: psycopg.Connection, count: int) -> None:
-    look.execute(
+def _insert_at_one_moment(db: psycopg.Connection, count: int) -> None:
+    db.execute(
         "INSERT INTO clients (name, email, email_key, password_hash) "
         "SELECT 'Many', key, key, '-' "
         "FROM (SELECT gen_random_uuid()::text AS key FROM generate_series(1, %s))",
@@ -376,8 +374,8 @@ def _insert_at_one_moment(look: psycopg.Connection, count: int) -> None:
     )
 
 
-def _ids(look: psycopg.Connection) -> list[uuid.UUID]:
-    rows = look.execute("SELECT client_id FROM clients ORDER BY created_at, client_id")
+def _ids(db: psycopg.Connection) -> list[uuid.UUID]:
+    rows = db.execute("SELECT client_id FROM clients ORDER BY created_at, client_id")
     return [client_id for (client_id,) in rows]
 
 
@@ -426,14 +424,14 @@ def test_another_clients_e_mail_is_taken_and_nothing_of_the_change_is_kept() -> 
 def test_two_clients_who_want_one_e_mail_at_once_do_not_both_get_it() -> None:
     both = [accounts.register(), accounts.register()]
     wanted = {"email": "wanted@example.com", "current_password": PASSWORD}
-    outcomes = witness.at_once([partial(change, client, **wanted) for client in both])
+    outcomes = concurrency.at_once([partial(change, client, **wanted) for client in both])
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Client", "EmailTaken"]
 
 
-def test_an_admin_changes_a_password_without_knowing_it(look: psycopg.Connection) -> None:
+def test_an_admin_changes_a_password_without_knowing_it(db: psycopg.Connection) -> None:
     ana = accounts.register(email="ana@example.com")
     changes = ClientChanges(password=NEW_PASSWORD)
-    clients.update(accounts.new_admin(look), ana.client_id, changes, if_match=None)
+    clients.update(accounts.new_admin(db), ana.client_id, changes, if_match=None)
     assert sessions.log_in("ana@example.com", NEW_PASSWORD)
 
 
@@ -472,7 +470,7 @@ def test_a_change_to_a_client_that_the_caller_did_not_see_is_refused(how: str) -
 @pytest.mark.usefixtures("connection_per_thread")
 def test_of_two_changes_at_once_to_what_both_saw_one_is_refused() -> None:
     ana = accounts.register("Ana")
-    outcomes = witness.at_once(
+    outcomes = concurrency.at_once(
         [partial(change, ana, if_match=etag(ana), name=name) for name in ("Maria", "Clara")]
     )
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["ChangedMeanwhile", "Client"]
@@ -588,13 +586,13 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_nobody_waits_for_a_client_whose_password_is_being_looked_at(
-    look: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ana = accounts.register()
     real = passwords.is_password
 
     def is_password(password: str, password_hash: str | None) -> bool:
-        look.execute("SELECT FROM clients FOR UPDATE NOWAIT")
+        db.execute("SELECT FROM clients FOR UPDATE NOWAIT")
         return real(password, password_hash)
 
     monkeypatch.setattr(passwords, "is_password", is_password)
@@ -602,11 +600,11 @@ def test_nobody_waits_for_a_client_whose_password_is_being_looked_at(
 
 
 @pytest.mark.parametrize("what", ["a wrong password", "a token that no longer counts", "too many guesses"])
-def test_a_new_password_is_not_hashed_for(look: psycopg.Connection, hashed: list[str], what: str) -> None:
+def test_a_new_password_is_not_hashed_for(db: psycopg.Connection, hashed: list[str], what: str) -> None:
     ana = accounts.register()
     guess = partial(change, ana, password=NEW_PASSWORD, current_password="a guess")
     if what == "a token that no longer counts":
-        look.execute("UPDATE clients SET token_generation = 1")
+        db.execute("UPDATE clients SET token_generation = 1")
     for _ in range(6 if what == "too many guesses" else 1):
         with pytest.raises((WrongPassword, InvalidToken, TooManyAttempts)):
             guess()
@@ -615,7 +613,7 @@ def test_a_new_password_is_not_hashed_for(look: psycopg.Connection, hashed: list
 
 @pytest.mark.parametrize("renewed", [PASSWORD, "somebody else's password"])
 def test_a_hash_that_changes_while_the_new_password_is_hashed_is_confirmed_again(
-    look: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, renewed: str
+    db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, renewed: str
 ) -> None:
     ana = accounts.register(email="ana@example.com")
     real = passwords.hash_password
@@ -623,7 +621,7 @@ def test_a_hash_that_changes_while_the_new_password_is_hashed_is_confirmed_again
 
     def hash_password(password: str) -> str:
         if others:
-            look.execute("UPDATE clients SET password_hash = %s", [others.pop()])
+            db.execute("UPDATE clients SET password_hash = %s", [others.pop()])
         return real(password)
 
     monkeypatch.setattr(passwords, "hash_password", hash_password)
@@ -638,13 +636,13 @@ def test_a_hash_that_changes_while_the_new_password_is_hashed_is_confirmed_again
 
 
 def test_a_hash_that_changes_each_time_is_given_up(
-    look: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ana = accounts.register()
     real = passwords.hash_password
 
     def hash_password(password: str) -> str:
-        look.execute("UPDATE clients SET password_hash = %s", [real(PASSWORD)])
+        db.execute("UPDATE clients SET password_hash = %s", [real(PASSWORD)])
         return real(password)
 
     monkeypatch.setattr(passwords, "hash_password", hash_password)
@@ -654,7 +652,7 @@ def test_a_hash_that_changes_each_time_is_given_up(
 
 def test_a_change_of_the_name_is_one_transaction_of_two_statements() -> None:
     ana = accounts.register()
-    with witness.statements() as sent:
+    with concurrency.statements() as sent:
         change(ana, name="Maria")
     assert [text.split()[0] for text in sent] == ["BEGIN", "SELECT", "UPDATE", "COMMIT"]
 
@@ -663,8 +661,8 @@ def test_a_change_of_the_name_is_one_transaction_of_two_statements() -> None:
 
 
 @pytest.mark.parametrize("by", ["self", "admin"])
-@pytest.mark.usefixtures("store")
-def test_favorites_and_tokens_go_with_a_removed_client(look: psycopg.Connection, by: str) -> None:
+@pytest.mark.usefixtures("catalog")
+def test_favorites_and_tokens_go_with_a_removed_client(db: psycopg.Connection, by: str) -> None:
     ana, ben = accounts.register(email="ana@example.com"), accounts.register(email="ben@example.com")
     for client in (ana, ben):
         marks.add(accounts.caller(client), "1")
@@ -673,9 +671,9 @@ def test_favorites_and_tokens_go_with_a_removed_client(look: psycopg.Connection,
     if by == "self":
         clients.remove(accounts.caller(ana), "me")
     else:
-        clients.remove(accounts.new_admin(look), ana.client_id)
-    assert look.execute("SELECT client_id FROM favorites").fetchall() == [(ben.client_id,)]
-    assert look.execute("SELECT client_id FROM sessions").fetchall() == [(ben.client_id,)]
+        clients.remove(accounts.new_admin(db), ana.client_id)
+    assert db.execute("SELECT client_id FROM favorites").fetchall() == [(ben.client_id,)]
+    assert db.execute("SELECT client_id FROM sessions").fetchall() == [(ben.client_id,)]
     with pytest.raises(InvalidRefreshToken):
         sessions.refresh(of_ana.refresh_token)
     with pytest.raises(InvalidCredentials):
@@ -697,11 +695,11 @@ def test_nobody_but_an_admin_removes_somebody_else() -> None:
 
 
 @pytest.mark.usefixtures("connection_per_thread")
-def test_a_client_is_removed_once_when_two_try_at_once(look: psycopg.Connection) -> None:
+def test_a_client_is_removed_once_when_two_try_at_once(db: psycopg.Connection) -> None:
     ana = accounts.caller(accounts.register())
-    outcomes = witness.at_once([partial(clients.remove, ana, "me")] * 4)
+    outcomes = concurrency.at_once([partial(clients.remove, ana, "me")] * 4)
     assert sorted(type(outcome).__name__ for outcome in outcomes) == [*["InvalidToken"] * 3, "NoneType"]
-    assert look.execute("SELECT count(*) FROM clients").fetchone() == (0,)
+    assert db.execute("SELECT count(*) FROM clients").fetchone() == (0,)
 
 
 def test_what_a_client_is_called_is_kept_to_the_letter() -> None:
@@ -715,12 +713,12 @@ def test_what_a_client_is_called_is_kept_to_the_letter() -> None:
 # ── A stolen access token, and the last admin ─────────────────────────────────────────────────────────────
 
 
-def test_logging_out_everywhere_ends_every_session_of_this_client_only(look: psycopg.Connection) -> None:
+def test_logging_out_everywhere_ends_every_session_of_this_client_only(db: psycopg.Connection) -> None:
     ana = accounts.register(email="ana@example.com")
     accounts.register(email="ben@example.com")
     phone, laptop = (sessions.log_in("ana@example.com", PASSWORD) for _ in range(2))
     bens = sessions.log_in("ben@example.com", PASSWORD)
-    clients.log_out_everywhere(accounts.now(look, ana.client_id), "me")
+    clients.log_out_everywhere(accounts.now(db, ana.client_id), "me")
     for tokens in (phone, laptop):
         with pytest.raises(InvalidRefreshToken):
             sessions.refresh(tokens.refresh_token)
@@ -742,19 +740,19 @@ def test_a_stolen_access_token_changes_neither_e_mail_nor_password(changes: dict
 
 @pytest.mark.parametrize("changes", [{"email": "anna@example.com"}, {"password": NEW_PASSWORD}])
 def test_an_admin_needs_no_current_password_for_others(
-    look: psycopg.Connection, changes: dict[str, str]
+    db: psycopg.Connection, changes: dict[str, str]
 ) -> None:
     ana = accounts.register()
-    admin = accounts.new_admin(look)
+    admin = accounts.new_admin(db)
     assert clients.update(admin, ana.client_id, ClientChanges(**changes), if_match=None)
     with pytest.raises(InvalidInput):
         clients.update(admin, admin.client_id, ClientChanges(**changes), if_match=None)
 
 
-def test_removing_the_own_account_takes_a_log_in_of_the_last_five_minutes(look: psycopg.Connection) -> None:
+def test_removing_the_own_account_takes_a_log_in_of_the_last_five_minutes(db: psycopg.Connection) -> None:
     ana = accounts.register(email="ana@example.com")
     tokens = sessions.log_in("ana@example.com", PASSWORD)
-    look.execute("UPDATE sessions SET logged_in_at = logged_in_at - interval '301 seconds'")
+    db.execute("UPDATE sessions SET logged_in_at = logged_in_at - interval '301 seconds'")
     later = access_tokens.verify(sessions.refresh(tokens.refresh_token).access_token)
     with pytest.raises(LogInTooLongAgo) as refused:
         clients.remove(later, "me")
@@ -763,20 +761,20 @@ def test_removing_the_own_account_takes_a_log_in_of_the_last_five_minutes(look: 
     clients.remove(access_tokens.verify(sessions.log_in("ana@example.com", PASSWORD).access_token), "me")
 
 
-def test_an_admin_removes_others_whenever_they_logged_in(look: psycopg.Connection) -> None:
+def test_an_admin_removes_others_whenever_they_logged_in(db: psycopg.Connection) -> None:
     ana = accounts.register()
-    admin = replace(accounts.new_admin(look), authenticated_at=0)
+    admin = replace(accounts.new_admin(db), authenticated_at=0)
     clients.remove(admin, ana.client_id)
     with pytest.raises(UnknownClient):
         clients.get(admin, ana.client_id)
 
 
-def test_the_last_admin_cannot_remove_itself(look: psycopg.Connection) -> None:
-    admin = accounts.new_admin(look)
+def test_the_last_admin_cannot_remove_itself(db: psycopg.Connection) -> None:
+    admin = accounts.new_admin(db)
     accounts.register()
     with pytest.raises(LastAdmin):
         clients.remove(admin, "me")
-    other = accounts.new_admin(look)
+    other = accounts.new_admin(db)
     clients.remove(admin, "me")
     with pytest.raises(LastAdmin):
         clients.remove(other, "me")
@@ -784,45 +782,45 @@ def test_the_last_admin_cannot_remove_itself(look: psycopg.Connection) -> None:
 
 
 def test_a_token_that_ends_while_its_client_is_removed_removes_nobody(
-    look: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    accounts.new_admin(look)
-    admin = accounts.new_admin(look)
+    accounts.new_admin(db)
+    admin = accounts.new_admin(db)
     keep = clients._keep_an_admin
 
     def ended(current: database.Connection, client_id: uuid.UUID) -> None:
-        look.execute("UPDATE clients SET token_generation = token_generation + 1")
+        db.execute("UPDATE clients SET token_generation = token_generation + 1")
         keep(current, client_id)
 
     monkeypatch.setattr(clients, "_keep_an_admin", ended)
     with pytest.raises(InvalidToken):
         clients.remove(admin, "me")
-    assert clients.get(accounts.now(look, admin.client_id), "me")
+    assert clients.get(accounts.now(db, admin.client_id), "me")
 
 
-def test_who_becomes_the_last_admin_while_being_removed_stays(look: psycopg.Connection) -> None:
-    admin, ben = accounts.new_admin(look), accounts.register("Ben")
+def test_who_becomes_the_last_admin_while_being_removed_stays(db: psycopg.Connection) -> None:
+    admin, ben = accounts.new_admin(db), accounts.register("Ben")
     with ThreadPoolExecutor(1) as pool:
-        with look.transaction():
-            accounts.set_role(look, ben.client_id, "admin")
-            accounts.set_role(look, admin.client_id, "client")
+        with db.transaction():
+            accounts.set_role(db, ben.client_id, "admin")
+            accounts.set_role(db, admin.client_id, "client")
             removing = pool.submit(clients.remove, admin, ben.client_id)
             # The right to remove is asked for first, and its answer does not wait for the row.
-            witness.wait_for_a_lock(look)
+            concurrency.wait_for_a_lock(db)
         assert isinstance(removing.exception(), LastAdmin)
-    assert clients.get(accounts.now(look, ben.client_id), "me").role == "admin"
+    assert clients.get(accounts.now(db, ben.client_id), "me").role == "admin"
 
 
 @pytest.mark.usefixtures("connection_per_thread")
-def test_of_admins_who_remove_each_other_at_once_one_stays(look: psycopg.Connection) -> None:
+def test_of_admins_who_remove_each_other_at_once_one_stays(db: psycopg.Connection) -> None:
     for _ in range(5):
-        look.execute("DELETE FROM clients")
-        admins = [accounts.new_admin(look) for _ in range(4)]
+        db.execute("DELETE FROM clients")
+        admins = [accounts.new_admin(db) for _ in range(4)]
         circle = zip(admins, [*admins[1:], admins[0]], strict=True)
-        outcomes = witness.at_once(
+        outcomes = concurrency.at_once(
             [partial(clients.remove, admin, other.client_id) for admin, other in circle]
         )
-        left = look.execute("SELECT count(*) FROM clients WHERE role = 'admin'").fetchone()
+        left = db.execute("SELECT count(*) FROM clients WHERE role = 'admin'").fetchone()
         assert left == (sum(outcome is not None for outcome in outcomes),)
         assert left >= (1,)
         refused = [outcome for outcome in outcomes if outcome is not None]

@@ -21,7 +21,7 @@ from shared.platform import database
 from tests.integration import accounts
 from tests.integration.accounts import PASSWORD
 
-pytestmark = pytest.mark.usefixtures("environment", "store")
+pytestmark = pytest.mark.usefixtures("environment", "catalog")
 
 EMAIL = "ana.export@example.com"
 # Columns that an export leaves out, each with its reason.
@@ -42,17 +42,17 @@ NOT_SHOWN = {
 
 
 @pytest.fixture
-def ana(look: psycopg.Connection) -> Caller:
+def ana(db: psycopg.Connection) -> Caller:
     """Somebody of whom every table and Valkey hold something."""
     client = accounts.register("Ana Export", EMAIL)
     sessions.log_in(EMAIL, PASSWORD, source="203.0.113.24")
-    look.execute(
+    db.execute(
         "INSERT INTO refresh_tokens VALUES (sha256('before'), gen_random_uuid(), %s, now(), now())",
         [client.client_id],
     )
     marks.add(accounts.caller(client), "1")
     marks.add(accounts.caller(client), "2")
-    look.execute(
+    db.execute(
         """
         INSERT INTO outbox_refused (outbox_id, event_id, stream, detail_type, detail, created_at, reason)
         SELECT outbox_id + 1000, event_id, stream, detail_type, detail, created_at, 'too large'
@@ -60,12 +60,12 @@ def ana(look: psycopg.Connection) -> Caller:
         """
     )
     login_attempts.begin(login_attempts.of_current_password(client.client_id, "203.0.113.24"))
-    return accounts.now(look, client.client_id)
+    return accounts.now(db, client.client_id)
 
 
-def tables_that_know_clients(look: psycopg.Connection) -> set[str]:
+def tables_that_know_clients(db: psycopg.Connection) -> set[str]:
     """Those with a column for a client, and those in which one is found anywhere."""
-    rows = look.execute(
+    rows = db.execute(
         """
         SELECT conrelid::regclass::text FROM pg_constraint
          WHERE contype = 'f' AND confrelid = 'clients'::regclass
@@ -77,13 +77,13 @@ def tables_that_know_clients(look: psycopg.Connection) -> set[str]:
     return {name for (name,) in rows}
 
 
-def tables_with(look: psycopg.Connection, *texts: str) -> set[str]:
+def tables_with(db: psycopg.Connection, *texts: str) -> set[str]:
     """The tables that have one of the texts in any column of any row."""
-    names = [name for (name,) in look.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
+    names = [name for (name,) in db.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
     found = set()
     for name in names:
         query = sql.SQL("SELECT count(*) FROM {table} AS held WHERE held::text ILIKE ANY (%s)")
-        row = look.execute(
+        row = db.execute(
             query.format(table=sql.Identifier(name)), [[f"%{text}%" for text in texts]]
         ).fetchone()
         if row and row[0]:
@@ -91,8 +91,8 @@ def tables_with(look: psycopg.Connection, *texts: str) -> set[str]:
     return found
 
 
-def columns(look: psycopg.Connection, table: str) -> set[str]:
-    rows = look.execute(
+def columns(db: psycopg.Connection, table: str) -> set[str]:
+    rows = db.execute(
         "SELECT column_name::text FROM information_schema.columns "
         "WHERE table_schema = 'public' AND table_name = %s",
         [table],
@@ -105,44 +105,44 @@ def exported(caller: Caller) -> dict[str, Any]:
     return shown
 
 
-def assert_export_knows_every_table(look: psycopg.Connection, caller: Caller) -> None:
+def assert_export_knows_every_table(db: psycopg.Connection, caller: Caller) -> None:
     shown = exported(caller)
-    held = tables_that_know_clients(look) | tables_with(look, str(caller.client_id), EMAIL)
+    held = tables_that_know_clients(db) | tables_with(db, str(caller.client_id), EMAIL)
     assert held == shown.keys() - {"exported_at"}, "a table that knows a client is not in the export"
     for table in held:
         assert shown[table], f"the test holds nothing of the client in {table}"
         left_out = {column for name, column in NOT_SHOWN if name == table}
-        assert shown[table][0].keys() | left_out == columns(look, table), f"a column of {table}"
+        assert shown[table][0].keys() | left_out == columns(db, table), f"a column of {table}"
 
 
 def keys_of_attempts(server: redis.Redis) -> list[object]:
     return [*server.scan_iter("login:*"), *server.scan_iter("password:*")]
 
 
-def assert_nothing_is_left(look: psycopg.Connection, server: redis.Redis, caller: Caller) -> None:
-    left = tables_with(look, str(caller.client_id), EMAIL, "Ana Export")
+def assert_nothing_is_left(db: psycopg.Connection, server: redis.Redis, caller: Caller) -> None:
+    left = tables_with(db, str(caller.client_id), EMAIL, "Ana Export")
     assert not left, f"a removed client left something in {left}"
     assert not keys_of_attempts(server), "a removed client left counts in Valkey"
 
 
 def test_what_an_export_shows_is_what_a_removal_erases(
-    environment: pytest.MonkeyPatch, look: psycopg.Connection, valkey: Valkey, ana: Caller
+    environment: pytest.MonkeyPatch, db: psycopg.Connection, valkey: Valkey, ana: Caller
 ) -> None:
     environment.setenv("EVENT_BUS_NAME", "taken by the test")
-    assert_export_knows_every_table(look, ana)
+    assert_export_knows_every_table(db, ana)
     with redis.Redis.from_url(valkey.url) as server:
         assert len(keys_of_attempts(server)) == 2
         clients.remove(ana, "me")
         # Events are on their way: that the client was removed is the last one, and then nothing is left.
-        assert tables_with(look, str(ana.client_id), EMAIL, "Ana Export") == {"outbox"}
+        assert tables_with(db, str(ana.client_id), EMAIL, "Ana Export") == {"outbox"}
         outbox_relay.relay(lambda entries: [True] * len(entries))
-        assert_nothing_is_left(look, server, ana)
+        assert_nothing_is_left(db, server, ana)
 
 
 def test_a_removal_while_the_client_changes_the_e_mail_leaves_no_counts_behind(
-    look: psycopg.Connection, valkey: Valkey, ana: Caller, monkeypatch: pytest.MonkeyPatch
+    db: psycopg.Connection, valkey: Valkey, ana: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    admin, right = accounts.new_admin(look), passwords.is_password
+    admin, right = accounts.new_admin(db), passwords.is_password
 
     def removed_then(password: str, password_hash: str | None) -> bool:
         clients.remove(admin, ana.client_id)
@@ -156,67 +156,67 @@ def test_a_removal_while_the_client_changes_the_e_mail_leaves_no_counts_behind(
         assert not keys_of_attempts(server)
 
 
-def test_a_new_table_with_a_client_in_it_is_noticed(look: psycopg.Connection, ana: Caller) -> None:
-    look.execute("CREATE TABLE wishes (client_id uuid REFERENCES clients ON DELETE CASCADE, wish text)")
+def test_a_new_table_with_a_client_in_it_is_noticed(db: psycopg.Connection, ana: Caller) -> None:
+    db.execute("CREATE TABLE wishes (client_id uuid REFERENCES clients ON DELETE CASCADE, wish text)")
     try:
         with pytest.raises(AssertionError, match="a table that knows a client"):
-            assert_export_knows_every_table(look, ana)
+            assert_export_knows_every_table(db, ana)
     finally:
-        look.execute("DROP TABLE wishes")
+        db.execute("DROP TABLE wishes")
 
 
 def test_a_new_table_that_a_removal_does_not_erase_is_noticed(
-    look: psycopg.Connection, valkey: Valkey, ana: Caller
+    db: psycopg.Connection, valkey: Valkey, ana: Caller
 ) -> None:
-    look.execute("CREATE TABLE visits (visitor text)")
+    db.execute("CREATE TABLE visits (visitor text)")
     try:
-        look.execute("INSERT INTO visits VALUES (%s)", [str(ana.client_id)])
+        db.execute("INSERT INTO visits VALUES (%s)", [str(ana.client_id)])
         with pytest.raises(AssertionError, match="a table that knows a client"):
-            assert_export_knows_every_table(look, ana)
+            assert_export_knows_every_table(db, ana)
         clients.remove(ana, "me")
-        look.execute("DELETE FROM outbox")
+        db.execute("DELETE FROM outbox")
         with redis.Redis.from_url(valkey.url) as server, pytest.raises(AssertionError, match="visits"):
-            assert_nothing_is_left(look, server, ana)
+            assert_nothing_is_left(db, server, ana)
     finally:
-        look.execute("DROP TABLE visits")
+        db.execute("DROP TABLE visits")
 
 
-def test_a_new_column_is_noticed(look: psycopg.Connection, ana: Caller) -> None:
-    look.execute("ALTER TABLE clients ADD COLUMN born date")
+def test_a_new_column_is_noticed(db: psycopg.Connection, ana: Caller) -> None:
+    db.execute("ALTER TABLE clients ADD COLUMN born date")
     try:
         with pytest.raises(AssertionError, match="a column of clients"):
-            assert_export_knows_every_table(look, ana)
+            assert_export_knows_every_table(db, ana)
     finally:
-        look.execute("ALTER TABLE clients DROP COLUMN born")
+        db.execute("ALTER TABLE clients DROP COLUMN born")
 
 
-def test_an_export_is_what_its_model_says_and_holds_no_hash(look: psycopg.Connection, ana: Caller) -> None:
+def test_an_export_is_what_its_model_says_and_holds_no_hash(db: psycopg.Connection, ana: Caller) -> None:
     text = exports.export(ana, "me").text
     assert Export.model_validate_json(text).clients[0].email == EMAIL
     for table, column in NOT_SHOWN:
         if "hash" in column:
             query = sql.SQL("SELECT {}::text FROM {}").format(sql.Identifier(column), sql.Identifier(table))
-            for (held,) in look.execute(query):
+            for (held,) in db.execute(query):
                 assert not held or held.removeprefix("\\x") not in text
 
 
-def test_an_export_is_of_this_client_alone(look: psycopg.Connection, ana: Caller) -> None:
+def test_an_export_is_of_this_client_alone(db: psycopg.Connection, ana: Caller) -> None:
     ben = accounts.register("Ben", "ben@example.com")
     marks.add(accounts.caller(ben), "3")
     assert [favorite["product_id"] for favorite in exported(ana)["favorites"]] == ["1", "2"]
     assert "ben@example.com" not in exports.export(ana, "me").text
-    assert json.loads(exports.export(accounts.new_admin(look), ben.client_id).text)["favorites"]
+    assert json.loads(exports.export(accounts.new_admin(db), ben.client_id).text)["favorites"]
     with pytest.raises(Forbidden):
         exports.export(ana, ben.client_id)
     with pytest.raises(UnknownClient):
-        exports.export(accounts.new_admin(look), uuid.uuid4())
+        exports.export(accounts.new_admin(db), uuid.uuid4())
 
 
 def test_of_very_many_events_the_oldest_are_shown_and_found_by_an_index(
-    look: psycopg.Connection, ana: Caller
+    db: psycopg.Connection, ana: Caller
 ) -> None:
-    look.execute("DELETE FROM outbox")
-    look.execute(
+    db.execute("DELETE FROM outbox")
+    db.execute(
         """
         INSERT INTO outbox (stream, detail_type, detail)
         SELECT CASE WHEN n % 10 = 0 THEN 'client:' || %s::uuid ELSE 'product:' || n END,
@@ -226,25 +226,25 @@ def test_of_very_many_events_the_oldest_are_shown_and_found_by_an_index(
         """.replace("% 10", "%% 10"),
         [ana.client_id],
     )
-    look.execute("ANALYZE outbox")
+    db.execute("ANALYZE outbox")
     used = "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'outbox_of_a_client'"
-    [(before,)] = look.execute(used).fetchall()
+    [(before,)] = db.execute(used).fetchall()
     shown = exported(ana)["outbox"]
     assert [event["detail"]["number"] for event in shown] == [*range(1, exports.MOST_EVENTS + 1)]
     database.connection().execute("SELECT pg_stat_force_next_flush()")
-    [(after,)] = look.execute(used).fetchall()
+    [(after,)] = db.execute(used).fetchall()
     assert after > before
 
 
-def test_five_thousand_favorites_fit_into_an_answer_of_lambda(look: psycopg.Connection, ana: Caller) -> None:
-    look.execute(
+def test_five_thousand_favorites_fit_into_an_answer_of_lambda(db: psycopg.Connection, ana: Caller) -> None:
+    db.execute(
         """
         INSERT INTO products (product_id, title, price, description, category, image, version, fetched_at)
         SELECT rpad(n::text, 64, '-'), '', 12345678.99, '', '', '', 1, now()
           FROM generate_series(1, 5000) AS n
         """
     )
-    look.execute(
+    db.execute(
         """
         INSERT INTO favorites (client_id, product_id, price_when_favorited)
         SELECT %s, product_id, price FROM products WHERE length(product_id) = 64

@@ -15,7 +15,7 @@ from shared.accounts.models import ClientChanges, Tokens
 from shared.errors import DatabaseUnavailable, InvalidCredentials, TooManyAttempts, WrongPassword
 from shared.platform import database
 from shared.platform import valkey as cache
-from tests.integration import accounts, witness
+from tests.integration import accounts, concurrency
 from tests.integration.accounts import PASSWORD
 from tests.integration.conftest import NO_DATABASE
 
@@ -196,7 +196,7 @@ def test_many_guesses_at_once_get_no_more_looks_than_one_after_the_other(
 ) -> None:
     """Of the count alone: with a log-in around it, a busy machine needs longer than the wait of a second."""
     monkeypatch.setattr(cache, "TIMEOUT", 5.0)  # fifty threads share one interpreter here
-    waits = witness.at_once([partial(login_attempts.begin, COUNTER)] * 50)
+    waits = concurrency.at_once([partial(login_attempts.begin, COUNTER)] * 50)
     assert sorted(wait for wait in waits if isinstance(wait, int)) == [0, 0, 0, 0, 1]  # the looks
     assert sum(isinstance(wait, TooManyAttempts) for wait in waits) == 45
 
@@ -443,7 +443,7 @@ def test_nothing_of_the_account_is_left_after_its(server: redis.Redis, end: str)
 
 def test_the_count_is_one_command_and_one_trip(valkey: Valkey) -> None:
     login_attempts.begin(COUNTER)
-    with witness.commands(valkey.url) as counted:
+    with concurrency.commands(valkey.url) as counted:
         login_attempts.begin(COUNTER)
     assert counted["eval"] == 1
     assert set(counted) <= {"eval", "time", "hmget", "hlen", "hset", "ttl", "expire"}

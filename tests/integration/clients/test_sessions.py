@@ -16,7 +16,7 @@ from shared.accounts import access_tokens, clients, expired_sessions, passwords,
 from shared.accounts.models import ClientChanges, Tokens
 from shared.errors import DatabaseUnavailable, InvalidCredentials, InvalidRefreshToken, InvalidToken
 from shared.platform import database
-from tests.integration import accounts, witness
+from tests.integration import accounts, concurrency
 from tests.integration.accounts import PASSWORD
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -41,11 +41,11 @@ def is_alive(tokens: Tokens) -> bool:
 # ── Logging in ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_access_token_names_the_client_and_the_role(look: psycopg.Connection) -> None:
+def test_the_access_token_names_the_client_and_the_role(db: psycopg.Connection) -> None:
     ana = accounts.register(email=EMAIL)
     caller = access_tokens.verify(log_in().access_token)
     assert (caller.client_id, caller.role) == (ana.client_id, "client")
-    accounts.set_role(look, ana.client_id, "admin")
+    accounts.set_role(db, ana.client_id, "admin")
     assert access_tokens.verify(log_in().access_token).is_admin
 
 
@@ -117,11 +117,11 @@ def test_nobodys_password_lets_nobody_in(verified: list[str], monkeypatch: pytes
 
 
 @pytest.mark.usefixtures("real_hashes")
-def test_a_log_in_renews_a_hash_of_other_parameters(look: psycopg.Connection) -> None:
+def test_a_log_in_renews_a_hash_of_other_parameters(db: psycopg.Connection) -> None:
     accounts.register(email=EMAIL)
-    look.execute("UPDATE clients SET password_hash = %s", [OLD_HASH])
+    db.execute("UPDATE clients SET password_hash = %s", [OLD_HASH])
     log_in()
-    row = look.execute("SELECT password_hash FROM clients").fetchone()
+    row = db.execute("SELECT password_hash FROM clients").fetchone()
     assert row
     assert row[0].startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     assert log_in()
@@ -129,16 +129,16 @@ def test_a_log_in_renews_a_hash_of_other_parameters(look: psycopg.Connection) ->
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_log_in_whose_hash_another_one_renews_first_looks_once_more(
-    look: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, times: int
+    db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
     accounts.register(email=EMAIL)
-    look.execute("UPDATE clients SET password_hash = %s", [OLD_HASH])
+    db.execute("UPDATE clients SET password_hash = %s", [OLD_HASH])
     others = [passwords.hash_password(PASSWORD) for _ in range(times)]
     needs_rehash = passwords.needs_rehash
 
     def renewed_by_another(password_hash: str) -> bool:
         if others:
-            look.execute("UPDATE clients SET password_hash = %s", [others.pop()])
+            db.execute("UPDATE clients SET password_hash = %s", [others.pop()])
         return needs_rehash(password_hash)
 
     monkeypatch.setattr(passwords, "needs_rehash", renewed_by_another)
@@ -149,40 +149,40 @@ def test_a_log_in_whose_hash_another_one_renews_first_looks_once_more(
             log_in()
 
 
-def test_a_log_in_keeps_a_hash_of_todays_parameters(look: psycopg.Connection) -> None:
+def test_a_log_in_keeps_a_hash_of_todays_parameters(db: psycopg.Connection) -> None:
     accounts.register(email=EMAIL)
-    before = look.execute("SELECT * FROM clients").fetchall()
+    before = db.execute("SELECT * FROM clients").fetchall()
     log_in()
-    assert look.execute("SELECT * FROM clients").fetchall() == before
+    assert db.execute("SELECT * FROM clients").fetchall() == before
 
 
 def test_a_hash_is_not_renewed_over_a_password_that_was_changed_meanwhile(
-    look: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accounts.register(email=EMAIL)
     newer = passwords.hash_password("another fine password")
 
     def needs_rehash(_: str) -> bool:
-        look.execute("UPDATE clients SET password_hash = %s", [newer])
+        db.execute("UPDATE clients SET password_hash = %s", [newer])
         return True
 
     monkeypatch.setattr(passwords, "needs_rehash", needs_rehash)
     with pytest.raises(InvalidCredentials):
         log_in()
-    assert look.execute("SELECT password_hash FROM clients").fetchall() == [(newer,)]
+    assert db.execute("SELECT password_hash FROM clients").fetchall() == [(newer,)]
 
 
-def test_only_hashes_of_refresh_tokens_are_stored(look: psycopg.Connection) -> None:
+def test_only_hashes_of_refresh_tokens_are_stored(db: psycopg.Connection) -> None:
     accounts.register(email=EMAIL)
     first = log_in()
     second = sessions.refresh(first.refresh_token)
-    stored = look.execute("SELECT sessions::text FROM sessions").fetchall()
+    stored = db.execute("SELECT sessions::text FROM sessions").fetchall()
     assert len(stored) == 1
     for token in (first.refresh_token, second.refresh_token):
         for part in (token, token[:22], token[22:]):
             assert part not in stored[0][0]
             assert part.encode().hex() not in stored[0][0]
-    hashes = look.execute("SELECT length(token_hash), length(previous_hash) FROM sessions").fetchall()
+    hashes = db.execute("SELECT length(token_hash), length(previous_hash) FROM sessions").fetchall()
     assert hashes == [(32, 32)]
 
 
@@ -206,65 +206,65 @@ def test_a_refresh_token_is_exchanged_for_another_that_works() -> None:
     assert access_tokens.verify(third.access_token).client_id == ana.client_id
 
 
-def test_a_session_is_one_row_however_often_it_is_refreshed(look: psycopg.Connection) -> None:
+def test_a_session_is_one_row_however_often_it_is_refreshed(db: psycopg.Connection) -> None:
     accounts.register(email=EMAIL)
     tokens = log_in()
     for _ in range(5):
         tokens = sessions.refresh(tokens.refresh_token)
-    assert look.execute("SELECT count(*) FROM sessions").fetchone() == (1,)
+    assert db.execute("SELECT count(*) FROM sessions").fetchone() == (1,)
 
 
-def test_refreshed_access_tokens_say_when_the_password_was_given(look: psycopg.Connection) -> None:
+def test_refreshed_access_tokens_say_when_the_password_was_given(db: psycopg.Connection) -> None:
     accounts.register(email=EMAIL)
     tokens = log_in()
     at = access_tokens.verify(tokens.access_token).authenticated_at
     assert at == pytest.approx(time.time(), abs=5)
-    look.execute("UPDATE sessions SET logged_in_at = logged_in_at - interval '1 day'")
+    db.execute("UPDATE sessions SET logged_in_at = logged_in_at - interval '1 day'")
     refreshed = sessions.refresh(tokens.refresh_token)
     assert access_tokens.verify(refreshed.access_token).authenticated_at == at - 86_400
 
 
-def test_a_refreshed_access_token_has_the_role_of_now(look: psycopg.Connection) -> None:
+def test_a_refreshed_access_token_has_the_role_of_now(db: psycopg.Connection) -> None:
     ana = accounts.register(email=EMAIL)
     tokens = log_in()
-    accounts.set_role(look, ana.client_id, "admin")
+    accounts.set_role(db, ana.client_id, "admin")
     assert access_tokens.verify(sessions.refresh(tokens.refresh_token).access_token).is_admin
 
 
-def let_the_grace_pass(look: psycopg.Connection) -> None:
-    look.execute("UPDATE sessions SET rotated_at = rotated_at - interval '31 seconds'")
+def let_the_grace_pass(db: psycopg.Connection) -> None:
+    db.execute("UPDATE sessions SET rotated_at = rotated_at - interval '31 seconds'")
 
 
-def test_the_token_before_the_current_one_is_answered_for_half_a_minute(look: psycopg.Connection) -> None:
+def test_the_token_before_the_current_one_is_answered_for_half_a_minute(db: psycopg.Connection) -> None:
     accounts.register(email=EMAIL)
     first = log_in()
     lost = sessions.refresh(first.refresh_token)
-    look.execute("UPDATE sessions SET rotated_at = rotated_at - interval '25 seconds'")
+    db.execute("UPDATE sessions SET rotated_at = rotated_at - interval '25 seconds'")
     again = sessions.refresh(first.refresh_token)
     assert again.refresh_token == lost.refresh_token
     assert access_tokens.verify(again.access_token) == access_tokens.verify(lost.access_token)
     assert is_alive(again)
 
 
-def test_a_token_that_comes_back_after_the_grace_revokes_its_session(look: psycopg.Connection) -> None:
+def test_a_token_that_comes_back_after_the_grace_revokes_its_session(db: psycopg.Connection) -> None:
     accounts.register(email=EMAIL)
     first = log_in()
     second = sessions.refresh(first.refresh_token)
-    let_the_grace_pass(look)
+    let_the_grace_pass(db)
     with pytest.raises(InvalidRefreshToken):
         sessions.refresh(first.refresh_token)
     assert not is_alive(second)
-    assert look.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
+    assert db.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
 
 
-def test_answering_again_does_not_lengthen_the_grace(look: psycopg.Connection) -> None:
+def test_answering_again_does_not_lengthen_the_grace(db: psycopg.Connection) -> None:
     accounts.register(email=EMAIL)
     first = log_in()
     sessions.refresh(first.refresh_token)
     for _ in range(3):
-        look.execute("UPDATE sessions SET rotated_at = rotated_at - interval '9 seconds'")
+        db.execute("UPDATE sessions SET rotated_at = rotated_at - interval '9 seconds'")
         sessions.refresh(first.refresh_token)
-    look.execute("UPDATE sessions SET rotated_at = rotated_at - interval '9 seconds'")
+    db.execute("UPDATE sessions SET rotated_at = rotated_at - interval '9 seconds'")
     with pytest.raises(InvalidRefreshToken):
         sessions.refresh(first.refresh_token)
 
@@ -289,13 +289,13 @@ def test_a_made_up_token_cannot_end_anybodys_session() -> None:
     assert is_alive(tokens)
 
 
-def test_two_tabs_that_refresh_at_once_go_on_with_one_token(look: psycopg.Connection) -> None:
+def test_two_tabs_that_refresh_at_once_go_on_with_one_token(db: psycopg.Connection) -> None:
     """Each of them, in its own time, and no tab is taken for a thief at the next refresh."""
     accounts.register(email=EMAIL)
     shared = log_in().refresh_token
     one, other = sessions.refresh(shared), sessions.refresh(shared)
     for _ in range(3):
-        let_the_grace_pass(look)
+        let_the_grace_pass(db)
         one, other = sessions.refresh(one.refresh_token), sessions.refresh(other.refresh_token)
         assert one.refresh_token == other.refresh_token
 
@@ -320,11 +320,11 @@ def test_an_answer_can_be_given_again_after_the_keys_were_rotated(environment: p
     assert sessions.refresh(first.refresh_token).refresh_token == second.refresh_token
 
 
-def test_other_sessions_live_on_when_one_is_revoked(look: psycopg.Connection) -> None:
+def test_other_sessions_live_on_when_one_is_revoked(db: psycopg.Connection) -> None:
     accounts.register(email=EMAIL)
     phone, laptop = log_in(), log_in()
     sessions.refresh(phone.refresh_token)
-    let_the_grace_pass(look)
+    let_the_grace_pass(db)
     assert not is_alive(phone)
     assert is_alive(laptop)
 
@@ -340,27 +340,27 @@ def test_an_unknown_token_is_refused(token: str) -> None:
     assert is_alive(tokens)
 
 
-def test_a_token_is_good_for_thirty_days(look: psycopg.Connection) -> None:
+def test_a_token_is_good_for_thirty_days(db: psycopg.Connection) -> None:
     accounts.register(email=EMAIL)
     log_in()
-    row = look.execute("SELECT expires_at - now() FROM sessions").fetchone()
+    row = db.execute("SELECT expires_at - now() FROM sessions").fetchone()
     assert row
     assert row[0].total_seconds() == pytest.approx(30 * 24 * 3600, abs=60)
 
 
-def test_an_expired_token_is_refused(look: psycopg.Connection) -> None:
+def test_an_expired_token_is_refused(db: psycopg.Connection) -> None:
     accounts.register(email=EMAIL)
     tokens = log_in()
-    look.execute("UPDATE sessions SET expires_at = now() - interval '1 second'")
+    db.execute("UPDATE sessions SET expires_at = now() - interval '1 second'")
     assert not is_alive(tokens)
 
 
-def test_a_client_has_a_hundred_sessions_at_most_and_the_least_used_go(look: psycopg.Connection) -> None:
+def test_a_client_has_a_hundred_sessions_at_most_and_the_least_used_go(db: psycopg.Connection) -> None:
     ana = accounts.register(email=EMAIL)
     accounts.register(email="ben@example.com")
     others = sessions.log_in("ben@example.com", PASSWORD)
     oldest, second = log_in(), log_in()
-    look.execute(
+    db.execute(
         """
         INSERT INTO sessions (session_hash, client_id, token_hash, logged_in_at, expires_at)
         SELECT sha256(n::text::bytea), %s, '', now(), now() + interval '1 day'
@@ -370,17 +370,17 @@ def test_a_client_has_a_hundred_sessions_at_most_and_the_least_used_go(look: psy
     )
     oldest = sessions.refresh(oldest.refresh_token)
     log_in()
-    counted = look.execute("SELECT count(*) FROM sessions WHERE client_id = %s", [ana.client_id])
+    counted = db.execute("SELECT count(*) FROM sessions WHERE client_id = %s", [ana.client_id])
     assert counted.fetchone() == (sessions.MOST_SESSIONS,)
     assert is_alive(oldest)  # in use
     assert not is_alive(second)
     assert is_alive(others)
 
 
-def test_what_has_expired_is_purged_whether_its_owner_returns_or_not(look: psycopg.Connection) -> None:
+def test_what_has_expired_is_purged_whether_its_owner_returns_or_not(db: psycopg.Connection) -> None:
     ana = accounts.register(email=EMAIL)
     tokens = log_in()
-    look.execute(
+    db.execute(
         """
         INSERT INTO sessions (session_hash, client_id, token_hash, logged_in_at, expires_at)
         SELECT sha256(n::text::bytea), %s, '', now(), now() - interval '1 second'
@@ -394,36 +394,36 @@ def test_what_has_expired_is_purged_whether_its_owner_returns_or_not(look: psyco
 
 
 def test_the_schedule_that_sends_events_purges_too(
-    look: psycopg.Connection, environment: pytest.MonkeyPatch
+    db: psycopg.Connection, environment: pytest.MonkeyPatch
 ) -> None:
     environment.setenv("EVENT_BUS_NAME", "nobody sends")
     accounts.register(email=EMAIL)
     log_in()
-    look.execute("UPDATE sessions SET expires_at = now() - interval '1 second'")
-    look.execute("DELETE FROM outbox")  # nothing to send: there is no bus here
+    db.execute("UPDATE sessions SET expires_at = now() - interval '1 second'")
+    db.execute("DELETE FROM outbox")  # nothing to send: there is no bus here
     publish_events({}, None)
-    assert look.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
+    assert db.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
 
 
 @pytest.mark.usefixtures("connection_per_thread")
-def test_many_refreshes_of_one_token_at_once_all_get_the_same_next_one(look: psycopg.Connection) -> None:
+def test_many_refreshes_of_one_token_at_once_all_get_the_same_next_one(db: psycopg.Connection) -> None:
     accounts.register(email=EMAIL)
     token = log_in().refresh_token
-    outcomes = witness.at_once([partial(sessions.refresh, token)] * 12)
+    outcomes = concurrency.at_once([partial(sessions.refresh, token)] * 12)
     assert all(isinstance(outcome, Tokens) for outcome in outcomes), outcomes
     [next_token] = {outcome.refresh_token for outcome in outcomes if isinstance(outcome, Tokens)}
-    assert look.execute("SELECT count(*) FROM sessions").fetchone() == (1,)
-    let_the_grace_pass(look)
+    assert db.execute("SELECT count(*) FROM sessions").fetchone() == (1,)
+    let_the_grace_pass(db)
     assert sessions.refresh(next_token)
 
 
 # ── Sessions of the release before ────────────────────────────────────────────────────────────────────────
 
 
-def of_the_release_before(look: psycopg.Connection, *, used: bool = False, expired: bool = False) -> str:
+def of_the_release_before(db: psycopg.Connection, *, used: bool = False, expired: bool = False) -> str:
     """A refresh token as the release before gives them out, the third of its family."""
     token = secrets.token_urlsafe(32)
-    look.execute(
+    db.execute(
         """
         WITH family AS (SELECT gen_random_uuid() AS family_id)
         INSERT INTO refresh_tokens (token_hash, family_id, client_id, expires_at, used_at)
@@ -439,52 +439,52 @@ def of_the_release_before(look: psycopg.Connection, *, used: bool = False, expir
     return token
 
 
-def left_before(look: psycopg.Connection) -> int:
-    row = look.execute("SELECT count(*) FROM refresh_tokens").fetchone()
+def left_before(db: psycopg.Connection) -> int:
+    row = db.execute("SELECT count(*) FROM refresh_tokens").fetchone()
     assert row
     return int(row[0])
 
 
-def test_a_token_of_the_release_before_becomes_a_session(look: psycopg.Connection) -> None:
+def test_a_token_of_the_release_before_becomes_a_session(db: psycopg.Connection) -> None:
     ana = accounts.register(email=EMAIL)
-    old = of_the_release_before(look)
+    old = of_the_release_before(db)
     tokens = sessions.refresh(old)
     caller = access_tokens.verify(tokens.access_token)
     assert (caller.client_id, caller.role, caller.authenticated_at) == (ana.client_id, "client", 0)
-    assert left_before(look) == 0
+    assert left_before(db) == 0
     assert sessions.refresh(old).refresh_token == tokens.refresh_token  # its grace too
     assert is_alive(tokens)
-    let_the_grace_pass(look)
+    let_the_grace_pass(db)
     assert not is_alive(Tokens(access_token="", expires_in=0, refresh_token=old))
-    assert look.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
+    assert db.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
 
 
 @pytest.mark.parametrize("state", ["used", "expired"])
 def test_a_token_of_the_release_before_that_is_not_good_revokes_its_family(
-    look: psycopg.Connection, state: str
+    db: psycopg.Connection, state: str
 ) -> None:
     accounts.register(email=EMAIL)
-    token = of_the_release_before(look, **{state: True})
+    token = of_the_release_before(db, **{state: True})
     with pytest.raises(InvalidRefreshToken):
         sessions.refresh(token)
-    assert left_before(look) == 0
+    assert left_before(db) == 0
 
 
-def test_a_session_of_the_release_before_is_logged_out(look: psycopg.Connection) -> None:
+def test_a_session_of_the_release_before_is_logged_out(db: psycopg.Connection) -> None:
     accounts.register(email=EMAIL)
-    token = of_the_release_before(look)
+    token = of_the_release_before(db)
     sessions.log_out(token)
-    assert left_before(look) == 0
+    assert left_before(db) == 0
     with pytest.raises(InvalidRefreshToken):
         sessions.refresh(token)
 
 
-def test_a_new_password_ends_the_sessions_of_the_release_before(look: psycopg.Connection) -> None:
+def test_a_new_password_ends_the_sessions_of_the_release_before(db: psycopg.Connection) -> None:
     ana = accounts.register(email=EMAIL)
-    of_the_release_before(look)
+    of_the_release_before(db)
     changes = ClientChanges(password="another fine password", current_password=PASSWORD)
     clients.update(accounts.caller(ana), "me", changes, if_match=None)
-    assert left_before(look) == 0
+    assert left_before(db) == 0
 
 
 # ── The end of a session ──────────────────────────────────────────────────────────────────────────────────
@@ -507,7 +507,7 @@ def test_logging_out_twice_is_refused() -> None:
 
 
 def test_a_log_out_whose_answer_is_lost_is_a_503_and_not_a_token_that_nobody_knows(
-    look: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accounts.register(email=EMAIL)
     tokens = log_in()
@@ -516,7 +516,7 @@ def test_a_log_out_whose_answer_is_lost_is_a_503_and_not_a_token_that_nobody_kno
 
     def revoked_and_lost(current: database.Connection, refresh_token: str) -> int:
         tries.append(revoke(current, refresh_token))
-        look.execute("SELECT pg_terminate_backend(%s, 5000)", [current.info.backend_pid])
+        db.execute("SELECT pg_terminate_backend(%s, 5000)", [current.info.backend_pid])
         current.execute("SELECT 1")
         return tries[-1]
 
@@ -538,12 +538,12 @@ def test_logging_out_with_a_used_token_ends_the_session_of_its_successor() -> No
 
 @pytest.mark.parametrize("end", ["log out", "new password", "removal"])
 @pytest.mark.usefixtures("connection_per_thread")
-def test_a_session_that_ends_while_it_is_being_refreshed_is_over(look: psycopg.Connection, end: str) -> None:
+def test_a_session_that_ends_while_it_is_being_refreshed_is_over(db: psycopg.Connection, end: str) -> None:
     """Neither its refresh token nor its access token is good for anything, whoever came first."""
     ana = accounts.register(email=EMAIL)
     for _ in range(3):
         tokens = log_in()
-        caller = accounts.now(look, ana.client_id)
+        caller = accounts.now(db, ana.client_id)
         changes = ClientChanges(password=PASSWORD, current_password=PASSWORD)
         ends: dict[str, Callable[[], object]] = {
             "log out": partial(sessions.log_out, tokens.refresh_token),
@@ -551,9 +551,9 @@ def test_a_session_that_ends_while_it_is_being_refreshed_is_over(look: psycopg.C
             "removal": partial(clients.remove, caller, "me"),
         }
         refreshing: Callable[[], object] = partial(sessions.refresh, tokens.refresh_token)
-        refreshed, ended = witness.at_once([refreshing, ends[end]])
+        refreshed, ended = concurrency.at_once([refreshing, ends[end]])
         assert not isinstance(ended, Exception)
-        assert look.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
+        assert db.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
         if isinstance(refreshed, Tokens):
             assert not is_alive(refreshed)
             if end != "log out":

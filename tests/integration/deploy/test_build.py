@@ -259,10 +259,10 @@ def test_who_asks_for_the_version_of_a_package_still_learns_it(built: Built) -> 
 
 @pytest.mark.parametrize("function", sorted({*ALLOWED} - {*ON_EVENTS}))
 def test_answering_loads_what_is_in_the_budget_and_no_more(
-    built: Built, store: HostileCatalog, look: psycopg.Connection, function: str
+    built: Built, catalog: HostileCatalog, db: psycopg.Connection, function: str
 ) -> None:
-    assert store.url
-    answer = _invoke(built, function, _event(function, look))
+    assert catalog.url
+    answer = _invoke(built, function, _event(function, db))
     assert answer["status"] in {200, 201, 204}
     assert WATCHED.intersection(answer["loaded"]) == ALLOWED[function]
     assert [name for name, is_lean in answer["lean"].items() if not is_lean] == []
@@ -315,7 +315,7 @@ def _invoke(built: Built, function: str, event: dict[str, Any] | None) -> Any:
     return json.loads(built.run("-c", INVOKE, function, path=path, text=json.dumps(event)).splitlines()[-1])
 
 
-def _event(function: str, look: psycopg.Connection) -> dict[str, Any]:
+def _event(function: str, db: psycopg.Connection) -> dict[str, Any]:
     """The function's sample event, in a world where it succeeds."""
     event: dict[str, Any] = json.loads((ROOT / "events" / f"{function}.json").read_text())
     sort = event["queryStringParameters"]["sort"] if function == "list_products" else None
@@ -325,7 +325,7 @@ def _event(function: str, look: psycopg.Connection) -> dict[str, Any]:
     if function == "create_client":
         return event
     password = json.loads(event["body"])["password"] if function == "login" else "a password"
-    row = look.execute(
+    row = db.execute(
         """
         INSERT INTO clients (name, email, email_key, password_hash, role)
         VALUES ('Ana', 'ana@example.com', 'ana@example.com', %s, %s) RETURNING client_id
@@ -336,7 +336,7 @@ def _event(function: str, look: psycopg.Connection) -> dict[str, Any]:
     assert row is not None
     client_id: UUID = row[0]
     if function in {"get_favorite", "list_favorites", "remove_favorite"}:
-        look.execute(
+        db.execute(
             "INSERT INTO favorites (client_id, product_id, price_when_favorited) VALUES (%s, '7', 1)",
             [client_id],
         )

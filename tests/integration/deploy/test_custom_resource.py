@@ -68,8 +68,8 @@ def cloud(environment: pytest.MonkeyPatch) -> Iterator[CloudFormation]:
     cloud.server.stop()
 
 
-def test_a_deploy_is_told_that_the_schema_is_there(cloud: CloudFormation, store: HostileCatalog) -> None:
-    store.answer("/products", Answer.json([product(7), product(8)]))
+def test_a_deploy_is_told_that_the_schema_is_there(cloud: CloudFormation, catalog: HostileCatalog) -> None:
+    catalog.answer("/products", Answer.json([product(7), product(8)]))
     handler.lambda_handler(cloud.event("Create"), None)
     (answer,) = cloud.answers
     assert answer == {
@@ -85,19 +85,19 @@ def test_a_deploy_is_told_that_the_schema_is_there(cloud: CloudFormation, store:
 
 
 def test_the_first_deploy_reads_the_catalog_and_the_next_finds_it_read(
-    cloud: CloudFormation, store: HostileCatalog
+    cloud: CloudFormation, catalog: HostileCatalog
 ) -> None:
     handler.lambda_handler(cloud.event("Create"), None)
-    store.answer_all(Answer.reset())
+    catalog.answer_all(Answer.reset())
     assert demand.detail("7").state == "hit"
     handler.lambda_handler(cloud.event("Update"), None)
     assert cloud.answers[1]["Data"]["Products"] == "there"
 
 
 def test_a_catalog_that_refuses_does_not_fail_the_deploy_and_is_told_of(
-    cloud: CloudFormation, store: HostileCatalog
+    cloud: CloudFormation, catalog: HostileCatalog
 ) -> None:
-    store.answer("/products", Answer.status(403))
+    catalog.answer("/products", Answer.status(403))
     handler.lambda_handler(cloud.event("Create"), None)
     (answer,) = cloud.answers
     assert answer["Status"] == "SUCCESS"
@@ -156,13 +156,13 @@ def test_files_that_cannot_be_read_are_told_too(
 
 
 def test_a_deploy_that_is_taken_back_leaves_the_newer_schema_and_succeeds(
-    cloud: CloudFormation, look: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    cloud: CloudFormation, db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     older = migrations.load()[:-1]
     monkeypatch.setattr(migrations, "load", lambda: older)
     handler.lambda_handler(cloud.event("Update"), None)
     assert cloud.answers[0]["Status"] == "SUCCESS"
-    recorded = look.execute("SELECT max(number) FROM schema_migrations").fetchone()
+    recorded = db.execute("SELECT max(number) FROM schema_migrations").fetchone()
     assert recorded == (len(older) + 1,)
 
 

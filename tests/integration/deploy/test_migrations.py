@@ -18,7 +18,7 @@ from shared.errors import DatabaseUnavailable
 from shared.platform import database
 from shared.platform.database import Connection
 from tests.calls import sample
-from tests.integration import witness
+from tests.integration import concurrency
 from tests.integration.conftest import NO_DATABASE
 
 FIRST = Migration(1, "0001_first.sql", "CREATE TABLE steps (step integer); INSERT INTO steps VALUES (1)")
@@ -122,7 +122,7 @@ def test_two_runs_at_once_apply_each_file_once(empty_url: str) -> None:
         with closing(connect(empty_url)) as own:
             return migrations.run(own, [FIRST, slow, THIRD])
 
-    outcomes = witness.at_once([run, run, run])
+    outcomes = concurrency.at_once([run, run, run])
     assert sorted(map(str, outcomes)) == sorted(map(str, ([], [], [FIRST.name, slow.name, THIRD.name])))
     with connect(empty_url) as connection:
         assert steps(connection) == [1, 2, 3]
@@ -152,7 +152,7 @@ def test_a_run_that_waits_for_another_is_not_given_up_by_the_migrations_own_lock
     monkeypatch.setattr(migrations, "LOCK_TIMEOUT", 0.05)
     with connect(empty_url) as first, connect(empty_url) as second:
         first.execute("SELECT pg_advisory_lock(%(lock)s)", {"lock": migrations._LOCK})
-        with witness.later(0.3, lambda: first.execute("SELECT pg_advisory_unlock_all()")):
+        with concurrency.later(0.3, lambda: first.execute("SELECT pg_advisory_unlock_all()")):
             assert migrations.run(second, [FIRST]) == [FIRST.name]
 
 

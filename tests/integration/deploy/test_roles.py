@@ -33,7 +33,7 @@ from shared.platform.database import Connection
 from shared.platform.settings import MissingSetting
 from shared.products import demand
 from tests.hostile_catalog import Answer, HostileCatalog, product
-from tests.integration import accounts, witness
+from tests.integration import accounts, concurrency
 from tests.integration.accounts import PASSWORD
 from tests.integration.catalog_messages import changed_product, deliver, removed
 from tests.unit.documents.test_names import TEMPLATE, variables
@@ -167,9 +167,9 @@ def become(deployed: Cluster, environment: pytest.MonkeyPatch) -> Become:
 class Scene:
     """Product 7 in the copy, and Ana, who holds it and is logged in."""
 
-    def __init__(self, owner: Connection, store: HostileCatalog, valkey: Valkey, become: Become) -> None:
+    def __init__(self, owner: Connection, catalog: HostileCatalog, valkey: Valkey, become: Become) -> None:
         self.owner = owner
-        self.store = store
+        self.catalog = catalog
         self.valkey = valkey
         become(SERVICE)
         client = accounts.register("Ana", "ana@example.com")
@@ -193,7 +193,7 @@ class Scene:
 
     def lists(self, *products: dict[str, object]) -> None:
         """The catalog has these now."""
-        self.store.answer("/products", Answer.json(list(products)))
+        self.catalog.answer("/products", Answer.json(list(products)))
 
 
 def create_client(_: Scene) -> None:
@@ -280,7 +280,7 @@ def get_product(scene: Scene) -> None:
     assert demand.detail("9").state == "miss"
     scene.owner.execute("UPDATE products SET version = 1")  # older than what the catalog says now
     scene.valkey.flush()
-    scene.store.answer("/products/7", Answer.null())
+    scene.catalog.answer("/products/7", Answer.null())
     for product_id in ("7", "no-number"):
         with pytest.raises(UnknownProduct):
             demand.detail(product_id)
@@ -290,7 +290,7 @@ def get_product(scene: Scene) -> None:
 def add_favorite(scene: Scene) -> None:
     assert marks.add(scene.ana, "9")[1] is True  # the copy did not have it
     assert marks.add(scene.ana, "9")[1] is False
-    scene.store.answer("/products/10", Answer.null())
+    scene.catalog.answer("/products/10", Answer.null())
     with pytest.raises(UnknownProduct):
         marks.add(scene.ana, "10")
     with pytest.raises(UnknownProduct):
@@ -392,14 +392,14 @@ def test_every_function_has_its_role_and_those_that_connect_have_their_work_here
 @pytest.fixture
 def scene(
     deployed: Cluster,
-    store: HostileCatalog,
+    catalog: HostileCatalog,
     valkey: Valkey,
     environment: pytest.MonkeyPatch,
     become: Become,
 ) -> Iterator[Scene]:
     environment.setenv("EVENT_BUS_NAME", "favorites-events")
     with deployed.connect(OWNER) as owner:
-        yield Scene(owner, store, valkey, become)
+        yield Scene(owner, catalog, valkey, become)
     database.close()
 
 
@@ -625,11 +625,11 @@ def test_runs_at_once_are_safe(cluster: Cluster) -> None:
         with closing(cluster.connect(OWNER)) as own:
             return migrations.run(own, role_passwords=PASSWORDS)
 
-    outcomes = witness.at_once([run, run, run])
+    outcomes = concurrency.at_once([run, run, run])
     names = [migration.name for migration in migrations.load()]
     assert sorted(outcomes, key=str) == sorted([[], [], names], key=str)
     before = privileges(cluster)
-    assert witness.at_once([run, run, run]) == [[], [], []]
+    assert concurrency.at_once([run, run, run]) == [[], [], []]
     assert privileges(cluster) == before
     for role in (SERVICE, CATALOG):
         cluster.connect(role).close()

@@ -21,11 +21,11 @@ from shared.favorites.models import ChangedFavorites, FavoriteChanges, Mark
 from shared.products import demand
 from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog, product
-from tests.integration import accounts, witness
+from tests.integration import accounts, concurrency
 from tests.integration.conftest import cold_start
 from tests.integration.favorites.test_favorite_counts import counted, products
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("catalog")
 
 
 def change(
@@ -47,23 +47,23 @@ def outcomes(changed: ChangedFavorites) -> dict[str, list[str]]:
     return found
 
 
-def favorites(look: psycopg.Connection, caller: Caller) -> set[str]:
-    rows = look.execute("SELECT product_id FROM favorites WHERE client_id = %s", [caller.client_id])
+def favorites(db: psycopg.Connection, caller: Caller) -> set[str]:
+    rows = db.execute("SELECT product_id FROM favorites WHERE client_id = %s", [caller.client_id])
     return {product_id for (product_id,) in rows}
 
 
-def events(look: psycopg.Connection) -> list[tuple[str, str]]:
+def events(db: psycopg.Connection) -> list[tuple[str, str]]:
     """What waits in the outbox about favorites, oldest first: the kind and the product."""
-    rows = look.execute(
+    rows = db.execute(
         "SELECT detail_type, detail FROM outbox WHERE detail_type LIKE 'Favorite%%' ORDER BY outbox_id"
     )
     return [(kind.removeprefix("Favorite"), detail["product_id"]) for kind, detail in rows]
 
 
-def test_each_product_has_its_outcome_and_its_event(ana: Caller, look: psycopg.Connection) -> None:
-    known = products(look, 4)
+def test_each_product_has_its_outcome_and_its_event(ana: Caller, db: psycopg.Connection) -> None:
+    known = products(db, 4)
     change(ana, [known[0], known[1]])
-    look.execute("DELETE FROM outbox")
+    db.execute("DELETE FROM outbox")
     changed = change(ana, [known[3], known[1], known[2]], ["nothing", known[0]])
     assert outcomes(changed) == {
         "added": [known[3], known[2]],
@@ -72,42 +72,42 @@ def test_each_product_has_its_outcome_and_its_event(ana: Caller, look: psycopg.C
         "absent": ["nothing"],
     }
     assert changed.count == 3
-    assert favorites(look, ana) == {known[1], known[2], known[3]}
-    assert events(look) == [("Removed", known[0]), ("Added", known[3]), ("Added", known[2])]
+    assert favorites(db, ana) == {known[1], known[2], known[3]}
+    assert events(db) == [("Removed", known[0]), ("Added", known[3]), ("Added", known[2])]
 
 
-def test_repeating_it_changes_nothing(ana: Caller, look: psycopg.Connection) -> None:
-    known = products(look, 3)
+def test_repeating_it_changes_nothing(ana: Caller, db: psycopg.Connection) -> None:
+    known = products(db, 3)
     change(ana, [known[0]])
     first = change(ana, [known[1], known[2]], [known[0]])
-    before, waiting = counted(look, ana), events(look)
+    before, waiting = counted(db, ana), events(db)
     again = change(ana, [known[1], known[2]], [known[0]])
     assert (first.added, again.already, again.absent) == (
         [known[1], known[2]],
         [known[1], known[2]],
         [known[0]],
     )
-    assert (counted(look, ana), events(look)) == (before, waiting)
+    assert (counted(db, ana), events(db)) == (before, waiting)
 
 
 def test_known_products_take_no_call_and_few_statements(
-    ana: Caller, look: psycopg.Connection, store: HostileCatalog, valkey: Valkey
+    ana: Caller, db: psycopg.Connection, catalog: HostileCatalog, valkey: Valkey
 ) -> None:
-    known = products(look, 100)
-    store.forget_calls()
-    with witness.statements() as sent, witness.commands(valkey.url) as counted_commands:
+    known = products(db, 100)
+    catalog.forget_calls()
+    with concurrency.statements() as sent, concurrency.commands(valkey.url) as counted_commands:
         assert len(change(ana, list(known)).added) == 100
     assert len(sent) == 5  # what is unknown, and a transaction of two
-    assert (store.calls, counted_commands) == ({}, {})
+    assert (catalog.calls, counted_commands) == ({}, {})
 
 
 def test_a_guests_date_is_kept_and_an_existing_favorite_keeps_its_own(
-    ana: Caller, look: psycopg.Connection
+    ana: Caller, db: psycopg.Connection
 ) -> None:
-    known = products(look, 2)
+    known = products(db, 2)
     marks.add(ana, known[0])
     mine = simplejson.loads(marks.get(ana, known[0]).text, use_decimal=True)
-    look.execute("UPDATE products SET price = 3")
+    db.execute("UPDATE products SET price = 3")
     long_ago = datetime.now(UTC) - timedelta(days=30)
     change(ana, [Mark(product_id=each, favorited_at=long_ago) for each in known])
     kept, new = (simplejson.loads(marks.get(ana, each).text, use_decimal=True) for each in known)
@@ -120,7 +120,7 @@ def test_a_guests_date_is_kept_and_an_existing_favorite_keeps_its_own(
 
 
 def test_products_that_only_the_catalog_has_are_copied_and_added(
-    ana: Caller, look: psycopg.Connection, store: HostileCatalog
+    ana: Caller, db: psycopg.Connection, catalog: HostileCatalog
 ) -> None:
     changed = change(ana, ["7", "998", "3", "no-such", "12"], ["5"])
     assert outcomes(changed) == {
@@ -129,33 +129,33 @@ def test_products_that_only_the_catalog_has_are_copied_and_added(
         "absent": ["5"],
     }
     assert demand.detail("7").state == "hit"
-    store.forget_calls()
+    catalog.forget_calls()
     assert outcomes(change(ana, ["998", "no-such"])) == {"unknown-product": ["998", "no-such"]}
-    assert store.calls == {}  # it is remembered that they do not exist
-    assert favorites(look, ana) == {"7", "3", "12"}
+    assert catalog.calls == {}  # it is remembered that they do not exist
+    assert favorites(db, ana) == {"7", "3", "12"}
 
 
 @pytest.mark.parametrize("answer", [Says.status(500), Says.reset(), Says.html()])
 def test_one_product_of_which_the_catalog_talks_nonsense_spoils_no_other(
-    ana: Caller, look: psycopg.Connection, store: HostileCatalog, answer: Says
+    ana: Caller, db: psycopg.Connection, catalog: HostileCatalog, answer: Says
 ) -> None:
-    [known] = products(look, 1)
-    store.answer("/products/7", answer)
+    [known] = products(db, 1)
+    catalog.answer("/products/7", answer)
     changed = change(ana, ["7", known, "8", "998"])
     assert outcomes(changed) == {
         "added": [known, "8"],
         "catalog-unavailable": ["7"],
         "unknown-product": ["998"],
     }
-    assert favorites(look, ana) == {known, "8"}
+    assert favorites(db, ana) == {known, "8"}
 
 
 def test_a_silent_catalog_is_waited_for_once_however_many_are_unknown(
-    ana: Caller, look: psycopg.Connection, store: HostileCatalog
+    ana: Caller, db: psycopg.Connection, catalog: HostileCatalog
 ) -> None:
-    known = products(look, 2)
+    known = products(db, 2)
     change(ana, [known[0]])
-    store.answer_all(Says.json(product(7)).after(6))
+    catalog.answer_all(Says.json(product(7)).after(6))
     unknown = [str(number) for number in range(1_000, 1_096)] + ["no-number", "another"]
     started = time.monotonic()
     changed = change(ana, [*unknown, known[1]], [known[0]])
@@ -170,11 +170,11 @@ def test_it_works_without_the_cache(ana: Caller, valkey: Valkey) -> None:
 
 
 def test_a_product_that_is_gone_is_refused_unless_it_is_a_favorite(
-    ana: Caller, look: psycopg.Connection
+    ana: Caller, db: psycopg.Connection
 ) -> None:
-    known = products(look, 2)
+    known = products(db, 2)
     change(ana, [known[0]])
-    look.execute("UPDATE products SET removed_at = now()")
+    db.execute("UPDATE products SET removed_at = now()")
     assert outcomes(change(ana, list(known))) == {"already": [known[0]], "unknown-product": [known[1]]}
 
 
@@ -183,23 +183,23 @@ def test_a_product_that_is_gone_is_refused_unless_it_is_a_favorite(
 
 @pytest.mark.usefixtures("connection_per_thread")
 def test_one_merge_sent_many_times_at_once_adds_each_product_once(
-    ana: Caller, look: psycopg.Connection
+    ana: Caller, db: psycopg.Connection
 ) -> None:
-    known = products(look, 50)
+    known = products(db, 50)
     merges = [partial(change, ana, random.sample(known, 50)) for _ in range(12)]
-    changed = witness.at_once(merges)
+    changed = concurrency.at_once(merges)
     assert [each for each in changed if isinstance(each, Exception)] == []
     added = [name for each in changed if isinstance(each, ChangedFavorites) for name in each.added]
     assert sorted(added) == known
-    assert sorted(events(look)) == [("Added", name) for name in known]
-    assert counted(look, ana)[0] == 50
+    assert sorted(events(db)) == [("Added", name) for name in known]
+    assert counted(db, ana)[0] == 50
 
 
 @pytest.mark.usefixtures("connection_per_thread")
 def test_whatever_is_changed_at_once_every_event_tells_a_change_and_every_change_has_its_event(
-    ana: Caller, look: psycopg.Connection
+    ana: Caller, db: psycopg.Connection
 ) -> None:
-    known = products(look, 12)
+    known = products(db, 12)
     work: list[Callable[[], object]] = []
     for number in range(60):
         some = random.sample(known, 6)
@@ -209,16 +209,16 @@ def test_whatever_is_changed_at_once_every_event_tells_a_change_and_every_change
             partial(marks.remove, ana, some[0]),
         ]
         work.append(choices[number % 3])
-    changed = witness.at_once(work)
+    changed = concurrency.at_once(work)
     assert [
         each for each in changed if isinstance(each, Exception) and not isinstance(each, NotFavorite)
     ] == []
     held: set[str] = set()
-    for kind, name in events(look):  # in the order in which they will be told
+    for kind, name in events(db):  # in the order in which they will be told
         assert (name in held) == (kind == "Removed")
         held ^= {name}
-    assert held == favorites(look, ana)
-    assert counted(look, ana)[0] == len(held)
+    assert held == favorites(db, ana)
+    assert counted(db, ana)[0] == len(held)
 
 
 NAMES = [f"p{number:04}" for number in range(1, 9)] + ["998", "999"]  # the last two do not exist
@@ -227,10 +227,10 @@ NAMES = [f"p{number:04}" for number in range(1, 9)] + ["998", "999"]  # the last
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_shuffled_and_repeated_merges_do_what_a_model_does(
-    look: psycopg.Connection, data: st.DataObject
+    db: psycopg.Connection, data: st.DataObject
 ) -> None:
-    if look.execute("SELECT FROM products WHERE product_id = 'p0001'").fetchone() is None:
-        products(look, 8)
+    if db.execute("SELECT FROM products WHERE product_id = 'p0001'").fetchone() is None:
+        products(db, 8)
     caller = accounts.new_caller()
     held: dict[str, datetime | None] = {}
     for _ in range(data.draw(st.integers(1, 6))):
@@ -256,8 +256,8 @@ def test_shuffled_and_repeated_merges_do_what_a_model_does(
                 held[name] = mark.favorited_at
         changed = change(caller, list(add), chosen[split:])
         assert outcomes(changed) == expected
-        assert changed.count == len(held) == counted(look, caller)[0]
-    rows = look.execute(
+        assert changed.count == len(held) == counted(db, caller)[0]
+    rows = db.execute(
         "SELECT product_id, favorited_at FROM favorites WHERE client_id = %s", [caller.client_id]
     ).fetchall()
     assert {name for name, _ in rows} == held.keys()

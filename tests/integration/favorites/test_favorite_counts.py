@@ -14,17 +14,17 @@ from shared.errors import FavoritesFull, NotFavorite
 from shared.favorites import changes, marks
 from shared.favorites.limits import MAX_FAVORITES
 from shared.favorites.models import ChangedFavorites, FavoriteChanges, Mark
-from tests.integration import accounts, witness
+from tests.integration import accounts, concurrency
 from tests.integration.deploy.test_migrations import connect, empty_url
 
 __all__ = ["empty_url"]
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("catalog")
 
 
-def products(look: psycopg.Connection, number: int) -> list[str]:
+def products(db: psycopg.Connection, number: int) -> list[str]:
     """So many products that the copy has: p0001, p0002, …"""
-    look.execute(
+    db.execute(
         """
         INSERT INTO products (product_id, title, price, description, category, image, version, fetched_at)
         SELECT 'p' || lpad(n::text, 4, '0'), 'P', 1, '', '', '', 1, now() FROM generate_series(1, %s) AS n
@@ -34,18 +34,18 @@ def products(look: psycopg.Connection, number: int) -> list[str]:
     return [f"p{n:04}" for n in range(1, number + 1)]
 
 
-def holds(look: psycopg.Connection, caller: Caller, product_ids: list[str]) -> None:
+def holds(db: psycopg.Connection, caller: Caller, product_ids: list[str]) -> None:
     """Make the products favorites of the caller behind the service's back."""
-    look.execute(
+    db.execute(
         "INSERT INTO favorites (client_id, product_id, price_when_favorited) "
         "SELECT %s, unnest(%s::text[]), 1",
         [caller.client_id, product_ids],
     )
 
 
-def counted(look: psycopg.Connection, caller: Caller) -> tuple[int, int]:
+def counted(db: psycopg.Connection, caller: Caller) -> tuple[int, int]:
     """How many favorites the client's row says, which is how many there are; and the revision."""
-    row = look.execute(
+    row = db.execute(
         """
         SELECT favorites_count, favorites_revision,
                (SELECT count(*) FROM favorites WHERE favorites.client_id = clients.client_id)
@@ -68,9 +68,9 @@ def bulk(caller: Caller, add: list[str], remove: list[str] | None = None) -> Cha
 
 
 def test_every_change_moves_the_revision_and_what_changes_nothing_does_not(
-    ana: Caller, look: psycopg.Connection
+    ana: Caller, db: psycopg.Connection
 ) -> None:
-    products(look, 3)
+    products(db, 3)
     does: list[tuple[Callable[[], object], int, bool]] = [
         (partial(marks.add, ana, "p0001"), 1, True),
         (partial(marks.add, ana, "p0001"), 1, False),
@@ -79,64 +79,64 @@ def test_every_change_moves_the_revision_and_what_changes_nothing_does_not(
         (partial(bulk, ana, ["p0001", "p0003"], ["p0002"]), 2, False),
         (partial(marks.remove, ana, "p0001"), 1, True),
     ]
-    count, revision = counted(look, ana)
+    count, revision = counted(db, ana)
     assert (count, revision) == (0, 0)
     for do, expected, moves in does:
         do()
-        count, moved = counted(look, ana)
+        count, moved = counted(db, ana)
         assert count == expected
         assert (moved > revision) == moves
         revision = moved
 
 
-def test_another_clients_count_and_revision_stay(ana: Caller, look: psycopg.Connection) -> None:
+def test_another_clients_count_and_revision_stay(ana: Caller, db: psycopg.Connection) -> None:
     ben = accounts.new_caller()
-    products(look, 1)
+    products(db, 1)
     marks.add(ben, "p0001")
-    before = counted(look, ben)
+    before = counted(db, ben)
     marks.add(ana, "p0001")
     marks.remove(ana, "p0001")
-    assert counted(look, ben) == before
+    assert counted(db, ben) == before
 
 
-def test_a_change_of_favorites_does_not_change_the_client(ana: Caller, look: psycopg.Connection) -> None:
-    products(look, 1)
+def test_a_change_of_favorites_does_not_change_the_client(ana: Caller, db: psycopg.Connection) -> None:
+    products(db, 1)
     before = clients.get(ana, "me")
     marks.add(ana, "p0001")
     assert clients.get(ana, "me") == before
 
 
-def test_a_client_with_favorites_can_be_removed(ana: Caller, look: psycopg.Connection) -> None:
-    holds(look, ana, products(look, 100))
+def test_a_client_with_favorites_can_be_removed(ana: Caller, db: psycopg.Connection) -> None:
+    holds(db, ana, products(db, 100))
     clients.remove(ana, "me")
-    assert look.execute("SELECT FROM favorites").fetchone() is None
+    assert db.execute("SELECT FROM favorites").fetchone() is None
 
 
-def test_a_restored_count_brings_no_revision_twice(ana: Caller, look: psycopg.Connection) -> None:
-    products(look, 2)
+def test_a_restored_count_brings_no_revision_twice(ana: Caller, db: psycopg.Connection) -> None:
+    products(db, 2)
     marks.add(ana, "p0001")
-    _, backed_up = counted(look, ana)
+    _, backed_up = counted(db, ana)
     marks.add(ana, "p0002")
-    _, lost = counted(look, ana)
-    look.execute("DELETE FROM favorites WHERE product_id = 'p0002'")
-    look.execute("UPDATE clients SET favorites_revision = %s", [backed_up])
+    _, lost = counted(db, ana)
+    db.execute("DELETE FROM favorites WHERE product_id = 'p0002'")
+    db.execute("UPDATE clients SET favorites_revision = %s", [backed_up])
     marks.add(ana, "p0002")
-    assert counted(look, ana)[1] > lost
+    assert counted(db, ana)[1] > lost
 
 
 # ── The bound ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture
-def at_the_edge(ana: Caller, look: psycopg.Connection) -> list[str]:
+def at_the_edge(ana: Caller, db: psycopg.Connection) -> list[str]:
     """Ana has room for three more; the products that she does not have."""
-    known = products(look, MAX_FAVORITES + 100)
-    holds(look, ana, known[: MAX_FAVORITES - 3])
+    known = products(db, MAX_FAVORITES + 100)
+    holds(db, ana, known[: MAX_FAVORITES - 3])
     return known[MAX_FAVORITES - 3 :]
 
 
 def test_one_more_than_fits_is_refused_and_one_less_makes_room(
-    ana: Caller, look: psycopg.Connection, at_the_edge: list[str]
+    ana: Caller, db: psycopg.Connection, at_the_edge: list[str]
 ) -> None:
     for product_id in at_the_edge[:3]:
         marks.add(ana, product_id)
@@ -147,11 +147,11 @@ def test_one_more_than_fits_is_refused_and_one_less_makes_room(
     assert marks.add(ana, at_the_edge[0])[1] is False  # it is one still
     marks.remove(ana, at_the_edge[0])
     assert marks.add(ana, at_the_edge[3])[1] is True
-    assert counted(look, ana)[0] == MAX_FAVORITES
+    assert counted(db, ana)[0] == MAX_FAVORITES
 
 
 def test_in_a_bulk_the_order_of_the_request_decides_what_fits(
-    ana: Caller, look: psycopg.Connection, at_the_edge: list[str]
+    ana: Caller, db: psycopg.Connection, at_the_edge: list[str]
 ) -> None:
     wanted = [at_the_edge[9], "p0001", at_the_edge[1], "998", *at_the_edge[5:8]]
     done = bulk(ana, wanted, ["p0002"])
@@ -162,25 +162,25 @@ def test_in_a_bulk_the_order_of_the_request_decides_what_fits(
         ("998", "/problems/unknown-product"),
         (at_the_edge[7], "/problems/favorites-full"),
     ]
-    assert done.count == counted(look, ana)[0] == MAX_FAVORITES
+    assert done.count == counted(db, ana)[0] == MAX_FAVORITES
 
 
 @pytest.mark.usefixtures("connection_per_thread")
 def test_of_a_hundred_who_add_at_the_edge_as_many_as_fit_do(
-    ana: Caller, look: psycopg.Connection, at_the_edge: list[str]
+    ana: Caller, db: psycopg.Connection, at_the_edge: list[str]
 ) -> None:
-    outcomes = witness.at_once([partial(marks.add, ana, product_id) for product_id in at_the_edge[:100]])
+    outcomes = concurrency.at_once([partial(marks.add, ana, product_id) for product_id in at_the_edge[:100]])
     kinds = [type(outcome).__name__ for outcome in outcomes]
     assert sorted(set(kinds)) == ["FavoritesFull", "tuple"], [
         each for each in outcomes if isinstance(each, Exception)
     ][:3]
     assert kinds.count("tuple") == 3
-    assert counted(look, ana)[0] == MAX_FAVORITES
+    assert counted(db, ana)[0] == MAX_FAVORITES
 
 
 @pytest.mark.usefixtures("connection_per_thread")
 def test_single_and_bulk_changes_at_the_edge_never_exceed_it_and_fail_nobody(
-    ana: Caller, look: psycopg.Connection, at_the_edge: list[str]
+    ana: Caller, db: psycopg.Connection, at_the_edge: list[str]
 ) -> None:
     work: list[Callable[[], object]] = []
     for start in range(20):
@@ -190,26 +190,26 @@ def test_single_and_bulk_changes_at_the_edge_never_exceed_it_and_fail_nobody(
             partial(marks.add, ana, some[0]),
             partial(marks.remove, ana, some[-1]),
         ]
-    outcomes = witness.at_once(work)
+    outcomes = concurrency.at_once(work)
     unexpected = [
         each
         for each in outcomes
         if isinstance(each, Exception) and not isinstance(each, FavoritesFull | NotFavorite)
     ]
     assert unexpected == []
-    assert counted(look, ana)[0] <= MAX_FAVORITES
+    assert counted(db, ana)[0] <= MAX_FAVORITES
 
 
 @pytest.mark.usefixtures("connection_per_thread")
 def test_the_same_product_at_the_edge_is_added_once_and_refused_to_nobody(
-    ana: Caller, look: psycopg.Connection, at_the_edge: list[str]
+    ana: Caller, db: psycopg.Connection, at_the_edge: list[str]
 ) -> None:
     marks.add(ana, at_the_edge[0])
     marks.add(ana, at_the_edge[1])
-    outcomes = witness.at_once([partial(marks.add, ana, at_the_edge[2])] * 30)
+    outcomes = concurrency.at_once([partial(marks.add, ana, at_the_edge[2])] * 30)
     assert [outcome for outcome in outcomes if isinstance(outcome, Exception)] == []
     assert sum(outcome[1] for outcome in outcomes if isinstance(outcome, tuple)) == 1
-    assert counted(look, ana)[0] == MAX_FAVORITES
+    assert counted(db, ana)[0] == MAX_FAVORITES
 
 
 # ── The migration ─────────────────────────────────────────────────────────────────────────────────────────
@@ -284,6 +284,6 @@ def test_a_change_while_the_backfill_counts_is_counted_once(
         mark(
             marking, "p0004", "p0005"
         )  # not committed: the backfill does not see them, and waits for the row
-        with witness.later(0.3, marking.commit):
+        with concurrency.later(0.3, marking.commit):
             migrations.run(migrating)
     assert counts(before) == [5, 0]

@@ -9,10 +9,10 @@ import pytest
 from shared.accounts.access_tokens import Caller
 from shared.errors import InvalidCursor
 from shared.favorites import ids, marks
-from tests.integration import accounts, witness
+from tests.integration import accounts, concurrency
 from tests.integration.favorites.test_favorite_counts import holds, products
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("catalog")
 
 
 def body(found: ids.Ids) -> dict[str, Any]:
@@ -22,12 +22,12 @@ def body(found: ids.Ids) -> dict[str, Any]:
     return shown
 
 
-def test_those_asked_for_come_in_the_order_asked(ana: Caller, look: psycopg.Connection) -> None:
-    known = products(look, 6)
-    holds(look, ana, [known[4], known[0], known[2]])
-    holds(look, accounts.new_caller(), known)
+def test_those_asked_for_come_in_the_order_asked(ana: Caller, db: psycopg.Connection) -> None:
+    known = products(db, 6)
+    holds(db, ana, [known[4], known[0], known[2]])
+    holds(db, accounts.new_caller(), known)
     asked = [known[2], "nothing", known[0], known[1], known[4]]
-    with witness.statements() as sent:
+    with concurrency.statements() as sent:
         found = body(ids.of_products(ana, asked))
     assert found == {
         "product_ids": [known[2], known[0], known[4]],
@@ -50,15 +50,15 @@ def test_who_has_none_gets_an_empty_list(ana: Caller) -> None:
 
 @pytest.mark.parametrize("limit", [1, 2, 6, 7, 8, 1_000])
 def test_the_pages_together_are_all_of_them_newest_first(
-    ana: Caller, look: psycopg.Connection, limit: int
+    ana: Caller, db: psycopg.Connection, limit: int
 ) -> None:
-    known = products(look, 7)
+    known = products(db, 7)
     for product_ids in (known[4:], known[:2], known[2:4]):  # some at the same moment
-        holds(look, ana, product_ids)
+        holds(db, ana, product_ids)
     pages, cursor, first = [], None, True
     while first or cursor:
         first = False
-        with witness.statements() as sent:
+        with concurrency.statements() as sent:
             page = body(found := ids.list_page(ana, limit=limit, cursor=cursor))
         assert len(sent) == 1
         assert page["count"] == 7
@@ -68,17 +68,15 @@ def test_the_pages_together_are_all_of_them_newest_first(
     assert [product_id for page in pages for product_id in page] == known[2:4] + known[:2] + known[4:]
 
 
-def test_a_cursor_is_good_for_its_client_alone(ana: Caller, look: psycopg.Connection) -> None:
-    holds(look, ana, products(look, 3))
+def test_a_cursor_is_good_for_its_client_alone(ana: Caller, db: psycopg.Connection) -> None:
+    holds(db, ana, products(db, 3))
     cursor = ids.list_page(ana, limit=1, cursor=None).next_cursor
     with pytest.raises(InvalidCursor):
         ids.list_page(accounts.new_caller(), limit=1, cursor=cursor)
 
 
-def test_the_entity_tag_changes_with_every_change_and_only_then(
-    ana: Caller, look: psycopg.Connection
-) -> None:
-    known = products(look, 2)
+def test_the_entity_tag_changes_with_every_change_and_only_then(ana: Caller, db: psycopg.Connection) -> None:
+    known = products(db, 2)
     etag = ids.list_page(ana, limit=10, cursor=None).etag
     assert ids.of_products(ana, known, if_none_match=etag).body is None
     for change in (marks.add, marks.remove):
@@ -88,17 +86,15 @@ def test_the_entity_tag_changes_with_every_change_and_only_then(
         assert found.etag != etag
         etag = found.etag
         assert ids.list_page(ana, limit=10, cursor=None, if_none_match=etag).body is None
-    look.execute("UPDATE products SET price = 2")
+    db.execute("UPDATE products SET price = 2")
     assert ids.list_page(ana, limit=10, cursor=None, if_none_match=etag).body is None
 
 
-def test_where_nothing_changed_one_row_is_read_and_nothing_else(
-    ana: Caller, look: psycopg.Connection
-) -> None:
-    known = products(look, 3)
-    holds(look, ana, known)
+def test_where_nothing_changed_one_row_is_read_and_nothing_else(ana: Caller, db: psycopg.Connection) -> None:
+    known = products(db, 3)
+    holds(db, ana, known)
     etag = ids.list_page(ana, limit=10, cursor=None).etag
-    with witness.statements() as sent:
+    with concurrency.statements() as sent:
         assert ids.of_products(ana, known, if_none_match=f'"another", W/{etag}').body is None
         assert ids.list_page(ana, limit=10, cursor=None, if_none_match=etag).body is None
     look_at_it = "SELECT favorites_revision FROM clients WHERE client_id = $1 AND token_generation = $2"

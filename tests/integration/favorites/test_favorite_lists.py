@@ -13,10 +13,10 @@ from shared.accounts.access_tokens import Caller
 from shared.errors import InvalidCursor
 from shared.favorites import pages
 from shared.favorites.limits import MAX_FAVORITES
-from tests.integration import accounts, witness
+from tests.integration import accounts, concurrency
 from tests.integration.favorites.test_favorite_counts import holds, products
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("catalog")
 
 Item = dict[str, Any]
 
@@ -30,13 +30,13 @@ KEYS: dict[str, tuple[Callable[[Item], Any], bool]] = {
 
 
 @pytest.fixture
-def ana(look: psycopg.Connection) -> Caller:
+def ana(db: psycopg.Connection) -> Caller:
     """Somebody with thirty favorites: few prices, titles and categories, some products gone."""
     caller = accounts.new_caller()
-    known = products(look, 30)
-    holds(look, caller, known)
-    holds(look, accounts.new_caller(), known)
-    with look.cursor() as cursor:
+    known = products(db, 30)
+    holds(db, caller, known)
+    holds(db, accounts.new_caller(), known)
+    with db.cursor() as cursor:
         for product_id in known:
             cursor.execute(
                 """
@@ -61,7 +61,7 @@ def walk(caller: Caller, limit: int, **asked: Any) -> list[Item]:
     cursor, first = None, True
     while first or cursor:
         first = False
-        with witness.statements() as sent:
+        with concurrency.statements() as sent:
             body, cursor = pages.list_page(caller, limit=limit, cursor=cursor, **asked)
         assert len(sent) == 1
         page = simplejson.loads(body.text, use_decimal=True)
@@ -110,13 +110,13 @@ def test_a_cursor_is_good_for_its_own_part_alone(ana: Caller) -> None:
 
 
 def test_a_price_that_moves_between_two_pages_moves_its_own_favorite_alone(
-    ana: Caller, look: psycopg.Connection
+    ana: Caller, db: psycopg.Connection
 ) -> None:
     whole = [item["product_id"] for item in walk(ana, 100, sort="price")]
     body, cursor = pages.list_page(ana, limit=10, cursor=None, sort="price")
     first = [item["product_id"] for item in simplejson.loads(body.text)["items"]]
     moved = whole[20]
-    look.execute("UPDATE products SET price = 0 WHERE product_id = %s", [moved])
+    db.execute("UPDATE products SET price = 0 WHERE product_id = %s", [moved])
     body, _ = pages.list_page(ana, limit=100, cursor=cursor, sort="price")
     rest = [item["product_id"] for item in simplejson.loads(body.text)["items"]]
     assert first + rest == [product_id for product_id in whole if product_id != moved]
@@ -127,15 +127,15 @@ def test_a_price_that_moves_between_two_pages_moves_its_own_favorite_alone(
 
 @pytest.mark.parametrize("sort", pages.ORDERS)
 def test_a_page_reads_no_more_than_one_clients_favorites_and_sorts_them_in_memory(
-    look: psycopg.Connection, sort: str
+    db: psycopg.Connection, sort: str
 ) -> None:
-    known = products(look, MAX_FAVORITES)
+    known = products(db, MAX_FAVORITES)
     ana = accounts.new_caller()
     for caller in (ana, accounts.new_caller(), accounts.new_caller()):
-        holds(look, caller, known)
-    look.execute("ANALYZE")
+        holds(db, caller, known)
+    db.execute("ANALYZE")
     parameters = {"limit": 21, "value": None, "product_id": None, "available": None, "category": None}
-    plan = look.execute(
+    plan = db.execute(
         f"EXPLAIN (ANALYZE, FORMAT JSON) {pages.statement(pages.ORDERS[sort])}",
         ana.as_parameters | parameters | {"price_dropped": None},
     ).fetchone()

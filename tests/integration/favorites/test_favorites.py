@@ -21,10 +21,10 @@ from shared.products import demand, product_copy
 from tests.faults.proxy import Fault, FaultProxy, Mode
 from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog, product
-from tests.integration import accounts, witness
-from tests.integration.conftest import Travel, cold_start
+from tests.integration import accounts, concurrency
+from tests.integration.conftest import Age, cold_start
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("catalog")
 
 SORTS = ["-favorited_at", "favorited_at"]
 TTL = 300
@@ -48,8 +48,8 @@ def ids(items: list[dict[str, Any]]) -> list[str]:
     return [item["product_id"] for item in items]
 
 
-def count(look: psycopg.Connection) -> int:
-    row = look.execute("SELECT count(*) FROM favorites").fetchone()
+def count(db: psycopg.Connection) -> int:
+    row = db.execute("SELECT count(*) FROM favorites").fetchone()
     assert row
     return int(row[0])
 
@@ -58,7 +58,7 @@ def count(look: psycopg.Connection) -> int:
 
 
 def test_a_favorite_whose_answer_was_lost_and_asked_for_again_is_new(
-    ana: Caller, migrated_postgres: Postgres, environment: pytest.MonkeyPatch, look: psycopg.Connection
+    ana: Caller, migrated_postgres: Postgres, environment: pytest.MonkeyPatch, db: psycopg.Connection
 ) -> None:
     add(accounts.new_caller())  # the product is known
     with FaultProxy(migrated_postgres.port) as proxy:
@@ -71,11 +71,11 @@ def test_a_favorite_whose_answer_was_lost_and_asked_for_again_is_new(
         marks.create(ana, "7")
         with pytest.raises(AlreadyFavorite):
             marks.create(ana, "7")
-    assert count(look) == 2
+    assert count(db) == 2
 
 
-def test_a_new_favorite_shows_the_product_as_it_is_known(ana: Caller, store: HostileCatalog) -> None:
-    store.answer("/products/7", Says.json(product(7, price=Decimal("109.950"))))
+def test_a_new_favorite_shows_the_product_as_it_is_known(ana: Caller, catalog: HostileCatalog) -> None:
+    catalog.answer("/products/7", Says.json(product(7, price=Decimal("109.950"))))
     favorite, created = add(ana)
     assert created
     favorited_at = favorite.pop("favorited_at")
@@ -92,68 +92,68 @@ def test_a_new_favorite_shows_the_product_as_it_is_known(ana: Caller, store: Hos
     }
 
 
-def test_what_postgres_renders_has_the_fields_of_the_model(ana: Caller, store: HostileCatalog) -> None:
+def test_what_postgres_renders_has_the_fields_of_the_model(ana: Caller, catalog: HostileCatalog) -> None:
     rated, unrated = product(7), product(8, rating=None)
     for each in (rated, unrated):
-        store.answer(f"/products/{each['id']}", Says.json(each))
+        catalog.answer(f"/products/{each['id']}", Says.json(each))
         favorite, _ = marks.add(ana, str(each["id"]))
         model = Favorite.model_validate_json(favorite.text)
         assert list(simplejson.loads(favorite.text)) == list(Favorite.model_fields)
         assert (model.review is None) == (each is unrated)
 
 
-def test_adding_it_again_changes_nothing(ana: Caller, look: psycopg.Connection) -> None:
+def test_adding_it_again_changes_nothing(ana: Caller, db: psycopg.Connection) -> None:
     first, _ = add(ana)
     again, created = add(ana)
     assert (again, created) == (first, False)
-    assert count(look) == 1
+    assert count(db) == 1
 
 
 def test_a_known_product_is_added_without_a_look_at_the_catalog_or_the_cache(
-    ana: Caller, store: HostileCatalog, valkey: Valkey
+    ana: Caller, catalog: HostileCatalog, valkey: Valkey
 ) -> None:
     demand.page(limit=1, cursor=None, category=None, sort=None)  # the copy has all of the sample now
-    store.forget_calls()
-    with witness.commands(valkey.url) as counted:
+    catalog.forget_calls()
+    with concurrency.commands(valkey.url) as counted:
         assert add(ana)[1]
     assert counted == {}
-    assert store.calls == {}
+    assert catalog.calls == {}
 
 
-def test_an_unknown_product_is_asked_for_once_and_then_known(ana: Caller, store: HostileCatalog) -> None:
+def test_an_unknown_product_is_asked_for_once_and_then_known(ana: Caller, catalog: HostileCatalog) -> None:
     assert add(ana)[1]
     assert add(accounts.new_caller())[1]
-    assert store.calls == {"/products/7": 1}
+    assert catalog.calls == {"/products/7": 1}
 
 
 @pytest.mark.parametrize("product_id", ["998", "999", "nothing", "007", "-7", "~"])
 def test_a_product_that_does_not_exist_is_never_written(
-    ana: Caller, look: psycopg.Connection, product_id: str
+    ana: Caller, db: psycopg.Connection, product_id: str
 ) -> None:
     for _ in range(2):
         with pytest.raises(UnknownProduct):
             marks.add(ana, product_id)
         with pytest.raises(UnknownProduct):
             marks.create(ana, product_id)
-    assert count(look) == 0
+    assert count(db) == 0
 
 
 @pytest.mark.parametrize("answer", [Says.status(500), Says.reset(), Says.html()])
 def test_while_nobody_can_tell_whether_it_exists_it_is_not_written(
-    ana: Caller, store: HostileCatalog, look: psycopg.Connection, answer: Says
+    ana: Caller, catalog: HostileCatalog, db: psycopg.Connection, answer: Says
 ) -> None:
-    store.answer_all(answer)
+    catalog.answer_all(answer)
     for _ in range(2):
         with pytest.raises(CatalogUnavailable):
             marks.add(ana, "7")
-    assert count(look) == 0
+    assert count(db) == 0
 
 
 def test_known_products_are_added_while_the_catalog_and_valkey_are_down(
-    ana: Caller, store: HostileCatalog, valkey: Valkey
+    ana: Caller, catalog: HostileCatalog, valkey: Valkey
 ) -> None:
     demand.detail("7")
-    store.stop()
+    catalog.stop()
     valkey.stop()
     cold_start()
     assert add(ana)[1]
@@ -163,64 +163,64 @@ def test_known_products_are_added_while_the_catalog_and_valkey_are_down(
 
 
 def test_a_product_that_only_the_cache_has_is_brought_into_the_copy(
-    ana: Caller, look: psycopg.Connection
+    ana: Caller, db: psycopg.Connection
 ) -> None:
     demand.detail("7")
-    look.execute("DELETE FROM products")  # a restored backup, say
+    db.execute("DELETE FROM products")  # a restored backup, say
     assert add(ana)[1]
 
 
 def test_a_removed_product_cannot_become_a_favorite(
-    ana: Caller, store: HostileCatalog, look: psycopg.Connection, travel: Travel
+    ana: Caller, catalog: HostileCatalog, db: psycopg.Connection, age_everything: Age
 ) -> None:
     demand.detail("7")
-    travel(TTL)
-    store.answer("/products/7", Says.null())
+    age_everything(TTL)
+    catalog.answer("/products/7", Says.null())
     with pytest.raises(UnknownProduct):
         demand.detail("7")
     with pytest.raises(UnknownProduct):
         marks.add(ana, "7")
-    assert count(look) == 0
+    assert count(db) == 0
 
 
-def test_creating_what_is_a_favorite_already_is_refused(ana: Caller, look: psycopg.Connection) -> None:
+def test_creating_what_is_a_favorite_already_is_refused(ana: Caller, db: psycopg.Connection) -> None:
     marks.create(ana, "7")
     with pytest.raises(AlreadyFavorite):
         marks.create(ana, "7")
-    assert count(look) == 1
+    assert count(db) == 1
 
 
 @pytest.mark.usefixtures("connection_per_thread")
 @pytest.mark.parametrize("known", [True, False])
 def test_of_a_hundred_who_add_it_at_once_one_creates_it(
-    ana: Caller, look: psycopg.Connection, store: HostileCatalog, known: bool
+    ana: Caller, db: psycopg.Connection, catalog: HostileCatalog, known: bool
 ) -> None:
     if known:
         demand.detail("7")
     else:
-        store.answer("/products/7", Says.json(product(7)).after(0.05))
-    outcomes = witness.at_once([partial(add, ana)] * (100 if known else 20))
+        catalog.answer("/products/7", Says.json(product(7)).after(0.05))
+    outcomes = concurrency.at_once([partial(add, ana)] * (100 if known else 20))
     assert not [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     assert sum(outcome[1] for outcome in outcomes if isinstance(outcome, tuple)) == 1
-    assert count(look) == 1
+    assert count(db) == 1
 
 
 @pytest.mark.usefixtures("connection_per_thread")
-def test_of_many_who_create_it_at_once_one_does(ana: Caller, look: psycopg.Connection) -> None:
+def test_of_many_who_create_it_at_once_one_does(ana: Caller, db: psycopg.Connection) -> None:
     demand.detail("7")
-    outcomes = witness.at_once([partial(marks.create, ana, "7")] * 20)
+    outcomes = concurrency.at_once([partial(marks.create, ana, "7")] * 20)
     assert sorted(type(outcome).__name__ for outcome in outcomes) == [*["AlreadyFavorite"] * 19, "Rendered"]
-    assert count(look) == 1
+    assert count(db) == 1
 
 
 @pytest.mark.usefixtures("connection_per_thread")
-def test_adding_and_removing_at_once_fails_nobody(ana: Caller, look: psycopg.Connection) -> None:
+def test_adding_and_removing_at_once_fails_nobody(ana: Caller, db: psycopg.Connection) -> None:
     demand.detail("7")
     both: list[Callable[[], object]] = [partial(add, ana), partial(marks.remove, ana, "7")]
     for _ in range(10):
-        outcomes = witness.at_once(both * 4)
+        outcomes = concurrency.at_once(both * 4)
         assert {type(outcome) for outcome in outcomes} <= {tuple, type(None), NotFavorite}
-    assert count(look) <= 1
+    assert count(db) <= 1
 
 
 # ── Reading and removing one ──────────────────────────────────────────────────────────────────────────────
@@ -252,11 +252,11 @@ def test_a_removed_favorite_is_gone_and_can_be_added_again(ana: Caller) -> None:
 
 
 def test_the_price_is_the_one_of_now_beside_that_of_then(
-    ana: Caller, store: HostileCatalog, travel: Travel
+    ana: Caller, catalog: HostileCatalog, age_everything: Age
 ) -> None:
-    store.answer("/products/7", Says.json(product(7)), Says.json(product(7, price=Decimal("9.90"))))
+    catalog.answer("/products/7", Says.json(product(7)), Says.json(product(7, price=Decimal("9.90"))))
     add(ana)
-    travel(TTL)
+    age_everything(TTL)
     demand.detail("7")
     [item] = page(ana)[0]
     assert item["price"] == Decimal("9.90")
@@ -265,21 +265,21 @@ def test_the_price_is_the_one_of_now_beside_that_of_then(
 
 
 def test_a_product_that_is_gone_stays_in_the_list_as_not_available_until_it_is_back(
-    ana: Caller, store: HostileCatalog, travel: Travel
+    ana: Caller, catalog: HostileCatalog, age_everything: Age
 ) -> None:
-    store.answer("/products/7", Says.json(product(7)))
+    catalog.answer("/products/7", Says.json(product(7)))
     add(ana)
     add(ana, "8")
-    travel(TTL)
-    store.answer("/products/7", Says.null())
+    age_everything(TTL)
+    catalog.answer("/products/7", Says.null())
     with pytest.raises(UnknownProduct):
         demand.detail("7")
     shown = {item["product_id"]: item for item in page(ana)[0]}
     assert (shown["7"]["available"], shown["8"]["available"]) == (False, True)
     assert shown["7"]["title"] == "Product 7"
     assert add(ana)[1] is False  # it is one still
-    store.answer("/products/7", Says.json(product(7)))
-    travel(TTL)
+    catalog.answer("/products/7", Says.json(product(7)))
+    age_everything(TTL)
     demand.detail("7")
     assert all(item["available"] for item in page(ana)[0])
 
@@ -290,21 +290,21 @@ def test_a_product_that_is_gone_stays_in_the_list_as_not_available_until_it_is_b
 @pytest.mark.parametrize("sort", SORTS)
 @pytest.mark.parametrize("favorites", [0, 1, 20, 21])
 def test_a_page_is_one_statement_and_no_other_call(
-    ana: Caller, store: HostileCatalog, valkey: Valkey, look: psycopg.Connection, sort: str, favorites: int
+    ana: Caller, catalog: HostileCatalog, valkey: Valkey, db: psycopg.Connection, sort: str, favorites: int
 ) -> None:
-    many(look, ana, favorites)
-    store.forget_calls()
-    with witness.statements() as sent, witness.commands(valkey.url) as counted:
+    many(db, ana, favorites)
+    catalog.forget_calls()
+    with concurrency.statements() as sent, concurrency.commands(valkey.url) as counted:
         items, _ = page(ana, sort=sort)
     assert len(items) == min(favorites, 20)
     assert len(sent) == 1
     assert counted == {}
-    assert store.calls == {}
+    assert catalog.calls == {}
 
 
-def many(look: psycopg.Connection, caller: Caller, number: int) -> None:
+def many(db: psycopg.Connection, caller: Caller, number: int) -> None:
     """So many favorites, of products that the sample does not have."""
-    look.execute(
+    db.execute(
         """
         INSERT INTO products (product_id, title, price, description, category, image, version, fetched_at)
         SELECT 'p' || n, 'P', 1, '', '', '', 1, now() FROM generate_series(1, %s) AS n
@@ -312,7 +312,7 @@ def many(look: psycopg.Connection, caller: Caller, number: int) -> None:
         """,
         [number],
     )
-    look.execute(
+    db.execute(
         """
         INSERT INTO favorites (client_id, product_id, favorited_at, price_when_favorited)
         SELECT %s, 'p' || n, now() - n * interval '1 second', 1 FROM generate_series(1, %s) AS n
@@ -342,13 +342,13 @@ def test_the_newest_comes_first_unless_asked_otherwise(ana: Caller) -> None:
     removed=st.sets(st.integers(1, 40), max_size=5),
 )
 def test_the_pages_together_are_the_whole_list_whatever_goes_meanwhile(
-    look: psycopg.Connection, favorited: dict[int, int], limit: int, sort: str, removed: set[int]
+    db: psycopg.Connection, favorited: dict[int, int], limit: int, sort: str, removed: set[int]
 ) -> None:
-    look.execute("DELETE FROM favorites")
+    db.execute("DELETE FROM favorites")
     caller = accounts.new_caller()
-    many(look, caller, 40)
-    look.execute("DELETE FROM favorites")
-    with look.cursor() as cursor_:
+    many(db, caller, 40)
+    db.execute("DELETE FROM favorites")
+    with db.cursor() as cursor_:
         cursor_.executemany(
             "INSERT INTO favorites (client_id, product_id, favorited_at, price_when_favorited) "
             "VALUES (%s, %s, timestamptz '2026-11-23 12:00:00+00' + %s * interval '1 microsecond', 1)",
@@ -364,7 +364,7 @@ def test_the_pages_together_are_the_whole_list_whatever_goes_meanwhile(
         seen += ids(items)
         assert len(items) == limit or cursor is None
         if first:  # some go before the second page; also the one that the cursor was made of
-            look.execute(
+            db.execute(
                 "DELETE FROM favorites WHERE product_id = ANY(%s)", [[f"p{number}" for number in removed]]
             )
         first = False
@@ -375,9 +375,9 @@ def test_the_pages_together_are_the_whole_list_whatever_goes_meanwhile(
 
 @pytest.mark.parametrize("sort", SORTS)
 def test_a_favorite_added_between_two_pages_moves_no_other(
-    ana: Caller, look: psycopg.Connection, sort: str
+    ana: Caller, db: psycopg.Connection, sort: str
 ) -> None:
-    many(look, ana, 6)
+    many(db, ana, 6)
     whole = ids(page(ana, sort=sort)[0])
     first, cursor = page(ana, 3, sort=sort)
     add(ana, "7")
@@ -385,10 +385,10 @@ def test_a_favorite_added_between_two_pages_moves_no_other(
     assert ids(first) + ids(second) == whole
 
 
-def test_a_cursor_is_good_for_its_client_and_order_alone(ana: Caller, look: psycopg.Connection) -> None:
+def test_a_cursor_is_good_for_its_client_and_order_alone(ana: Caller, db: psycopg.Connection) -> None:
     ben = accounts.new_caller()
-    many(look, ana, 3)
-    many(look, ben, 3)
+    many(db, ana, 3)
+    many(db, ben, 3)
     _, cursor = page(ana, 2)
     for caller, sort in ((ben, "-favorited_at"), (ana, "favorited_at")):
         with pytest.raises(InvalidCursor):

@@ -18,9 +18,9 @@ def create_admin(postgres: Postgres, password: str) -> bool:
 
 
 def test_only_the_password_that_the_admin_has_works(
-    migrated_postgres: Postgres, database: psycopg.Connection
+    migrated_postgres: Postgres, db: psycopg.Connection
 ) -> None:
-    assert not database.closed
+    assert not db.closed
     url = migrated_postgres.url
     assert working_password(url, EMAIL, ["the first password"]) is None
     assert create_admin(migrated_postgres, "the first password")
@@ -30,10 +30,10 @@ def test_only_the_password_that_the_admin_has_works(
 
 
 def test_who_has_the_e_mail_and_is_no_admin_is_not_taken_for_one(
-    migrated_postgres: Postgres, database: psycopg.Connection
+    migrated_postgres: Postgres, db: psycopg.Connection
 ) -> None:
     assert create_admin(migrated_postgres, "the first password")
-    database.execute("UPDATE clients SET role = 'client'")
+    db.execute("UPDATE clients SET role = 'client'")
     assert working_password(migrated_postgres.url, EMAIL, ["the first password"]) is None
 
 

@@ -26,6 +26,15 @@ from tests.hostile_catalog import (
 
 
 @pytest.fixture
+def catalog() -> Iterator[Catalog]:
+    """A sample catalog of the test's own."""
+    server = Catalog()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
 def client(catalog: Catalog) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=catalog.url, timeout=5) as client:
         yield client

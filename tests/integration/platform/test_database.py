@@ -22,11 +22,11 @@ NOISE = 0.4  # seconds that a busy machine may add
 
 
 @pytest.fixture
-def notes(look: psycopg.Connection) -> Iterator[Callable[[], list[str]]]:
+def notes(db: psycopg.Connection) -> Iterator[Callable[[], list[str]]]:
     """A table to write to; tells what is in it."""
-    look.execute("CREATE TABLE notes (note text)")
-    yield lambda: [note for (note,) in look.execute("SELECT note FROM notes ORDER BY note")]
-    look.execute("DROP TABLE notes")
+    db.execute("CREATE TABLE notes (note text)")
+    yield lambda: [note for (note,) in db.execute("SELECT note FROM notes ORDER BY note")]
+    db.execute("DROP TABLE notes")
 
 
 def write(note: str) -> int:
@@ -38,9 +38,9 @@ def read(current: Connection) -> object:
     return row and row["answer"]
 
 
-def end_sessions(look: psycopg.Connection) -> None:
+def end_sessions(db: psycopg.Connection) -> None:
     """End the environment's session from the server's side, and see it gone."""
-    look.execute(
+    db.execute(
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'favorites'"
     )
 
@@ -53,27 +53,27 @@ def test_the_connection_is_kept_between_requests() -> None:
     assert session() == session()
 
 
-def test_a_read_after_the_server_closed_the_idle_connection_gets_a_new_one(look: psycopg.Connection) -> None:
+def test_a_read_after_the_server_closed_the_idle_connection_gets_a_new_one(db: psycopg.Connection) -> None:
     before = session()
-    end_sessions(look)
+    end_sessions(db)
     assert database.run(read, repeatable=False) == 42
     assert session() != before
 
 
 def test_a_write_after_the_server_closed_the_idle_connection_is_made_once(
-    look: psycopg.Connection, notes: Callable[[], list[str]]
+    db: psycopg.Connection, notes: Callable[[], list[str]]
 ) -> None:
     session()
-    end_sessions(look)
+    end_sessions(db)
     assert write("after") == 1
     assert notes() == ["after"]
 
 
 def test_a_transaction_after_the_server_closed_the_idle_connection_is_made_once(
-    look: psycopg.Connection, notes: Callable[[], list[str]]
+    db: psycopg.Connection, notes: Callable[[], list[str]]
 ) -> None:
     session()
-    end_sessions(look)
+    end_sessions(db)
     database.transaction(lambda current: current.execute("INSERT INTO notes VALUES ('after')"))
     assert notes() == ["after"]
 
@@ -87,7 +87,7 @@ def test_a_restart_of_the_server_is_not_noticed_by_the_next_request(
 
 
 @pytest.fixture
-def ended_in_the_middle(look: psycopg.Connection) -> Callable[[Connection], None]:
+def ended_in_the_middle(db: psycopg.Connection) -> Callable[[Connection], None]:
     """End the session while a statement of it runs; the first time only."""
     done: list[bool] = []
 
@@ -96,7 +96,7 @@ def ended_in_the_middle(look: psycopg.Connection) -> Callable[[Connection], None
             return
         done.append(True)
         pid = current.info.backend_pid
-        threading.Timer(0.05, look.execute, ["SELECT pg_terminate_backend(%s)", [pid]]).start()
+        threading.Timer(0.05, db.execute, ["SELECT pg_terminate_backend(%s)", [pid]]).start()
         current.execute("SELECT pg_sleep(3)")
 
     return end
@@ -116,12 +116,12 @@ def test_a_read_whose_connection_breaks_in_the_middle_is_repeated_once(
     assert len(tries) == len(set(tries)) == 2
 
 
-def test_a_read_whose_connection_breaks_twice_is_given_up(look: psycopg.Connection) -> None:
+def test_a_read_whose_connection_breaks_twice_is_given_up(db: psycopg.Connection) -> None:
     tries: list[int] = []
 
     def work(current: Connection) -> None:
         tries.append(current.info.backend_pid)
-        look.execute("SELECT pg_terminate_backend(%s, 5000)", [current.info.backend_pid])
+        db.execute("SELECT pg_terminate_backend(%s, 5000)", [current.info.backend_pid])
         read(current)
 
     with pytest.raises(DatabaseUnavailable):
@@ -309,7 +309,7 @@ def test_a_name_that_is_not_found_in_time_is_given_up(monkeypatch: pytest.Monkey
 
 
 def test_a_connection_that_is_made_too_late_is_closed(
-    hindered: HinderedServer, look: psycopg.Connection
+    hindered: HinderedServer, db: psycopg.Connection
 ) -> None:
     hindered.trickling = True
     assert_given_up(lambda: database.run(read, repeatable=True), 0.3)
@@ -317,7 +317,7 @@ def test_a_connection_that_is_made_too_late_is_closed(
 
     def sessions() -> object:
         count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'favorites'"
-        return look.execute(count).fetchone()
+        return db.execute(count).fetchone()
 
     assert wait_until(lambda: sessions() == (0,), 10)
 
@@ -401,14 +401,14 @@ def test_a_transaction_on_a_server_that_became_read_only_goes_to_the_new_one(
     assert notes() == ["once"]
 
 
-def test_a_server_that_may_only_read_is_not_connected_to(look: psycopg.Connection) -> None:
-    name = look.info.dbname
-    look.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+def test_a_server_that_may_only_read_is_not_connected_to(db: psycopg.Connection) -> None:
+    name = db.info.dbname
+    db.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
     try:
         with pytest.raises(DatabaseUnavailable, match="read-only"):
             session()
     finally:
-        look.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+        db.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
     session()
 
 
@@ -419,11 +419,11 @@ def test_the_refusal_tells_nothing_of_the_server(monkeypatch: pytest.MonkeyPatch
     assert failed.value.detail == "The database cannot be reached."
 
 
-def test_statements_are_not_prepared(look: psycopg.Connection) -> None:
+def test_statements_are_not_prepared(db: psycopg.Connection) -> None:
     for number in range(10):  # psycopg prepares a statement when it comes for the sixth time
         database.execute("DELETE FROM clients WHERE name = %(name)s", {"name": str(number)})
     rows = database.run(
         lambda current: current.execute("SELECT name FROM pg_prepared_statements").fetchall(), repeatable=True
     )
     assert rows == []
-    assert look.execute("SELECT count(*) FROM clients").fetchone() == (0,)
+    assert db.execute("SELECT count(*) FROM clients").fetchone() == (0,)

@@ -25,21 +25,21 @@ NOISE = 0.9  # seconds that a busy machine may add, and less than the difference
 def all_hindered(
     migrated_postgres: Postgres,
     valkey: Valkey,
-    store: HostileCatalog,
+    catalog: HostileCatalog,
     environment: pytest.MonkeyPatch,
 ) -> Iterator[dict[str, HinderedServer]]:
     """All that the service stands on, each behind a proxy that can hinder it."""
     with (
         HinderedServer(migrated_postgres.url) as postgres,
         HinderedServer(valkey.url) as cache,
-        HinderedServer(store.url) as catalog,
+        HinderedServer(catalog.url) as hindered,
     ):
         environment.setenv("DATABASE_URL", postgres.url)
         environment.setenv("REDIS_URL", cache.url)
-        environment.setenv("CATALOG_URL", catalog.url)
+        environment.setenv("CATALOG_URL", hindered.url)
         environment.setattr(deadlines, "REQUEST", REQUEST)
         cold_start()
-        yield {"postgres": postgres, "cache": cache, "catalog": catalog}
+        yield {"postgres": postgres, "cache": cache, "catalog": hindered}
         cold_start()
 
 

@@ -41,7 +41,7 @@ from shared.products import product_copy
 from shared.products.catalog import CatalogProduct
 from tests.calls import sample
 from tests.hostile_catalog import Answer, HostileCatalog, product
-from tests.integration import accounts, recorder, witness
+from tests.integration import accounts, concurrency, recorder
 from tests.integration.catalog_messages import changed_product, deliver, removed
 from tests.integration.conftest import NO_DATABASE, cold_start
 
@@ -60,18 +60,18 @@ def bus_name(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("EVENT_BUS_NAME", BUS)
 
 
-def waiting(look: psycopg.Connection, stream: str = "") -> list[Event]:
+def waiting(db: psycopg.Connection, stream: str = "") -> list[Event]:
     """The events of the streams that begin so, in the order of the outbox; their decimals exact."""
-    found = look.execute(
+    found = db.execute(
         "SELECT detail_type, detail::text FROM outbox WHERE starts_with(stream, %s) ORDER BY outbox_id",
         [stream],
     ).fetchall()
     return [(kind, simplejson.loads(detail, use_decimal=True)) for kind, detail in found]
 
 
-def forget(look: psycopg.Connection) -> None:
+def forget(db: psycopg.Connection) -> None:
     """Begin with an empty outbox."""
-    look.execute("DELETE FROM outbox")
+    db.execute("DELETE FROM outbox")
 
 
 def change(version: int, **changes: Any) -> None:
@@ -83,13 +83,13 @@ def remove(version: int) -> None:
 
 
 @pytest.fixture
-def held(look: psycopg.Connection) -> Caller:
+def held(db: psycopg.Connection) -> Caller:
     """Product 7 at 22.30, a favorite of two clients; one of them."""
     change(T)
     first, second = accounts.new_caller(), accounts.new_caller()
     marks.add(first, "7")
     marks.add(second, "7")
-    forget(look)
+    forget(db)
     return first
 
 
@@ -113,14 +113,14 @@ def told(kind: str, old: str, new: str | None, version: int) -> Event:
 
 
 @pytest.mark.usefixtures("held")
-def test_every_turn_of_a_favorite_product_is_told(look: psycopg.Connection) -> None:
+def test_every_turn_of_a_favorite_product_is_told(db: psycopg.Connection) -> None:
     change(T + 1, price=Decimal("19.90"))
     change(T + 2, price=Decimal("19.91"))
     remove(T + 3)
     change(T + 4, price=Decimal("19.91"))
     remove(T + 5)
     change(T + 6, price=Decimal("5.00"))  # back, and cheaper: back is what counts
-    assert waiting(look) == [
+    assert waiting(db) == [
         told("PriceDropped", "22.30", "19.90", T + 1),
         told("PriceRaised", "19.90", "19.91", T + 2),
         told("Removed", "19.91", None, T + 3),
@@ -131,9 +131,9 @@ def test_every_turn_of_a_favorite_product_is_told(look: psycopg.Connection) -> N
 
 
 @pytest.mark.usefixtures("held")
-def test_prices_are_told_with_their_exact_decimals(look: psycopg.Connection) -> None:
+def test_prices_are_told_with_their_exact_decimals(db: psycopg.Connection) -> None:
     change(T + 1, price=Decimal("0.100000"))
-    row = look.execute("SELECT detail::text FROM outbox").fetchone()
+    row = db.execute("SELECT detail::text FROM outbox").fetchone()
     assert row
     assert '"old_price" : 22.30' in row[0]
     assert '"new_price" : 0.100000' in row[0]
@@ -153,39 +153,39 @@ UNTOLD: dict[str, Callable[[], object]] = {
 
 @pytest.mark.usefixtures("held")
 @pytest.mark.parametrize("what", UNTOLD)
-def test_what_matters_to_nobody_is_not_told(look: psycopg.Connection, what: str) -> None:
+def test_what_matters_to_nobody_is_not_told(db: psycopg.Connection, what: str) -> None:
     UNTOLD[what]()
-    assert waiting(look) == []
+    assert waiting(db) == []
 
 
 @pytest.mark.usefixtures("held")
-def test_a_repeated_event_is_told_once(look: psycopg.Connection) -> None:
+def test_a_repeated_event_is_told_once(db: psycopg.Connection) -> None:
     for _ in range(3):
         change(T + 1, price=1)
     for _ in range(3):
         remove(T + 2)
-    assert [kind for kind, _ in waiting(look)] == ["FavoriteProductPriceDropped", "FavoriteProductRemoved"]
+    assert [kind for kind, _ in waiting(db)] == ["FavoriteProductPriceDropped", "FavoriteProductRemoved"]
 
 
 @pytest.mark.usefixtures("held")
-def test_a_change_of_what_is_gone_is_told_when_it_is_back(look: psycopg.Connection) -> None:
+def test_a_change_of_what_is_gone_is_told_when_it_is_back(db: psycopg.Connection) -> None:
     remove(T + 1)
     remove(T + 2)
     change(T + 3)
-    assert [kind for kind, _ in waiting(look)] == ["FavoriteProductRemoved", "FavoriteProductRestored"]
+    assert [kind for kind, _ in waiting(db)] == ["FavoriteProductRemoved", "FavoriteProductRestored"]
 
 
-def test_a_product_that_nobody_holds_is_not_told_of(look: psycopg.Connection) -> None:
+def test_a_product_that_nobody_holds_is_not_told_of(db: psycopg.Connection) -> None:
     change(T)
     change(T + 1, price=1)
     remove(T + 2)
     change(T + 3)
-    assert waiting(look) == []
+    assert waiting(db) == []
 
 
-def test_what_a_poll_sees_is_told_the_same(look: psycopg.Connection, store: HostileCatalog) -> None:
+def test_what_a_poll_sees_is_told_the_same(db: psycopg.Connection, catalog: HostileCatalog) -> None:
     def lists(*listed: dict[str, Any]) -> None:
-        store.answer("/products", Answer.json(list(listed)))
+        catalog.answer("/products", Answer.json(list(listed)))
         time.sleep(0.002)
         poll({}, None)
 
@@ -193,12 +193,12 @@ def test_what_a_poll_sees_is_told_the_same(look: psycopg.Connection, store: Host
     caller = accounts.new_caller()
     for product_id in ("7", "8"):
         marks.add(caller, product_id)
-    forget(look)
+    forget(db)
     lists(product(7, price=1), product(9, price=1))
     lists(product(7, price=1), product(9, price=1))
     lists(product(7, price=2), product(8, price=2), product(9))
     lists(product(7, price=2), product(8, price=2), product(9))
-    assert [(kind, detail["product"]["product_id"]) for kind, detail in waiting(look)] == [
+    assert [(kind, detail["product"]["product_id"]) for kind, detail in waiting(db)] == [
         ("FavoriteProductPriceDropped", "7"),
         ("FavoriteProductRemoved", "8"),
         *sorted([("FavoriteProductPriceRaised", "7"), ("FavoriteProductRestored", "8")]),
@@ -208,14 +208,14 @@ def test_what_a_poll_sees_is_told_the_same(look: psycopg.Connection, store: Host
 # ── What clients do ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_clients_life_is_told(look: psycopg.Connection) -> None:
+def test_a_clients_life_is_told(db: psycopg.Connection) -> None:
     change(T)
     client = accounts.register("Ana", "ana@example.com")
     caller = accounts.caller(client)
     marks.add(caller, "7")
     marks.remove(caller, "7")
     clients.remove(caller, "me")
-    events = waiting(look, f"client:{client.client_id}")
+    events = waiting(db, f"client:{client.client_id}")
     assert [kind for kind, _ in events] == [
         "ClientRegistered",
         "FavoriteAdded",
@@ -233,13 +233,13 @@ def test_a_clients_life_is_told(look: psycopg.Connection) -> None:
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", moment) for moment in moments)
 
 
-def test_nothing_personal_is_told(look: psycopg.Connection) -> None:
+def test_nothing_personal_is_told(db: psycopg.Connection) -> None:
     client = accounts.register("Ana Secreta", "secreta@example.com")
     clients.remove(accounts.caller(client), "me")
-    assert "secreta" not in str(waiting(look)).lower()
+    assert "secreta" not in str(waiting(db)).lower()
 
 
-def test_what_did_not_happen_is_not_told(look: psycopg.Connection, held: Caller) -> None:
+def test_what_did_not_happen_is_not_told(db: psycopg.Connection, held: Caller) -> None:
     with pytest.raises(AlreadyFavorite):
         marks.create(held, "7")
     marks.add(held, "7")
@@ -250,14 +250,14 @@ def test_what_did_not_happen_is_not_told(look: psycopg.Connection, held: Caller)
     with pytest.raises(EmailTaken):
         accounts.register(email=client.email)
     clients.update(held, "me", ClientChanges(name="Another"), if_match=None)
-    assert [kind for kind, _ in waiting(look)] == ["FavoriteRemoved"]
+    assert [kind for kind, _ in waiting(db)] == ["FavoriteRemoved"]
 
 
 def test_a_removed_client_takes_the_favorites_along_without_a_word_of_them(
-    look: psycopg.Connection, held: Caller
+    db: psycopg.Connection, held: Caller
 ) -> None:
     clients.remove(held, "me")
-    assert [kind for kind, _ in waiting(look)] == ["ClientRemoved"]
+    assert [kind for kind, _ in waiting(db)] == ["ClientRemoved"]
 
 
 # ── Both or neither ───────────────────────────────────────────────────────────────────────────────────────
@@ -279,41 +279,41 @@ def changed_as_product(**changes: Any) -> CatalogProduct:
 
 
 @pytest.fixture
-def full_outbox(look: psycopg.Connection) -> Iterator[None]:
+def full_outbox(db: psycopg.Connection) -> Iterator[None]:
     """The outbox takes nothing."""
-    look.execute("ALTER TABLE outbox ADD CONSTRAINT full_up CHECK (false) NOT VALID")
+    db.execute("ALTER TABLE outbox ADD CONSTRAINT full_up CHECK (false) NOT VALID")
     yield
-    look.execute("ALTER TABLE outbox DROP CONSTRAINT full_up")
+    db.execute("ALTER TABLE outbox DROP CONSTRAINT full_up")
 
 
-def _all_data(look: psycopg.Connection) -> list[Any]:
+def _all_data(db: psycopg.Connection) -> list[Any]:
     return [
-        look.execute(f"SELECT xmin, t.* FROM {table} AS t ORDER BY 2, 3").fetchall()  # noqa: S608 — ours
+        db.execute(f"SELECT xmin, t.* FROM {table} AS t ORDER BY 2, 3").fetchall()  # noqa: S608 — ours
         for table in ("products", "favorites", "clients", "outbox")
     ]
 
 
 @pytest.mark.parametrize("what", DOING)
 def test_what_cannot_be_told_does_not_happen(
-    look: psycopg.Connection, held: Caller, request: pytest.FixtureRequest, what: str
+    db: psycopg.Connection, held: Caller, request: pytest.FixtureRequest, what: str
 ) -> None:
     deliver(changed_product(T, 8))
-    before = _all_data(look)
+    before = _all_data(db)
     request.getfixturevalue("full_outbox")
     with pytest.raises(psycopg.errors.CheckViolation):
         DOING[what](held)
-    assert _all_data(look) == before
+    assert _all_data(db) == before
 
 
 @pytest.mark.parametrize("what", DOING)
-def test_what_did_not_happen_after_all_is_not_told(look: psycopg.Connection, held: Caller, what: str) -> None:
+def test_what_did_not_happen_after_all_is_not_told(db: psycopg.Connection, held: Caller, what: str) -> None:
     """The statement succeeded, and its transaction was rolled back."""
     deliver(changed_product(T, 8))
-    before = _all_data(look)
+    before = _all_data(db)
     with database.connection().transaction(force_rollback=True):
         DOING[what](held)
         assert database.connection().execute("SELECT FROM outbox").rowcount == 1
-    assert _all_data(look) == before
+    assert _all_data(db) == before
 
 
 # ── Publishing ────────────────────────────────────────────────────────────────────────────────────────────
@@ -338,9 +338,9 @@ class Bus:
         return [number for name, number in map(named, self.taken) if name == stream]
 
 
-def put(look: psycopg.Connection, *events: tuple[str, int]) -> None:
+def put(db: psycopg.Connection, *events: tuple[str, int]) -> None:
     """Events to send: of a stream, with a number."""
-    with look.cursor() as cursor:
+    with db.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO outbox (stream, detail_type, detail) VALUES (%s, 'Numbered', %s)",
             [(stream, json.dumps({"stream": stream, "number": number})) for stream, number in events],
@@ -352,8 +352,8 @@ def named(entry: Entry) -> tuple[str, int]:
     return detail["stream"], detail["number"]
 
 
-def left(look: psycopg.Connection) -> list[tuple[str, int]]:
-    return [(detail["stream"], detail["number"]) for _, detail in waiting(look)]
+def left(db: psycopg.Connection) -> list[tuple[str, int]]:
+    return [(detail["stream"], detail["number"]) for _, detail in waiting(db)]
 
 
 def test_an_empty_outbox_sends_nothing() -> None:
@@ -362,19 +362,19 @@ def test_an_empty_outbox_sends_nothing() -> None:
     assert bus.calls == []
 
 
-def test_all_is_sent_once_in_order_and_forgotten(look: psycopg.Connection) -> None:
-    put(look, *((f"s{number % 7}", number) for number in range(50)))
+def test_all_is_sent_once_in_order_and_forgotten(db: psycopg.Connection) -> None:
+    put(db, *((f"s{number % 7}", number) for number in range(50)))
     bus = Bus()
     assert outbox_relay.relay(bus.send).sent == 50
     for stream in range(7):
         assert bus.numbers(f"s{stream}") == list(range(stream, 50, 7))
-    assert left(look) == []
+    assert left(db) == []
     assert outbox_relay.relay(bus.send).sent == 0
 
 
-def test_an_entry_says_what_when_and_from_whom(look: psycopg.Connection) -> None:
-    put(look, ("s", 1))
-    row = look.execute("SELECT event_id, created_at FROM outbox").fetchone()
+def test_an_entry_says_what_when_and_from_whom(db: psycopg.Connection) -> None:
+    put(db, ("s", 1))
+    row = db.execute("SELECT event_id, created_at FROM outbox").fetchone()
     assert row
     bus = Bus()
     outbox_relay.relay(bus.send)
@@ -389,8 +389,8 @@ def test_an_entry_says_what_when_and_from_whom(look: psycopg.Connection) -> None
     assert detail == {"event_id": str(row[0]), "stream": "s", "number": 1}
 
 
-def test_no_call_has_more_than_ten_entries_or_a_stream_twice(look: psycopg.Connection) -> None:
-    put(look, *((f"s{number % 23}", number) for number in range(460)))
+def test_no_call_has_more_than_ten_entries_or_a_stream_twice(db: psycopg.Connection) -> None:
+    put(db, *((f"s{number % 23}", number) for number in range(460)))
     bus = Bus()
     outbox_relay.relay(bus.send)
     assert len(bus.taken) == 460
@@ -401,16 +401,16 @@ def test_no_call_has_more_than_ten_entries_or_a_stream_twice(look: psycopg.Conne
     assert len(bus.calls) <= 60  # and they are well filled
 
 
-def test_one_long_stream_holds_back_nobody(look: psycopg.Connection) -> None:
-    put(look, *(("long", number) for number in range(30)), ("short", 0))
+def test_one_long_stream_holds_back_nobody(db: psycopg.Connection) -> None:
+    put(db, *(("long", number) for number in range(30)), ("short", 0))
     bus = Bus()
     outbox_relay.relay(bus.send)
     assert ("short", 0) in map(named, bus.calls[0])
     assert bus.numbers("long") == list(range(30))
 
 
-def test_a_refused_entry_is_tried_again_before_what_follows_it(look: psycopg.Connection) -> None:
-    put(look, ("a", 1), ("b", 1), ("a", 2), ("b", 2))
+def test_a_refused_entry_is_tried_again_before_what_follows_it(db: psycopg.Connection) -> None:
+    put(db, ("a", 1), ("b", 1), ("a", 2), ("b", 2))
     tries: list[tuple[str, int]] = []
 
     def refuse_a1_twice(entry: Entry) -> bool:
@@ -421,41 +421,41 @@ def test_a_refused_entry_is_tried_again_before_what_follows_it(look: psycopg.Con
     assert outbox_relay.relay(bus.send) == Relayed(sent=4)
     assert tries.count(("a", 1)) == 3
     assert bus.numbers("a") == bus.numbers("b") == [1, 2]
-    assert left(look) == []
+    assert left(db) == []
 
 
 def test_a_stream_that_is_refused_waits_for_the_next_run_and_holds_back_no_other(
-    look: psycopg.Connection,
+    db: psycopg.Connection,
 ) -> None:
-    put(look, *((stream, number) for number in range(3) for stream in "abc"))
+    put(db, *((stream, number) for number in range(3) for stream in "abc"))
     bus = Bus(lambda entry: named(entry) == ("a", 1))
     assert outbox_relay.relay(bus.send) == Relayed(sent=7, refused=1, left=2)
     assert [named(entry) for call in bus.calls for entry in call].count(("a", 1)) == outbox_relay.MAX_ATTEMPTS
-    assert left(look) == [("a", 1), ("a", 2)]
+    assert left(db) == [("a", 1), ("a", 2)]
     bus.refuses = lambda _: False
     assert outbox_relay.relay(bus.send) == Relayed(sent=2)
     assert bus.numbers("a") == bus.numbers("b") == [0, 1, 2]
 
 
 def test_a_stream_that_is_refused_is_not_tried_more_often_because_there_is_more(
-    look: psycopg.Connection, environment: pytest.MonkeyPatch
+    db: psycopg.Connection, environment: pytest.MonkeyPatch
 ) -> None:
     environment.setattr(outbox_relay, "READ_SIZE", 4)
-    put(look, *((stream, number) for number in range(10) for stream in "ab"))
+    put(db, *((stream, number) for number in range(10) for stream in "ab"))
     bus = Bus(lambda entry: named(entry) == ("a", 1))
     assert outbox_relay.relay(bus.send).sent == 11
     assert [named(entry) for call in bus.calls for entry in call].count(("a", 1)) == outbox_relay.MAX_ATTEMPTS
     assert bus.numbers("b") == list(range(10))
-    assert left(look) == [("a", number) for number in range(1, 10)]
+    assert left(db) == [("a", number) for number in range(1, 10)]
 
 
-def test_a_bus_that_refuses_everything_is_left_alone_soon(look: psycopg.Connection) -> None:
-    put(look, *((f"s{number}", number) for number in range(25)))
+def test_a_bus_that_refuses_everything_is_left_alone_soon(db: psycopg.Connection) -> None:
+    put(db, *((f"s{number}", number) for number in range(25)))
     bus = Bus(lambda _: True)
     published = outbox_relay.relay(bus.send)
     assert (published.sent, published.refused) == (0, 25)
     assert sum(map(len, bus.calls)) == 25 * outbox_relay.MAX_ATTEMPTS
-    assert len(left(look)) == 25
+    assert len(left(db)) == 25
 
 
 @settings(
@@ -471,10 +471,10 @@ def test_a_bus_that_refuses_everything_is_left_alone_soon(look: psycopg.Connecti
     read=st.integers(1, 20),
 )
 def test_whatever_is_refused_or_breaks_each_stream_arrives_whole_and_in_order(
-    look: psycopg.Connection, streams: list[str], refused: set[int], faults: list[int], read: int
+    db: psycopg.Connection, streams: list[str], refused: set[int], faults: list[int], read: int
 ) -> None:
-    forget(look)
-    put(look, *((stream, number) for number, stream in enumerate(streams)))
+    forget(db)
+    put(db, *((stream, number) for number, stream in enumerate(streams)))
     bus = Bus(lambda entry: named(entry)[1] in refused)
 
     def publish(breaks_at: int | None) -> None:
@@ -497,7 +497,7 @@ def test_whatever_is_refused_or_breaks_each_stream_arrives_whole_and_in_order(
     publish(None)
     bus.refuses = lambda _: False
     publish(None)
-    assert left(look) == []
+    assert left(db) == []
     for stream in set(streams):
         expected = [number for number, name in enumerate(streams) if name == stream]
         arrived = bus.numbers(stream)
@@ -509,22 +509,22 @@ def test_whatever_is_refused_or_breaks_each_stream_arrives_whole_and_in_order(
 # ── What the bus will never take ──────────────────────────────────────────────────────────────────────────
 
 
-def put_large(look: psycopg.Connection, stream: str, number: int, size: int) -> None:
+def put_large(db: psycopg.Connection, stream: str, number: int, size: int) -> None:
     """An event to send of that many bytes and some."""
     detail = {"stream": stream, "number": number, "text": "ç" * (size // 2)}
-    look.execute(
+    db.execute(
         "INSERT INTO outbox (stream, detail_type, detail) VALUES (%s, 'Numbered', %s)",
         [stream, json.dumps(detail, ensure_ascii=False)],
     )
 
 
-def set_aside(look: psycopg.Connection) -> list[tuple[str, int, str]]:
-    found = look.execute("SELECT detail, reason FROM outbox_refused ORDER BY outbox_id").fetchall()
+def set_aside(db: psycopg.Connection) -> list[tuple[str, int, str]]:
+    found = db.execute("SELECT detail, reason FROM outbox_refused ORDER BY outbox_id").fetchall()
     return [(detail["stream"], detail["number"], reason) for detail, reason in found]
 
 
-def test_what_was_set_aside_two_weeks_ago_is_forgotten(look: psycopg.Connection) -> None:
-    look.execute(
+def test_what_was_set_aside_two_weeks_ago_is_forgotten(db: psycopg.Connection) -> None:
+    db.execute(
         """
         INSERT INTO outbox_refused
                (outbox_id, event_id, stream, detail_type, detail, created_at, refused_at, reason)
@@ -534,55 +534,55 @@ def test_what_was_set_aside_two_weeks_ago_is_forgotten(look: psycopg.Connection)
         """
     )
     assert dead_letters.forget_expired() == 1
-    assert set_aside(look) == [("a", 13, "too large")]
+    assert set_aside(db) == [("a", 13, "too large")]
 
 
 def test_an_event_that_no_bus_takes_is_set_aside_and_its_stream_goes_on(
-    look: psycopg.Connection, environment: pytest.MonkeyPatch
+    db: psycopg.Connection, environment: pytest.MonkeyPatch
 ) -> None:
     lines = recorder.log(environment)
-    put(look, ("a", 1))
-    put_large(look, "a", 2, event_bridge.ENTRY_BYTES)
-    put(look, ("a", 3), ("b", 1))
+    put(db, ("a", 1))
+    put_large(db, "a", 2, event_bridge.ENTRY_BYTES)
+    put(db, ("a", 3), ("b", 1))
     bus = Bus()
     assert outbox_relay.relay(bus.send) == Relayed(sent=3, dead_letters=1)
     assert (bus.numbers("a"), bus.numbers("b")) == ([1, 3], [1])
-    ((stream, number, reason),) = set_aside(look)
+    ((stream, number, reason),) = set_aside(db)
     assert (stream, number) == ("a", 2)
     assert re.fullmatch(r"it has \d{7} bytes, and the bus takes 1048576", reason)
     assert [line.more["reason"] for line in lines if line.message == "dead letter"] == [reason]
 
 
 @pytest.fixture
-def large_event_of_ana(look: psycopg.Connection) -> Caller:
+def large_event_of_ana(db: psycopg.Connection) -> Caller:
     """An event that no bus takes, of a client; the client."""
     ana = accounts.new_caller()
-    forget(look)
-    put_large(look, f"client:{ana.client_id}", 1, event_bridge.ENTRY_BYTES)
+    forget(db)
+    put_large(db, f"client:{ana.client_id}", 1, event_bridge.ENTRY_BYTES)
     return ana
 
 
 def test_an_event_of_a_client_who_is_gone_is_not_kept(
-    look: psycopg.Connection, large_event_of_ana: Caller
+    db: psycopg.Connection, large_event_of_ana: Caller
 ) -> None:
-    put_large(look, "a", 2, event_bridge.ENTRY_BYTES)
-    put_large(look, f"client:{accounts.new_caller().client_id}", 3, event_bridge.ENTRY_BYTES)
+    put_large(db, "a", 2, event_bridge.ENTRY_BYTES)
+    put_large(db, f"client:{accounts.new_caller().client_id}", 3, event_bridge.ENTRY_BYTES)
     clients.remove(large_event_of_ana, "me")
     assert outbox_relay.relay(Bus().send).dead_letters == 3
-    assert [number for _, number, _ in set_aside(look)] == [2, 3]
+    assert [number for _, number, _ in set_aside(db)] == [2, 3]
 
 
 def test_that_a_client_was_removed_is_kept_until_the_bus_takes_it(
-    look: psycopg.Connection, large_event_of_ana: Caller
+    db: psycopg.Connection, large_event_of_ana: Caller
 ) -> None:
     clients.remove(large_event_of_ana, "me")
     outbox_relay.relay(lambda entries: ["MalformedDetail"] * len(entries))
-    assert look.execute("SELECT detail_type FROM outbox_refused").fetchall() == [("ClientRemoved",)]
+    assert db.execute("SELECT detail_type FROM outbox_refused").fetchall() == [("ClientRemoved",)]
 
 
 @pytest.mark.usefixtures("connection_per_thread")
 def test_a_removal_erases_what_is_set_aside_at_the_same_moment(
-    look: psycopg.Connection, large_event_of_ana: Caller, environment: pytest.MonkeyPatch
+    db: psycopg.Connection, large_event_of_ana: Caller, environment: pytest.MonkeyPatch
 ) -> None:
     look_first = dead_letters.sort
 
@@ -592,24 +592,24 @@ def test_a_removal_erases_what_is_set_aside_at_the_same_moment(
         def removed_then(*arguments: Any) -> Any:
             kept = look_first(*arguments)
             removing.append(pool.submit(clients.remove, large_event_of_ana, "me"))
-            witness.wait_for_a_lock(look)
+            concurrency.wait_for_a_lock(db)
             return kept
 
         environment.setattr(dead_letters, "sort", removed_then)
         assert outbox_relay.relay(Bus().send).dead_letters == 1
         removing[0].result()
-    assert set_aside(look) == []
+    assert set_aside(db) == []
 
 
 def test_a_client_whose_row_is_locked_keeps_nobody_waiting(
-    look: psycopg.Connection, large_event_of_ana: Caller
+    db: psycopg.Connection, large_event_of_ana: Caller
 ) -> None:
-    put(look, ("a", 1))
+    put(db, ("a", 1))
     with psycopg.connect(database_url()) as other:
         other.execute("SELECT FROM clients WHERE client_id = %s FOR UPDATE", [large_event_of_ana.client_id])
         assert outbox_relay.relay(Bus().send) == Relayed(sent=1, refused=1, left=1)
     assert outbox_relay.relay(Bus().send) == Relayed(dead_letters=1)
-    assert len(set_aside(look)) == 1
+    assert len(set_aside(db)) == 1
 
 
 class SmallBus:
@@ -635,57 +635,57 @@ class SmallBus:
 
 
 def test_a_bus_with_a_smaller_limit_gets_what_it_takes_and_the_rest_is_set_aside(
-    look: psycopg.Connection, environment: pytest.MonkeyPatch
+    db: psycopg.Connection, environment: pytest.MonkeyPatch
 ) -> None:
     bus = SmallBus()
     environment.setattr(event_bridge, "_client", lambda: bus)
     for number in range(12):
-        put_large(look, f"s{number}", 0, 60_000)
-    put_large(look, "s3", 1, 300_000)
-    put(look, ("s3", 2))
+        put_large(db, f"s{number}", 0, 60_000)
+    put_large(db, "s3", 1, 300_000)
+    put(db, ("s3", 2))
     assert outbox_relay.relay(event_bridge.sender()) == Relayed(sent=13, dead_letters=1)
     assert [named(entry) for entry in bus.taken if named(entry)[0] == "s3"] == [("s3", 0), ("s3", 2)]
-    ((stream, number, reason),) = set_aside(look)
+    ((stream, number, reason),) = set_aside(db)
     assert (stream, number) == ("s3", 1)
     assert "over the limit" in reason
 
 
 def test_a_call_that_is_refused_for_another_reason_sets_nothing_aside(
-    look: psycopg.Connection, environment: pytest.MonkeyPatch
+    db: psycopg.Connection, environment: pytest.MonkeyPatch
 ) -> None:
     bus = SmallBus()
     bus.limit = 0
     environment.setattr(event_bridge, "_client", lambda: bus)
-    put(look, ("a", 1))
+    put(db, ("a", 1))
     with pytest.raises(ClientError):
         outbox_relay.relay(event_bridge.sender())
-    assert (left(look), set_aside(look)) == ([("a", 1)], [])
+    assert (left(db), set_aside(db)) == ([("a", 1)], [])
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException", "InternalFailure"])
 def test_a_large_event_is_not_set_aside_when_the_call_is_refused_for_another_reason(
-    look: psycopg.Connection, environment: pytest.MonkeyPatch, code: str
+    db: psycopg.Connection, environment: pytest.MonkeyPatch, code: str
 ) -> None:
     class Refusing:
         def put_events(self, *, Entries: list[Entry]) -> dict[str, Any]:  # noqa: N803, ARG002 — as AWS has it
             raise ClientError({"Error": {"Code": code, "Message": "Not now."}}, "PutEvents")
 
     environment.setattr(event_bridge, "_client", Refusing)
-    put_large(look, "a", 1, 300_000)
+    put_large(db, "a", 1, 300_000)
     with pytest.raises(ClientError):
         outbox_relay.relay(event_bridge.sender())
-    assert set_aside(look) == []
-    assert look.execute("SELECT FROM outbox").rowcount == 1
+    assert set_aside(db) == []
+    assert db.execute("SELECT FROM outbox").rowcount == 1
 
 
 # ── Time ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_run_stops_before_its_time_is_over_and_says_how_much_is_left(
-    look: psycopg.Connection, environment: pytest.MonkeyPatch
+    db: psycopg.Connection, environment: pytest.MonkeyPatch
 ) -> None:
     environment.setattr(outbox_relay, "BATCH_SECONDS", 0.5)
-    put(look, *(("a", number) for number in range(100)))
+    put(db, *(("a", number) for number in range(100)))
     bus = Bus()
 
     def slow(entries: Sequence[Entry]) -> list[bool]:
@@ -702,16 +702,16 @@ def test_a_run_stops_before_its_time_is_over_and_says_how_much_is_left(
     assert bus.numbers("a") == list(range(100))
 
 
-def test_a_run_without_time_begins_nothing(look: psycopg.Connection) -> None:
-    put(look, ("a", 1))
+def test_a_run_without_time_begins_nothing(db: psycopg.Connection) -> None:
+    put(db, ("a", 1))
     bus = Bus()
     with deadlines.within(outbox_relay.BATCH_SECONDS - 1):
         assert outbox_relay.relay(bus.send) == Relayed(left=1)
     assert bus.calls == []
 
 
-def test_a_throttled_call_in_twenty_costs_no_event_its_run(look: psycopg.Connection) -> None:
-    put(look, *((f"s{number % 400}", number) for number in range(4_000)))
+def test_a_throttled_call_in_twenty_costs_no_event_its_run(db: psycopg.Connection) -> None:
+    put(db, *((f"s{number % 400}", number) for number in range(4_000)))
     bus, calls, closing = Bus(), 0, threading.Lock()
 
     def throttle(entries: Sequence[Entry]) -> list[bool]:
@@ -728,8 +728,8 @@ def test_a_throttled_call_in_twenty_costs_no_event_its_run(look: psycopg.Connect
         assert bus.numbers(f"s{stream}") == list(range(stream, 4_000, 400))
 
 
-def test_a_bus_that_fails_once_is_tried_again(look: psycopg.Connection) -> None:
-    put(look, ("a", 1))
+def test_a_bus_that_fails_once_is_tried_again(db: psycopg.Connection) -> None:
+    put(db, ("a", 1))
     bus, calls = Bus(), 0
 
     def fail_once(entries: Sequence[Entry]) -> list[bool]:
@@ -743,10 +743,10 @@ def test_a_bus_that_fails_once_is_tried_again(look: psycopg.Connection) -> None:
 
 
 def test_a_call_that_does_not_end_holds_back_its_own_streams(
-    look: psycopg.Connection, environment: pytest.MonkeyPatch
+    db: psycopg.Connection, environment: pytest.MonkeyPatch
 ) -> None:
     environment.setattr(outbox_relay, "SEND_TIMEOUT", 0.2)
-    put(look, *((f"s{number}", 0) for number in range(20)))
+    put(db, *((f"s{number}", 0) for number in range(20)))
     bus, go_on = Bus(), threading.Event()
 
     def hang(entries: Sequence[Entry]) -> list[bool]:
@@ -756,12 +756,12 @@ def test_a_call_that_does_not_end_holds_back_its_own_streams(
 
     assert outbox_relay.relay(hang) == Relayed(sent=10, refused=10, left=10)
     assert ("s0", 0) not in map(named, bus.taken)  # nobody waited for it
-    assert left(look) == [(f"s{number}", 0) for number in range(10)]
+    assert left(db) == [(f"s{number}", 0) for number in range(10)]
     go_on.set()
 
 
-def test_streams_are_sent_in_parallel(look: psycopg.Connection) -> None:
-    put(look, *((f"s{number}", 0) for number in range(outbox_relay.BATCH_SIZE)))
+def test_streams_are_sent_in_parallel(db: psycopg.Connection) -> None:
+    put(db, *((f"s{number}", 0) for number in range(outbox_relay.BATCH_SIZE)))
     bus, together = Bus(), threading.Barrier(event_bridge.PARALLEL_CALLS, timeout=10)
 
     def send(entries: Sequence[Entry]) -> list[bool]:
@@ -772,10 +772,10 @@ def test_streams_are_sent_in_parallel(look: psycopg.Connection) -> None:
 
 
 def test_streams_with_more_events_than_are_read_at_a_time_keep_out_nobody(
-    look: psycopg.Connection, environment: pytest.MonkeyPatch
+    db: psycopg.Connection, environment: pytest.MonkeyPatch
 ) -> None:
     environment.setattr(outbox_relay, "READ_SIZE", 5)
-    put(look, *(("long", number) for number in range(40)), *((f"s{number}", 0) for number in range(9)))
+    put(db, *(("long", number) for number in range(40)), *((f"s{number}", 0) for number in range(9)))
     bus = Bus()
     assert outbox_relay.relay(bus.send).sent == 49
     assert {named(entry) for entry in bus.calls[0]} == {
@@ -788,30 +788,30 @@ def test_streams_with_more_events_than_are_read_at_a_time_keep_out_nobody(
 # ── Crashes, and two at once ──────────────────────────────────────────────────────────────────────────────
 
 
-def test_what_send_raises_loses_nothing(look: psycopg.Connection) -> None:
-    put(look, ("a", 1), ("a", 2), ("b", 1))
+def test_what_send_raises_loses_nothing(db: psycopg.Connection) -> None:
+    put(db, ("a", 1), ("a", 2), ("b", 1))
 
     def broken(_: Sequence[Entry]) -> list[bool]:
         raise ConnectionError
 
     with pytest.raises(ConnectionError):
         outbox_relay.relay(broken)
-    assert left(look) == [("a", 1), ("a", 2), ("b", 1)]
+    assert left(db) == [("a", 1), ("a", 2), ("b", 1)]
     bus = Bus()
     assert outbox_relay.relay(bus.send).sent == 3  # and no lock was left
 
 
 def test_a_bus_that_leaves_an_entry_unanswered_ends_the_run(
-    look: psycopg.Connection,
+    db: psycopg.Connection,
 ) -> None:
-    put(look, ("a", 1), ("b", 1))
+    put(db, ("a", 1), ("b", 1))
     with pytest.raises(ValueError, match="did not answer for each entry"):
         outbox_relay.relay(lambda _: [True])
-    assert left(look) == [("a", 1), ("b", 1)]
+    assert left(db) == [("a", 1), ("b", 1)]
 
 
-def test_a_crash_between_sending_and_committing_sends_again(look: psycopg.Connection) -> None:
-    put(look, ("a", 1), ("a", 2))
+def test_a_crash_between_sending_and_committing_sends_again(db: psycopg.Connection) -> None:
+    put(db, ("a", 1), ("a", 2))
     bus = Bus()
 
     def crash_at_the_end(entries: Sequence[Entry]) -> list[bool]:
@@ -828,19 +828,19 @@ def test_a_crash_between_sending_and_committing_sends_again(look: psycopg.Connec
     assert ids[1] == ids[2]  # by which who takes them can tell
 
 
-def test_a_connection_that_is_lost_before_the_commit_loses_nothing(look: psycopg.Connection) -> None:
-    put(look, ("a", 1))
+def test_a_connection_that_is_lost_before_the_commit_loses_nothing(db: psycopg.Connection) -> None:
+    put(db, ("a", 1))
     bus = Bus()
 
     def hang_up(entries: Sequence[Entry]) -> list[bool]:
-        look.execute(
+        db.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'favorites'"
         )
         return bus.send(entries)
 
     with pytest.raises(DatabaseUnavailable):
         outbox_relay.relay(hang_up)
-    assert left(look) == [("a", 1)]
+    assert left(db) == [("a", 1)]
     assert outbox_relay.relay(bus.send).sent == 1
 
 
@@ -852,20 +852,20 @@ def test_without_the_database_it_is_an_error(environment: pytest.MonkeyPatch) ->
 
 
 def test_an_event_that_comes_meanwhile_is_sent_by_the_same_run_or_the_next(
-    look: psycopg.Connection,
+    db: psycopg.Connection,
 ) -> None:
-    put(look, ("a", 1))
+    put(db, ("a", 1))
     bus = Bus()
 
     def more(entries: Sequence[Entry]) -> list[bool]:
         if not bus.calls:
-            put(look, ("a", 2))
+            put(db, ("a", 2))
         return bus.send(entries)
 
     outbox_relay.relay(more)
     outbox_relay.relay(bus.send)
     assert bus.numbers("a") == [1, 2]
-    assert left(look) == []
+    assert left(db) == []
 
 
 KILLED = """
@@ -883,8 +883,8 @@ outbox_relay.relay(send)
 """
 
 
-def test_of_a_run_that_is_killed_one_batch_at_most_is_sent_again(look: psycopg.Connection) -> None:
-    put(look, *((f"s{number % 100}", number // 100) for number in range(2_000)))
+def test_of_a_run_that_is_killed_one_batch_at_most_is_sent_again(db: psycopg.Connection) -> None:
+    put(db, *((f"s{number % 100}", number // 100) for number in range(2_000)))
     process = subprocess.Popen(  # noqa: S603 — our own module
         [sys.executable, "-c", KILLED], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
@@ -908,10 +908,10 @@ def test_of_a_run_that_is_killed_one_batch_at_most_is_sent_again(look: psycopg.C
 
 @pytest.mark.usefixtures("connection_per_thread")
 def test_two_publishers_at_once_send_nothing_twice_and_all_in_order(
-    look: psycopg.Connection, environment: pytest.MonkeyPatch
+    db: psycopg.Connection, environment: pytest.MonkeyPatch
 ) -> None:
     environment.setattr(outbox_relay, "READ_SIZE", 10)
-    put(look, *((f"s{number % 5}", number) for number in range(200)))
+    put(db, *((f"s{number % 5}", number) for number in range(200)))
     bus, sending = Bus(), threading.Lock()
 
     def send(entries: Sequence[Entry]) -> list[bool]:
@@ -928,15 +928,15 @@ def test_two_publishers_at_once_send_nothing_twice_and_all_in_order(
         worker.start()
     for worker in workers:
         worker.join()
-    assert left(look) == []
+    assert left(db) == []
     assert len(bus.taken) == 200
     for stream in range(5):
         assert bus.numbers(f"s{stream}") == list(range(stream, 200, 5))
 
 
 @pytest.mark.usefixtures("connection_per_thread")
-def test_a_second_publisher_leaves_while_the_first_is_at_it(look: psycopg.Connection) -> None:
-    put(look, ("a", 1))
+def test_a_second_publisher_leaves_while_the_first_is_at_it(db: psycopg.Connection) -> None:
+    put(db, ("a", 1))
     sending, go_on = threading.Event(), threading.Event()
     bus = Bus()
 
@@ -957,9 +957,9 @@ def test_a_second_publisher_leaves_while_the_first_is_at_it(look: psycopg.Connec
 
 
 @pytest.fixture
-def gate(look: psycopg.Connection) -> Iterator[str]:
+def gate(db: psycopg.Connection) -> Iterator[str]:
     """The database's address for a publisher whose try for the turn's lock waits until lock 1 is free."""
-    look.execute(
+    db.execute(
         """
         CREATE FUNCTION public.pg_try_advisory_xact_lock(bigint) RETURNS boolean LANGUAGE plpgsql AS $$
         BEGIN
@@ -969,32 +969,32 @@ def gate(look: psycopg.Connection) -> Iterator[str]:
         """
     )
     yield f"{os.environ['DATABASE_URL']}?options=-csearch_path%3Dpublic,pg_catalog"
-    look.execute("DROP FUNCTION public.pg_try_advisory_xact_lock(bigint)")
+    db.execute("DROP FUNCTION public.pg_try_advisory_xact_lock(bigint)")
 
 
 @pytest.mark.usefixtures("connection_per_thread")
 def test_a_publisher_that_gets_the_lock_as_another_ends_sees_what_that_one_sent(
-    look: psycopg.Connection, environment: pytest.MonkeyPatch, gate: str
+    db: psycopg.Connection, environment: pytest.MonkeyPatch, gate: str
 ) -> None:
     environment.setenv("DATABASE_URL", gate)
     at_once = outbox_relay.BATCH_SIZE
-    put(look, *((f"s{number}", 0) for number in range(at_once + 5)))
+    put(db, *((f"s{number}", 0) for number in range(at_once + 5)))
     bus, closing = Bus(), threading.Lock()
 
     def send(entries: Sequence[Entry]) -> list[bool]:
         with closing:
             if not bus.calls:
-                look.execute("SELECT pg_advisory_lock(1)")  # for the next batch
+                db.execute("SELECT pg_advisory_lock(1)")  # for the next batch
             return bus.send(entries)
 
     slow = threading.Thread(target=outbox_relay.relay, args=[send])
     slow.start()
     waits = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 1 AND NOT granted"
-    assert wait_until(lambda: look.execute(waits).rowcount == 1, 10)
-    with look.transaction():  # as another does with what is left
-        look.execute("DELETE FROM outbox")
-        look.execute("UPDATE outbox_turns SET turn = turn + 1")
-    look.execute("SELECT pg_advisory_unlock(1)")
+    assert wait_until(lambda: db.execute(waits).rowcount == 1, 10)
+    with db.transaction():  # as another does with what is left
+        db.execute("DELETE FROM outbox")
+        db.execute("UPDATE outbox_turns SET turn = turn + 1")
+    db.execute("SELECT pg_advisory_unlock(1)")
     slow.join()
     assert len(bus.taken) == at_once
 
@@ -1098,7 +1098,7 @@ def test_an_event_of_another_shape_would_be_noticed() -> None:
 
 
 def test_what_eventbridge_refuses_is_logged_with_its_reason(
-    look: psycopg.Connection, environment: pytest.MonkeyPatch
+    db: psycopg.Connection, environment: pytest.MonkeyPatch
 ) -> None:
     class Refusing:
         def put_events(self, *, Entries: list[Entry]) -> dict[str, Any]:  # noqa: N803 — named so by AWS
@@ -1110,16 +1110,16 @@ def test_what_eventbridge_refuses_is_logged_with_its_reason(
 
     lines = recorder.log(environment)
     environment.setattr(event_bridge, "_client", Refusing)
-    put(look, ("a", 1), ("b", 1))
+    put(db, ("a", 1), ("b", 1))
     assert lambda_handler({}, None) == {"sent": 1, "refused": 1, "dead_letters": 0, "left": 1}
-    assert left(look) == [("a", 1)]
+    assert left(db) == [("a", 1)]
     refusals = [line for line in lines if line.message == "event refused"]
     assert len(refusals) == outbox_relay.MAX_ATTEMPTS
     assert refusals[0].more == {"code": "ThrottlingException", "reason": "Rate exceeded"}
 
 
 def test_a_cold_environment_makes_one_client_for_all_its_calls(
-    look: psycopg.Connection, environment: pytest.MonkeyPatch
+    db: psycopg.Connection, environment: pytest.MonkeyPatch
 ) -> None:
     class Taking:
         def put_events(self, *, Entries: list[Entry]) -> dict[str, Any]:  # noqa: N803 — named so by AWS
@@ -1134,7 +1134,7 @@ def test_a_cold_environment_makes_one_client_for_all_its_calls(
 
     environment.setattr(boto3, "client", make)
     event_bridge._client.cache_clear()
-    put(look, *((f"s{number}", 0) for number in range(outbox_relay.BATCH_SIZE)))
+    put(db, *((f"s{number}", 0) for number in range(outbox_relay.BATCH_SIZE)))
     assert lambda_handler({}, None)["sent"] == outbox_relay.BATCH_SIZE
     event_bridge._client.cache_clear()
     assert made == ["events"]

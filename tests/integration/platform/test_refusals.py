@@ -17,7 +17,7 @@ from shared.favorites.models import FavoriteChanges
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import accounts
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("catalog")
 
 
 def change(caller: Caller, if_match: str | None = None, **given: str) -> None:
@@ -62,8 +62,8 @@ BY_A_CLIENT: dict[str, tuple[str, Callable[[Caller], object]]] = {
 
 
 @pytest.mark.parametrize("what", BY_A_CLIENT)
-def test_a_client_reads_why(ana: Caller, store: HostileCatalog, what: str) -> None:
-    store.answer("/products/7", Answer.json(product(7)))
+def test_a_client_reads_why(ana: Caller, catalog: HostileCatalog, what: str) -> None:
+    catalog.answer("/products/7", Answer.json(product(7)))
     sentence, ask = BY_A_CLIENT[what]
     with pytest.raises(DomainError) as refused:
         ask(ana)
@@ -80,10 +80,10 @@ BY_AN_ADMIN: dict[str, tuple[str, Callable[[Caller], object]]] = {
 
 
 @pytest.mark.parametrize("what", BY_AN_ADMIN)
-def test_an_admin_reads_why(look: psycopg.Connection, what: str) -> None:
+def test_an_admin_reads_why(db: psycopg.Connection, what: str) -> None:
     sentence, ask = BY_AN_ADMIN[what]
     with pytest.raises(DomainError) as refused:
-        ask(accounts.new_admin(look))
+        ask(accounts.new_admin(db))
     assert refused.value.detail == sentence
 
 

@@ -15,7 +15,8 @@ from shared.events import dead_letters, outbox_relay
 from shared.favorites import changes, ids, marks, pages
 from shared.favorites.models import FavoriteChanges, Mark
 from shared.platform import database
-from shared.products import catalog, product_copy
+from shared.products import catalog as catalog_client
+from shared.products import product_copy
 from shared.products.catalog import CatalogProduct
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import accounts
@@ -24,7 +25,7 @@ Work = Callable[[database.Connection], Any]
 
 
 @pytest.fixture
-def broken(environment: pytest.MonkeyPatch, look: psycopg.Connection) -> list[Work]:
+def broken(environment: pytest.MonkeyPatch, db: psycopg.Connection) -> list[Work]:
     """From now on the connection breaks under each repeatable work, the first time; that work."""
     works: list[Work] = []
     run = database.run
@@ -33,7 +34,7 @@ def broken(environment: pytest.MonkeyPatch, look: psycopg.Connection) -> list[Wo
         def work_that_breaks(current: database.Connection) -> Any:
             if repeatable and work not in works:
                 works.append(work)
-                look.execute("SELECT pg_terminate_backend(%s, 5000)", [current.info.backend_pid])
+                db.execute("SELECT pg_terminate_backend(%s, 5000)", [current.info.backend_pid])
             return work(current)
 
         return run(work_that_breaks, repeatable=repeatable)
@@ -44,11 +45,11 @@ def broken(environment: pytest.MonkeyPatch, look: psycopg.Connection) -> list[Wo
 
 
 @pytest.fixture
-def admin(store: HostileCatalog, look: psycopg.Connection) -> Caller:
+def admin(catalog: HostileCatalog, db: psycopg.Connection) -> Caller:
     """An admin with product 7 as favorite, on an environment whose copy has products 7 and 8."""
-    store.answer("/products", Answer.json([product(7), product(8)]))
+    catalog.answer("/products", Answer.json([product(7), product(8)]))
     assert sync()
-    admin = accounts.new_admin(look)
+    admin = accounts.new_admin(db)
     marks.add(admin, "7")
     return admin
 
@@ -62,7 +63,7 @@ def a_product(**changes: Any) -> CatalogProduct:
 
 
 def sync() -> bool:
-    with closing(catalog.fetch_all(at_most=10_000)) as listed:
+    with closing(catalog_client.fetch_all(at_most=10_000)) as listed:
         return bool(list(product_copy.sync(listed)))
 
 

@@ -19,7 +19,7 @@ from shared.products import demand as products
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import accounts, recorder
 from tests.integration.catalog_messages import changed_product, deliver, deliver_texts, removed
-from tests.integration.conftest import Travel
+from tests.integration.conftest import Age
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -34,9 +34,9 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def seven(store: HostileCatalog) -> None:
-    store.answer("/products/7", Answer.json(product(7)).after(0.05))
-    store.answer("/products", Answer.json([product(7), product(8)]).after(0.05))
+def seven(catalog: HostileCatalog) -> None:
+    catalog.answer("/products/7", Answer.json(product(7)).after(0.05))
+    catalog.answer("/products", Answer.json([product(7), product(8)]).after(0.05))
 
 
 @pytest.fixture
@@ -91,9 +91,9 @@ def test_a_miss_is_an_answer_a_demand_and_the_catalogs_time(measured: Metrics) -
     assert 50 <= call["CatalogTime"] < 2_000  # milliseconds
 
 
-def test_a_hit_is_an_answer_with_its_age_and_nothing_else(measured: Metrics, travel: Travel) -> None:
+def test_a_hit_is_an_answer_with_its_age_and_nothing_else(measured: Metrics, age_everything: Age) -> None:
     get()
-    travel(100)
+    age_everything(100)
     measured()
     assert get() == "hit"
     (answer,) = measured()
@@ -102,11 +102,11 @@ def test_a_hit_is_an_answer_with_its_age_and_nothing_else(measured: Metrics, tra
 
 
 def test_a_stale_answer_is_told_from_a_fresh_one(
-    measured: Metrics, travel: Travel, store: HostileCatalog
+    measured: Metrics, age_everything: Age, catalog: HostileCatalog
 ) -> None:
     get()
-    travel(400)
-    store.answer("/products/7", Answer.status(500))
+    age_everything(400)
+    catalog.answer("/products/7", Answer.status(500))
     measured()
     assert get() == "stale"
     metrics = measured()
@@ -126,8 +126,8 @@ def test_a_page_of_the_list_is_an_answer_too(measured: Metrics) -> None:
     assert states == ["miss", "hit"]
 
 
-def test_what_is_unknown_is_no_answer(measured: Metrics, store: HostileCatalog) -> None:
-    store.answer("/products/9", Answer.null())
+def test_what_is_unknown_is_no_answer(measured: Metrics, catalog: HostileCatalog) -> None:
+    catalog.answer("/products/9", Answer.null())
     get_product(request("/products/9", product_id="9"), Context())
     assert not named(measured(), "ProductAnswers")
 
@@ -138,9 +138,9 @@ def test_what_is_unknown_is_no_answer(measured: Metrics, store: HostileCatalog) 
     ids=["status", "reset", "html", "fields"],
 )
 def test_every_kind_of_failure_of_the_catalog_is_counted_once(
-    measured: Metrics, store: HostileCatalog, failure: Answer
+    measured: Metrics, catalog: HostileCatalog, failure: Answer
 ) -> None:
-    store.answer("/products/7", failure)
+    catalog.answer("/products/7", failure)
     with pytest.raises(CatalogUnavailable):
         products.detail("7")
     assert [metric["CatalogFailures"] for metric in named(measured(), "CatalogFailures")] == [1]
@@ -166,21 +166,21 @@ def test_a_pull_counts_what_it_refreshed(measured: Metrics) -> None:
     assert not named(metrics, "ProductAnswers")  # nobody asked
 
 
-def test_a_pull_that_failed_is_counted_as_such(measured: Metrics, store: HostileCatalog) -> None:
-    store.answer("/products", Answer.status(500))
+def test_a_pull_that_failed_is_counted_as_such(measured: Metrics, catalog: HostileCatalog) -> None:
+    catalog.answer("/products", Answer.status(500))
     assert list(warm_product_cache({}, None)) == ["failed"]
     assert measured() == [{"CatalogFailures": 1}, {"CatalogPollsFailed": 1}]
 
 
 def test_publishing_tells_how_long_the_oldest_waited(
-    measured: Metrics, look: psycopg.Connection, environment: pytest.MonkeyPatch
+    measured: Metrics, db: psycopg.Connection, environment: pytest.MonkeyPatch
 ) -> None:
     environment.setenv("EVENT_BUS_NAME", "bus")
     environment.setattr(event_bridge, "sender", lambda: lambda entries: [True] * len(entries))
     environment.setattr(outbox_relay, "READ_SIZE", 1)  # it is told once, however often the outbox is read
     accounts.register()
     accounts.register()
-    look.execute("UPDATE outbox SET created_at = created_at - interval '90 seconds' WHERE outbox_id = 1")
+    db.execute("UPDATE outbox SET created_at = created_at - interval '90 seconds' WHERE outbox_id = 1")
     measured()
     publish_events({}, None)
     (lag,) = named(measured(), "OutboxLag")

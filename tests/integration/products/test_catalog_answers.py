@@ -13,9 +13,10 @@ import simplejson
 
 from local.servers.valkey import Valkey
 from shared.errors import CatalogUnavailable, UnknownProduct
-from shared.products import catalog, demand, product_cache, product_copy
+from shared.products import catalog as catalog_client
+from shared.products import demand, product_cache, product_copy
 from tests.hostile_catalog import Answer, HostileCatalog, blemished, nonsense, product
-from tests.integration.conftest import Travel
+from tests.integration.conftest import Age
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -91,22 +92,24 @@ BLEMISHED = blemished(7)
 
 @pytest.fixture(autouse=True)
 def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    defaults = catalog._fetch.__kwdefaults__
+    defaults = catalog_client._fetch.__kwdefaults__
     assert defaults
-    assert defaults["timeout"] == catalog.TIMEOUT
+    assert defaults["timeout"] == catalog_client.TIMEOUT
     monkeypatch.setitem(defaults, "timeout", TIMEOUT)
 
 
 @pytest.fixture(params=["nothing known", "stale cache", "copy only"])
-def known(request: pytest.FixtureRequest, store: HostileCatalog, valkey: Valkey, travel: Travel) -> str:
+def known(
+    request: pytest.FixtureRequest, catalog: HostileCatalog, valkey: Valkey, age_everything: Age
+) -> str:
     """What the service knows of product 7 when the answer comes: its price was 1."""
     if request.param != "nothing known":
-        store.answer(PATH, Answer.json(product(7, price=1)))
+        catalog.answer(PATH, Answer.json(product(7, price=1)))
         demand.detail("7")
     if request.param == "copy only":
         valkey.flush()
-    travel(TTL)
-    store.forget_calls()
+    age_everything(TTL)
+    catalog.forget_calls()
     return str(request.param)
 
 
@@ -124,9 +127,9 @@ def ask() -> tuple[str, object]:
 
 
 @pytest.mark.parametrize("what", GOOD)
-def test_a_good_answer_becomes_the_product(store: HostileCatalog, known: str, what: str) -> None:
+def test_a_good_answer_becomes_the_product(catalog: HostileCatalog, known: str, what: str) -> None:
     assert known
-    store.answer(PATH, GOOD[what])
+    catalog.answer(PATH, GOOD[what])
     assert ask() in [("miss", Decimal("22.30")), ("miss", 22)]
     entry, held = product_cache.get("7"), product_copy.find("7")
     assert entry
@@ -136,8 +139,8 @@ def test_a_good_answer_becomes_the_product(store: HostileCatalog, known: str, wh
 
 
 @pytest.mark.parametrize("what", UNKNOWN)
-def test_an_unknown_product_is_a_404_and_a_tombstone(store: HostileCatalog, known: str, what: str) -> None:
-    store.answer(PATH, UNKNOWN[what])
+def test_an_unknown_product_is_a_404_and_a_tombstone(catalog: HostileCatalog, known: str, what: str) -> None:
+    catalog.answer(PATH, UNKNOWN[what])
     assert ask() == ("unknown", None)
     held = product_copy.find("7")
     entry = product_cache.get("7") if held else product_cache.get_unknown("7")
@@ -151,8 +154,8 @@ def test_an_unknown_product_is_a_404_and_a_tombstone(store: HostileCatalog, know
 
 
 @pytest.mark.parametrize("what", USELESS)
-def test_a_useless_answer_leaves_what_is_known(store: HostileCatalog, known: str, what: str) -> None:
-    store.answer(PATH, USELESS[what])
+def test_a_useless_answer_leaves_what_is_known(catalog: HostileCatalog, known: str, what: str) -> None:
+    catalog.answer(PATH, USELESS[what])
     before = product_copy.find("7")
     answered = ask()
     if known == "nothing known":
@@ -164,13 +167,13 @@ def test_a_useless_answer_leaves_what_is_known(store: HostileCatalog, known: str
         assert entry
         assert not entry.is_fresh  # never cached as good
     assert product_copy.find("7") == before
-    assert store.calls == {PATH: 1}  # nor was a redirect followed, nor anything tried twice
+    assert catalog.calls == {PATH: 1}  # nor was a redirect followed, nor anything tried twice
 
 
 @pytest.mark.parametrize("what", BLEMISHED)
-def test_a_spoiled_review_is_never_shown(store: HostileCatalog, known: str, what: str) -> None:
+def test_a_spoiled_review_is_never_shown(catalog: HostileCatalog, known: str, what: str) -> None:
     """Half a review is none; one that is nonsense makes the whole answer doubtful. Both are right here."""
-    store.answer(PATH, Answer.json(BLEMISHED[what]))
+    catalog.answer(PATH, Answer.json(BLEMISHED[what]))
     answered, entry = ask(), product_cache.get("7")
     if answered == ("miss", Decimal("22.30")):
         assert entry
@@ -191,15 +194,15 @@ def test_its_name_has_no_address(known: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_connection_works_after_every_useless_answer(
-    store: HostileCatalog, monkeypatch: pytest.MonkeyPatch
+    catalog: HostileCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No answer leaves bytes behind that the next one is taken for."""
-    monkeypatch.setattr(catalog, "FAILURES_TO_OPEN", 1_000)
+    monkeypatch.setattr(catalog_client, "FAILURES_TO_OPEN", 1_000)
     slow = {"hang", "hang in the body", "slow drip", "too late"}
     for number, what in enumerate(sorted(USELESS.keys() - slow), start=1_000):
-        store.answer(f"/products/{number}", USELESS[what])
+        catalog.answer(f"/products/{number}", USELESS[what])
         with pytest.raises((CatalogUnavailable, UnknownProduct)):
             demand.detail(str(number))
         good = product(number + 1_000)
-        store.answer(f"/products/{good['id']}", Answer.json(good))
+        catalog.answer(f"/products/{good['id']}", Answer.json(good))
         assert demand.detail(str(good["id"])).state == "miss"

@@ -29,7 +29,8 @@ from shared.favorites import marks
 from shared.formats.headers import etag_of
 from shared.platform import settings as service_settings
 from shared.platform import valkey as cache
-from shared.products import catalog, demand, poll, product_cache, product_copy, push
+from shared.products import catalog as catalog_client
+from shared.products import demand, poll, product_cache, product_copy, push
 from shared.products.product_cache import Entry
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import accounts
@@ -140,9 +141,9 @@ def shown(content: int, product_id: str) -> dict[str, Any]:
     return {"product_id": told.pop("id"), **told, "review": rating}
 
 
-def assert_is_the_newest(change: Change, product_id: str, look: psycopg.Connection) -> None:
+def assert_is_the_newest(change: Change, product_id: str, db: psycopg.Connection) -> None:
     """PostgreSQL, Valkey and the answer to a request all have this change."""
-    row = look.execute(
+    row = db.execute(
         "SELECT version, removed_at IS NULL, title, price, category, review_count FROM products"
         " WHERE product_id = %s",
         [product_id],
@@ -171,7 +172,7 @@ def assert_is_the_newest(change: Change, product_id: str, look: psycopg.Connecti
 
 
 def test_every_history_ends_as_it_happened_however_it_arrives(
-    environments: Environments, look: psycopg.Connection
+    environments: Environments, db: psycopg.Connection
 ) -> None:
     @settings(histories_of, max_examples=HISTORIES)
     @given(history=histories())
@@ -179,13 +180,13 @@ def test_every_history_ends_as_it_happened_however_it_arrives(
         run = next(_runs)
         assert environments.deliver(events_of(history, run)) == []
         for changes in history.happened:
-            assert_is_the_newest(changes[-1], f"{run}-{changes[-1].product}", look)
+            assert_is_the_newest(changes[-1], f"{run}-{changes[-1].product}", db)
 
     ends_as_it_happened()
 
 
 def test_what_favorites_are_told_is_one_unbroken_story(
-    environments: Environments, look: psycopg.Connection
+    environments: Environments, db: psycopg.Connection
 ) -> None:
     caller = accounts.new_caller()
 
@@ -199,7 +200,7 @@ def test_what_favorites_are_told_is_one_unbroken_story(
             marks.add(caller, product_id)
         environments.deliver(events_of(history, run))
         for changes in history.happened:
-            told = look.execute(
+            told = db.execute(
                 "SELECT detail_type, detail FROM outbox WHERE stream = %s ORDER BY outbox_id",
                 [f"product:{run}-{changes[0].product}"],
             ).fetchall()
@@ -238,11 +239,11 @@ def _assert_unbroken(told: list[tuple[str, dict[str, Any]]], last: Change) -> No
 
 
 def test_events_and_requests_for_the_product_end_with_what_the_catalog_has(
-    store: HostileCatalog, environment: pytest.MonkeyPatch
+    catalog: HostileCatalog, environment: pytest.MonkeyPatch
 ) -> None:
     """A request's version is the moment when it asked; an event's, when the change happened."""
     numbers, clock = itertools.count(1_000), itertools.count(now())
-    environment.setattr(catalog, "now_version", lambda: next(clock))
+    environment.setattr(catalog_client, "now_version", lambda: next(clock))
 
     @settings(histories_of, max_examples=max(30, HISTORIES // 20))
     @given(
@@ -261,7 +262,7 @@ def test_events_and_requests_for_the_product_end_with_what_the_catalog_has(
         number = next(numbers)
         on_the_way: list[Event] = []
         has: int | None = None
-        store.answer(f"/products/{number}", Answer.null())
+        catalog.answer(f"/products/{number}", Answer.null())
         for what in [0, *happens]:
             if what == "request":
                 cache.ask(("FLUSHDB",))
@@ -276,7 +277,7 @@ def test_events_and_requests_for_the_product_end_with_what_the_catalog_has(
             else:
                 has = what
                 content = None if has is None else {**product(number), **CONTENTS[has]}
-                store.answer(
+                catalog.answer(
                     f"/products/{number}", Answer.null() if content is None else Answer.json(content)
                 )
                 version = next(clock)
@@ -361,9 +362,9 @@ def test_a_slow_writer_never_overwrites_what_is_newer(slow: SlowWriter, older: s
 
 @pytest.mark.usefixtures("connection_per_thread")
 def test_a_slow_request_never_brings_back_what_an_event_removed(
-    store: HostileCatalog, slow: SlowWriter
+    catalog: HostileCatalog, slow: SlowWriter
 ) -> None:
-    store.answer("/products/7", Answer.json(product(7)))
+    catalog.answer("/products/7", Answer.json(product(7)))
     slow.begin(lambda: demand.detail("7"))
     deliver(removed(time.time_ns() // 1_000_000 + 1))
     slow.go_on()
@@ -381,10 +382,10 @@ def test_a_removal_is_remembered_longer_than_any_function_may_run(valkey: Valkey
 # ── Two statements on one row ─────────────────────────────────────────────────────────────────────────────
 
 
-def while_uncommitted(look: psycopg.Connection, statement: LiteralString, then: Event) -> None:
+def while_uncommitted(db: psycopg.Connection, statement: LiteralString, then: Event) -> None:
     """Take the event while another's statement on product 7 is done but not committed; that commits later."""
-    with look.transaction():
-        look.execute(statement)
+    with db.transaction():
+        db.execute(statement)
         late = threading.Thread(target=push.take, args=[then])
         late.start()
         assert wait_until(_somebody_waits_for_a_lock, 5)
@@ -410,11 +411,11 @@ CHANGED_ROW: LiteralString = (
 @pytest.mark.parametrize("older", OLDER)
 @pytest.mark.parametrize("statement", [NEW_ROW, CHANGED_ROW], ids=["a new row", "a changed row"])
 def test_what_is_older_gives_way_to_what_is_being_written(
-    look: psycopg.Connection, statement: LiteralString, older: str
+    db: psycopg.Connection, statement: LiteralString, older: str
 ) -> None:
     if statement == CHANGED_ROW:
         deliver(changed_product(T))
-    while_uncommitted(look, statement, then=OLDER[older])
+    while_uncommitted(db, statement, then=OLDER[older])
     copied = product_copy.find("7")
     assert copied
     assert (copied.version, copied.title, copied.removed_at) == (T + 5, "Newer", None)
@@ -428,20 +429,20 @@ VALUES ('7', 'Listed', 5, '', '', '', 1795000000005, now(), 1024)
 
 @pytest.mark.usefixtures("connection_per_thread")
 def test_an_event_that_comes_while_the_list_is_written_leaves_the_product_its_place(
-    look: psycopg.Connection,
+    db: psycopg.Connection,
 ) -> None:
-    while_uncommitted(look, LISTED_ROW, then=changed_product(T + 6))
+    while_uncommitted(db, LISTED_ROW, then=changed_product(T + 6))
     copied = product_copy.find("7")
     assert copied
     assert (copied.version, copied.position) == (T + 6, 1024)
 
 
 @pytest.mark.usefixtures("connection_per_thread")
-def test_what_is_told_begins_where_the_one_before_it_ended(look: psycopg.Connection) -> None:
+def test_what_is_told_begins_where_the_one_before_it_ended(db: psycopg.Connection) -> None:
     deliver(changed_product(T))
     marks.add(accounts.new_caller(), "7")
-    while_uncommitted(look, CHANGED_ROW, then=changed_product(T + 6, price=10))
-    told = look.execute("SELECT detail_type, detail FROM outbox WHERE stream = 'product:7'").fetchall()
+    while_uncommitted(db, CHANGED_ROW, then=changed_product(T + 6, price=10))
+    told = db.execute("SELECT detail_type, detail FROM outbox WHERE stream = 'product:7'").fetchall()
     assert [(kind, detail["old_price"], detail["new_price"]) for kind, detail in told] == [
         ("FavoriteProductPriceRaised", 5, 10)  # dropped, it would be, from what the statement saw at first
     ]
@@ -459,14 +460,14 @@ def crash(*_: object) -> None:
 
 
 @pytest.fixture
-def listed(store: HostileCatalog) -> HostileCatalog:
+def listed(catalog: HostileCatalog) -> HostileCatalog:
     """A catalog of two products, which was read into the copy and the cache, and its first page shown."""
-    store.answer("/products", Answer.json([product(7), product(8)]))
+    catalog.answer("/products", Answer.json([product(7), product(8)]))
     demand.page(limit=20, cursor=None, category=None, sort=None)
     for number in (7, 8):
-        store.answer(f"/products/{number}", Answer.json(product(number)))
+        catalog.answer(f"/products/{number}", Answer.json(product(number)))
         demand.detail(str(number))
-    return store
+    return catalog
 
 
 def in_list() -> dict[str, Decimal]:

@@ -22,9 +22,9 @@ from local.servers.valkey import Valkey
 from shared.errors import DomainError
 from shared.products import demand, poll, product_cache
 from tests.hostile_catalog import Answer, HostileCatalog, product
-from tests.integration import witness
+from tests.integration import concurrency
 from tests.integration.catalog_messages import changed_product, deliver
-from tests.integration.conftest import Travel
+from tests.integration.conftest import Age
 
 pytestmark = pytest.mark.usefixtures("environment", "connection_per_thread")
 
@@ -41,8 +41,8 @@ class Reading(NamedTuple):
 
 
 @pytest.fixture(autouse=True)
-def seven(store: HostileCatalog) -> None:
-    store.answer(PATH, Answer.json(product(7)).after(CALL))
+def seven(catalog: HostileCatalog) -> None:
+    catalog.answer(PATH, Answer.json(product(7)).after(CALL))
 
 
 def read() -> Reading:
@@ -55,32 +55,32 @@ def read() -> Reading:
 
 
 def read_at_once(readers: int) -> list[Reading]:
-    found = witness.at_once([read] * readers)
+    found = concurrency.at_once([read] * readers)
     return [reading for reading in found if isinstance(reading, Reading)]
 
 
 # ── One call ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_nobody_waits_longer_than_the_one_call_and_a_tenth_of_a_second(store: HostileCatalog) -> None:
+def test_nobody_waits_longer_than_the_one_call_and_a_tenth_of_a_second(catalog: HostileCatalog) -> None:
     readings = read_at_once(8)
     assert Counter(reading.outcome for reading in readings) == {"miss": 8}
-    assert store.calls == {PATH: 1}
+    assert catalog.calls == {PATH: 1}
     the_call = min(reading.seconds for reading in readings)
     assert the_call > CALL - 0.01
     assert max(reading.seconds for reading in readings) < CALL + 0.1 + NOISE
 
 
-def test_who_comes_while_the_call_is_under_way_waits_for_the_rest_of_it(store: HostileCatalog) -> None:
+def test_who_comes_while_the_call_is_under_way_waits_for_the_rest_of_it(catalog: HostileCatalog) -> None:
     first = threading.Thread(target=read)
     first.start()
-    assert wait_until(lambda: store.calls[PATH] == 1, 5)
+    assert wait_until(lambda: catalog.calls[PATH] == 1, 5)
     time.sleep(CALL / 2)
     late = read()
     first.join()
     assert late.outcome == "miss"
     assert late.seconds < CALL
-    assert store.calls == {PATH: 1}
+    assert catalog.calls == {PATH: 1}
 
 
 # ── The holder of the lease is killed ─────────────────────────────────────────────────────────────────────
@@ -89,54 +89,54 @@ READING = "from shared.products import demand; demand.detail('7')"
 
 
 @pytest.fixture
-def killed(store: HostileCatalog) -> Callable[[], None]:
+def killed(catalog: HostileCatalog) -> Callable[[], None]:
     """Let another environment ask the catalog, and kill it before it has the answer."""
 
     def ask_and_be_killed() -> None:
-        store.answer(PATH, Answer.hang())
+        catalog.answer(PATH, Answer.hang())
         process = subprocess.Popen(  # noqa: S603 — our own module
             [sys.executable, "-c", READING], cwd=Path(__file__).parents[3], stdout=subprocess.DEVNULL
         )
-        assert wait_until(lambda: store.calls[PATH] == 1, 10)
+        assert wait_until(lambda: catalog.calls[PATH] == 1, 10)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        store.answer(PATH, Answer.json(product(7)).after(CALL))
-        store.forget_calls()
+        catalog.answer(PATH, Answer.json(product(7)).after(CALL))
+        catalog.forget_calls()
 
     return ask_and_be_killed
 
 
 def test_when_the_holder_is_killed_the_next_takes_over_within_the_lease(
-    store: HostileCatalog, killed: Callable[[], None]
+    catalog: HostileCatalog, killed: Callable[[], None]
 ) -> None:
     killed()
     readings = read_at_once(8)
     assert Counter(reading.outcome for reading in readings) == {"miss": 8}
-    assert store.calls == {PATH: 1}
+    assert catalog.calls == {PATH: 1}
     assert max(reading.seconds for reading in readings) < demand.LEASE + CALL + 0.3 + NOISE
 
 
 @pytest.mark.parametrize("call", [0.0, 1.0])
 def test_who_waited_from_the_beginning_gets_the_product_of_the_next_holder(
-    store: HostileCatalog, call: float
+    catalog: HostileCatalog, call: float
 ) -> None:
     """They are patient for the lease and the next holder's call: there is nothing else to give them."""
-    store.answer(PATH, Answer.json(product(7)).after(call))
+    catalog.answer(PATH, Answer.json(product(7)).after(call))
     product_cache.acquire_lease("product:7", demand.LEASE)  # and never heard of again
     readings = read_at_once(6)
     assert Counter(reading.outcome for reading in readings) == {"miss": 6}
-    assert store.calls == {PATH: 1}
+    assert catalog.calls == {PATH: 1}
     assert max(reading.seconds for reading in readings) < demand.LEASE + call + 0.3 + NOISE
 
 
 def test_who_waited_and_takes_over_from_a_holder_that_is_just_done_has_missed_as_the_others(
-    store: HostileCatalog, valkey: Valkey, environment: pytest.MonkeyPatch
+    catalog: HostileCatalog, valkey: Valkey, environment: pytest.MonkeyPatch
 ) -> None:
     read()
     entry = product_cache.get("7")
     assert entry
     valkey.flush()
-    store.forget_calls()
+    catalog.forget_calls()
     acquire = product_cache.acquire_lease
     holders: list[product_cache.Lease] = []
 
@@ -154,23 +154,23 @@ def test_who_waited_and_takes_over_from_a_holder_that_is_just_done_has_missed_as
 
     environment.setattr(product_cache, "acquire_lease", acquire_when_the_holder_is_done)
     assert read().outcome == "miss"
-    assert store.calls == {}
+    assert catalog.calls == {}
 
 
 @pytest.mark.parametrize("up", [True, False], ids=["catalog up", "catalog down"])
 def test_when_the_holder_is_killed_nobody_is_refused_while_there_is_a_copy(
-    store: HostileCatalog, valkey: Valkey, environment: pytest.MonkeyPatch, *, up: bool
+    catalog: HostileCatalog, valkey: Valkey, environment: pytest.MonkeyPatch, *, up: bool
 ) -> None:
     environment.setattr(demand, "LEASE", 1.0)
     read()
     valkey.flush()
-    store.forget_calls()
+    catalog.forget_calls()
     if not up:
-        store.answer(PATH, Answer.status(500))
+        catalog.answer(PATH, Answer.status(500))
     product_cache.acquire_lease("product:7", demand.LEASE)
     readings = read_at_once(6)
     assert {reading.outcome for reading in readings} <= {"miss", "stale", "hit"}
-    assert store.calls[PATH] <= 1
+    assert catalog.calls[PATH] <= 1
     assert max(reading.seconds for reading in readings) < demand.LEASE + CALL + 0.3 + NOISE
 
 
@@ -189,7 +189,7 @@ def test_a_stale_product_is_served_at_once_while_a_dead_holder_has_the_lease(
 
 
 def test_under_a_running_schedule_no_reader_waits_for_the_catalog(
-    store: HostileCatalog, environment: pytest.MonkeyPatch
+    catalog: HostileCatalog, environment: pytest.MonkeyPatch
 ) -> None:
     """Fresh for 2 seconds, polled every second and a half, and each time with other prices."""
     environment.setenv("PRODUCT_CACHE_TTL_SECONDS", "2")
@@ -197,7 +197,7 @@ def test_under_a_running_schedule_no_reader_waits_for_the_catalog(
 
     def lists(price: int) -> None:
         listed = [product(number, price=price) for number in numbers]
-        store.answer("/products", Answer.json(listed).after(CALL))
+        catalog.answer("/products", Answer.json(listed).after(CALL))
 
     def poll_on_schedule() -> None:
         for price in range(polls):
@@ -207,7 +207,7 @@ def test_under_a_running_schedule_no_reader_waits_for_the_catalog(
 
     lists(100)
     poll.run()
-    store.forget_calls()
+    catalog.forget_calls()
     details, waits = Counter[str](), [0.0]
     poller = threading.Thread(target=poll_on_schedule)
     poller.start()
@@ -222,23 +222,23 @@ def test_under_a_running_schedule_no_reader_waits_for_the_catalog(
     assert details.total() > 200
     assert set(details) == {"hit"}
     assert max(waits) < CALL  # of the copy, without a call
-    assert store.calls == {"/products": polls}
+    assert catalog.calls == {"/products": polls}
 
 
 # ── A source whose clock is ahead ─────────────────────────────────────────────────────────────────────────
 
 
 def test_a_product_of_a_version_ahead_of_our_clock_is_asked_for_once_in_a_ttl(
-    store: HostileCatalog, travel: Travel
+    catalog: HostileCatalog, age_everything: Age
 ) -> None:
     """`version` only has to rise (issue 3): nothing says that it is the time by this machine's clock."""
     deliver(changed_product(time.time_ns() // 1_000_000 + 86_400_000, 7, price=1))
-    store.answer(PATH, Answer.json(product(7, price=1)))
-    travel(301)
+    catalog.answer(PATH, Answer.json(product(7, price=1)))
+    age_everything(301)
     assert [read().outcome for _ in range(3)] == ["miss", "hit", "hit"]
-    assert store.calls == {PATH: 1}
-    travel(200)
-    store.answer("/products", Answer.json([product(7, price=1)]))
+    assert catalog.calls == {PATH: 1}
+    age_everything(200)
+    catalog.answer("/products", Answer.json([product(7, price=1)]))
     poll.run()
-    travel(200)
+    age_everything(200)
     assert read().outcome == "hit"

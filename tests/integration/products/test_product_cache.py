@@ -16,7 +16,7 @@ from shared.formats.headers import etag_of
 from shared.platform import valkey as cache
 from shared.products import product_cache
 from shared.products.product_cache import Entry, Lease, ListState, Taken
-from tests.integration import witness
+from tests.integration import concurrency
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -52,7 +52,7 @@ def test_what_was_put_is_what_one_gets(body: str, status: int) -> None:
 
 def test_a_get_is_one_command(valkey: Valkey) -> None:
     product_cache.put("7", entry())
-    with witness.commands(valkey.url) as counted:
+    with concurrency.commands(valkey.url) as counted:
         product_cache.get("7")
     assert counted == {"get": 1}
 
@@ -286,7 +286,7 @@ def test_only_one_gets_the_lease() -> None:
 
 @pytest.mark.usefixtures("connection_per_thread")
 def test_of_many_at_once_only_one_gets_the_lease() -> None:
-    outcomes = witness.at_once([lambda: product_cache.acquire_lease("x", 5)] * 16)
+    outcomes = concurrency.at_once([lambda: product_cache.acquire_lease("x", 5)] * 16)
     assert sum(isinstance(outcome, Lease) for outcome in outcomes) == 1
 
 

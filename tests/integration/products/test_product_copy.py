@@ -19,7 +19,7 @@ from shared.products import product_copy
 from shared.products.catalog import CatalogList, CatalogProduct
 from shared.products.product_copy import ShrunkCatalog
 from tests.hostile_catalog import product
-from tests.integration import witness
+from tests.integration import concurrency
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -49,9 +49,9 @@ def is_available(product_id: str) -> bool:
     return held is not None and held.removed_at is None
 
 
-def rows(look: psycopg.Connection) -> list[tuple[Any, ...]]:
+def rows(db: psycopg.Connection) -> list[tuple[Any, ...]]:
     """Every row with the transaction that wrote it: the same means that nothing was written."""
-    return look.execute("SELECT xmin, ctid, products.* FROM products ORDER BY product_id").fetchall()
+    return db.execute("SELECT xmin, ctid, products.* FROM products ORDER BY product_id").fetchall()
 
 
 def price() -> Decimal | None:
@@ -121,9 +121,9 @@ def test_a_product_that_comes_back_is_available_again() -> None:
     assert (held.removed_at, held.version) == (None, T + 2)
 
 
-def test_a_product_that_nobody_knew_leaves_no_tombstone(look: psycopg.Connection) -> None:
+def test_a_product_that_nobody_knew_leaves_no_tombstone(db: psycopg.Connection) -> None:
     assert product_copy.mark_removed("7", T) is None
-    assert rows(look) == []
+    assert rows(db) == []
 
 
 def test_a_removal_to_be_remembered_leaves_one_that_older_news_do_not_undo() -> None:
@@ -167,9 +167,9 @@ def test_what_was_seen_before_the_last_confirmation_changes_nothing(late: str, c
     data=st.data(),
 )
 def test_what_was_seen_ends_the_same_in_any_order(
-    look: psycopg.Connection, history: list[tuple[str, int]], data: st.DataObject
+    db: psycopg.Connection, history: list[tuple[str, int]], data: st.DataObject
 ) -> None:
-    look.execute("DELETE FROM products")
+    db.execute("DELETE FROM products")
     SEEN["save"](T, 9)
     timed = [(what, T + 1_000 * moment, price) for moment, (what, price) in enumerate(history, start=1)]
     for what, version, seen in data.draw(st.permutations(timed + timed[:2])):
@@ -201,29 +201,29 @@ def test_the_first_list_fills_the_copy_in_its_order() -> None:
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lists=st.lists(st.lists(st.integers(1, 12), unique=True, min_size=6), min_size=1, max_size=6))
 def test_the_copy_has_the_products_and_the_order_of_every_list(
-    look: psycopg.Connection, lists: list[list[int]]
+    db: psycopg.Connection, lists: list[list[int]]
 ) -> None:
-    look.execute("DELETE FROM products")
-    look.execute("DELETE FROM products_missed")
+    db.execute("DELETE FROM products")
+    db.execute("DELETE FROM products_missed")
     for number, numbers in enumerate(lists):
         sync_twice(T + 2 * number, *map(product, numbers))
         assert in_order() == [str(number) for number in numbers]
 
 
-def test_an_unchanged_list_writes_no_row(look: psycopg.Connection) -> None:
+def test_an_unchanged_list_writes_no_row(db: psycopg.Connection) -> None:
     products = [product(number) for number in range(1, 60)]
     sync(T, *products)
-    before = rows(look)
+    before = rows(db)
     assert sync(T + 5_000, *products) == []
-    assert rows(look) == before
-    assert look.execute("SELECT count(*) FROM products WHERE xmax <> 0").fetchone() == (0,)  # nor locks it
+    assert rows(db) == before
+    assert db.execute("SELECT count(*) FROM products WHERE xmax <> 0").fetchone() == (0,)  # nor locks it
 
 
-def test_only_what_differs_is_written(look: psycopg.Connection) -> None:
+def test_only_what_differs_is_written(db: psycopg.Connection) -> None:
     sync(T, product(1), product(2), product(3))
-    before = {row[2]: row for row in rows(look)}
+    before = {row[2]: row for row in rows(db)}
     assert sync(T + 1, product(1), product(2, price=9), product(3)) == ["2"]
-    after = {row[2]: row for row in rows(look)}
+    after = {row[2]: row for row in rows(db)}
     assert after["1"] == before["1"]
     assert after["3"] == before["3"]
     held = product_copy.find("2")
@@ -233,15 +233,15 @@ def test_only_what_differs_is_written(look: psycopg.Connection) -> None:
 
 @pytest.mark.parametrize("where", [0, 25, 49])
 @pytest.mark.parametrize("what", ["gone", "new"])
-def test_a_product_that_comes_or_goes_moves_no_other(look: psycopg.Connection, where: int, what: str) -> None:
+def test_a_product_that_comes_or_goes_moves_no_other(db: psycopg.Connection, where: int, what: str) -> None:
     products = [product(number) for number in range(100, 150)]
     shorter = products[:where] + products[where + 1 :]
     first, then = (products, shorter) if what == "gone" else (shorter, products)
     sync(T, *first)
-    before = {row[2]: row for row in rows(look)}
+    before = {row[2]: row for row in rows(db)}
     the_one = str(100 + where)
     assert sync_twice(T + 1, *then) == [the_one]
-    after = {row[2]: row for row in rows(look)}
+    after = {row[2]: row for row in rows(db)}
     assert {key for key in before if before[key] != after[key]} <= {the_one}
     assert in_order() == [str(each["id"]) for each in then]
 
@@ -297,12 +297,12 @@ def test_one_bad_product_among_good_ones_is_left_out() -> None:
     assert sync(T, product(1), product(2, title=None), "nonsense", product(3), product(4)) == ["1", "3", "4"]
 
 
-def test_a_list_that_is_mostly_bad_is_refused(look: psycopg.Connection) -> None:
+def test_a_list_that_is_mostly_bad_is_refused(db: psycopg.Connection) -> None:
     sync(T, product(1), product(2))
-    before = rows(look)
+    before = rows(db)
     with pytest.raises(CatalogUnavailable):
         sync(T + 1, product(1), product(2, price="free"), product(3, price="free"))
-    assert rows(look) == before
+    assert rows(db) == before
 
 
 def test_of_two_products_with_one_id_the_first_counts() -> None:
@@ -313,24 +313,24 @@ def test_of_two_products_with_one_id_the_first_counts() -> None:
 
 @pytest.mark.parametrize("left", [0, 1, 4])
 def test_a_list_of_less_than_half_is_not_believed(
-    look: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, left: int
+    db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, left: int
 ) -> None:
     products = [product(number) for number in range(10)]
     sync(T, *products)
-    before = rows(look)
+    before = rows(db)
     with pytest.raises(ShrunkCatalog):
         sync(T + 1, *products[:left])
-    assert rows(look) == before
+    assert rows(db) == before
     monkeypatch.setenv("ALLOW_MASS_REMOVAL", "true")
     assert len(sync_twice(T + 2, *products[:left])) == 10 - left
 
 
-def test_a_list_of_other_products_is_not_believed(look: psycopg.Connection) -> None:
+def test_a_list_of_other_products_is_not_believed(db: psycopg.Connection) -> None:
     sync(T, *map(product, range(1, 11)))
-    before = rows(look)
+    before = rows(db)
     with pytest.raises(ShrunkCatalog, match="10 of the 10 known products are missing"):
         sync(T + 1, *map(product, range(11, 21)))
-    assert rows(look) == before
+    assert rows(db) == before
 
 
 def test_a_list_of_half_is_believed() -> None:
@@ -339,18 +339,18 @@ def test_a_list_of_half_is_believed() -> None:
     assert sync_twice(T + 1, *products[:5]) == ["5", "6", "7", "8", "9"]
 
 
-def test_products_are_numbered_anew_when_the_positions_come_to_their_end(look: psycopg.Connection) -> None:
+def test_products_are_numbered_anew_when_the_positions_come_to_their_end(db: psycopg.Connection) -> None:
     sync(T, *map(product, range(1, 6)))
-    look.execute("UPDATE products SET position = 2147483646 WHERE product_id = '5'")
+    db.execute("UPDATE products SET position = 2147483646 WHERE product_id = '5'")
     sync(T + 1, *map(product, range(1, 8)))
     assert in_order() == [str(number) for number in range(1, 8)]
-    row = look.execute("SELECT min(position), max(position) FROM products").fetchone()
+    row = db.execute("SELECT min(position), max(position) FROM products").fetchone()
     assert row == (1_024, 7 * 1_024)
 
 
-def test_an_empty_catalog_is_believed_where_nothing_was_known(look: psycopg.Connection) -> None:
+def test_an_empty_catalog_is_believed_where_nothing_was_known(db: psycopg.Connection) -> None:
     assert sync(T) == []
-    assert rows(look) == []
+    assert rows(db) == []
 
 
 def test_the_tombstones_do_not_count_as_known() -> None:
@@ -369,7 +369,7 @@ def test_a_list_that_comes_late_changes_nothing() -> None:
 
 def test_it_is_one_statement_for_a_thousand_products() -> None:
     products = [product(number) for number in range(2_500)]
-    with witness.statements() as sent:
+    with concurrency.statements() as sent:
         sync(T, *products)
     assert sum("INSERT INTO products" in text for text in sent) == 3
     assert len(sent) <= 5  # what is known, and three chunks
@@ -384,7 +384,7 @@ def test_lists_that_arrive_at_once_end_with_the_newest() -> None:
         changed = [{**each, "price": version - T} for each in products]
         return sync(version, *(changed if version % 2 else changed[::-1]))
 
-    outcomes = witness.at_once([partial(arrive, T + number) for number in range(1, 9)])
+    outcomes = concurrency.at_once([partial(arrive, T + number) for number in range(1, 9)])
     assert not [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     page = product_copy.page("catalog", category=None, after=None, limit=1_000)
     assert {row.price for row in page} == {Decimal(8)}

@@ -16,13 +16,14 @@ from shared.errors import CatalogUnavailable, DatabaseUnavailable, UnknownProduc
 from shared.platform import database
 from shared.platform import valkey as cache
 from shared.products import answers as product_answers
-from shared.products import catalog, demand, product_cache, product_copy
+from shared.products import catalog as catalog_client
+from shared.products import demand, product_cache, product_copy
 from shared.products.demand import Answer
 from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog, product
-from tests.integration import witness
+from tests.integration import concurrency
 from tests.integration.catalog_messages import changed_product, deliver
-from tests.integration.conftest import NO_DATABASE, Travel, cold_start
+from tests.integration.conftest import NO_DATABASE, Age, cold_start
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -32,8 +33,8 @@ AT_ONCE = 0.2  # seconds: far less than any wait, and enough for a busy machine
 
 
 @pytest.fixture(autouse=True)
-def seven(store: HostileCatalog) -> None:
-    store.answer(PATH, Says.json(product(7)))
+def seven(catalog: HostileCatalog) -> None:
+    catalog.answer(PATH, Says.json(product(7)))
 
 
 def ask(product_id: str = "7") -> tuple[str, str]:
@@ -53,13 +54,13 @@ def at_once() -> Iterator[None]:
 # ── The states of the cache ───────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_cold_product_is_fetched_once_and_then_a_hit(store: HostileCatalog) -> None:
+def test_a_cold_product_is_fetched_once_and_then_a_hit(catalog: HostileCatalog) -> None:
     assert [ask() for _ in range(3)] == [
         ("miss", "Product 7 22.30"),
         ("hit", "Product 7 22.30"),
         ("hit", "Product 7 22.30"),
     ]
-    assert store.calls == {PATH: 1}
+    assert catalog.calls == {PATH: 1}
 
 
 def test_the_body_has_the_products_fields_and_its_exact_decimals() -> None:
@@ -69,62 +70,62 @@ def test_the_body_has_the_products_fields_and_its_exact_decimals() -> None:
     )
 
 
-def test_a_hit_is_one_command_and_nothing_else(valkey: Valkey, store: HostileCatalog) -> None:
+def test_a_hit_is_one_command_and_nothing_else(valkey: Valkey, catalog: HostileCatalog) -> None:
     ask()
-    store.forget_calls()
-    with witness.commands(valkey.url) as counted, witness.statements() as sent:
+    catalog.forget_calls()
+    with concurrency.commands(valkey.url) as counted, concurrency.statements() as sent:
         demand.detail("7")
         product_answers.cached_detail({"pathParameters": {"product_id": "7"}})
     assert counted == {"get": 2}  # one each
     assert sent == []
-    assert store.calls == {}
+    assert catalog.calls == {}
 
 
-def test_a_hit_is_served_by_every_environment(store: HostileCatalog) -> None:
+def test_a_hit_is_served_by_every_environment(catalog: HostileCatalog) -> None:
     ask()
     cold_start()
     assert ask()[0] == "hit"
-    assert store.calls == {PATH: 1}
+    assert catalog.calls == {PATH: 1}
 
 
-def test_a_price_change_is_visible_after_the_ttl(store: HostileCatalog, travel: Travel) -> None:
+def test_a_price_change_is_visible_after_the_ttl(catalog: HostileCatalog, age_everything: Age) -> None:
     ask()
-    store.answer(PATH, Says.json(product(7, price=Decimal("9.90"))))
-    travel(TTL - 5)
+    catalog.answer(PATH, Says.json(product(7, price=Decimal("9.90"))))
+    age_everything(TTL - 5)
     assert ask() == ("hit", "Product 7 22.30")
-    travel(5)
+    age_everything(5)
     assert ask() == ("miss", "Product 7 9.90")
     assert ask() == ("hit", "Product 7 9.90")
 
 
-def test_the_ttl_is_a_setting(travel: Travel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ttl_is_a_setting(age_everything: Age, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRODUCT_CACHE_TTL_SECONDS", "10")
     ask()
-    travel(9)
+    age_everything(9)
     assert ask()[0] == "hit"
-    travel(1)
+    age_everything(1)
     assert ask()[0] == "miss"
 
 
 def test_while_one_refreshes_a_stale_product_the_others_get_it_at_once(
-    store: HostileCatalog, travel: Travel, valkey: Valkey
+    catalog: HostileCatalog, age_everything: Age, valkey: Valkey
 ) -> None:
     ask()
-    store.forget_calls()
-    travel(TTL)
+    catalog.forget_calls()
+    age_everything(TTL)
     product_cache.acquire_lease("product:7", 5)  # the one who refreshes
-    with at_once(), witness.commands(valkey.url) as counted:
+    with at_once(), concurrency.commands(valkey.url) as counted:
         assert ask() == ("stale", "Product 7 22.30")
     assert counted["get"] == 1
     assert sum(counted.values()) == 2
-    assert store.calls == {}
+    assert catalog.calls == {}
 
 
 def test_who_finds_that_the_last_holder_has_just_refreshed_asks_nobody(
-    store: HostileCatalog, travel: Travel, monkeypatch: pytest.MonkeyPatch
+    catalog: HostileCatalog, age_everything: Age, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask()
-    travel(TTL)
+    age_everything(TTL)
     real = product_cache.acquire_lease
 
     def acquire_lease(name: str, seconds: float) -> product_cache.Lease | product_cache.Taken:
@@ -133,10 +134,10 @@ def test_who_finds_that_the_last_holder_has_just_refreshed_asks_nobody(
             ask()  # another one, from beginning to end
         return real(name, seconds)
 
-    store.forget_calls()
+    catalog.forget_calls()
     monkeypatch.setattr(product_cache, "acquire_lease", acquire_lease)
     assert ask()[0] == "hit"
-    assert store.calls == {PATH: 1}
+    assert catalog.calls == {PATH: 1}
     assert not product_cache.is_leased("product:7")
 
 
@@ -145,56 +146,56 @@ def test_a_refresh_gives_the_lease_back() -> None:
     assert not product_cache.is_leased("product:7")
 
 
-def test_without_a_body_one_waits_for_the_holders_result(store: HostileCatalog) -> None:
+def test_without_a_body_one_waits_for_the_holders_result(catalog: HostileCatalog) -> None:
     """The holder is another environment: its entry appears while this one waits."""
     product_cache.acquire_lease("product:7", 5)
     now = time.time()
     entry = product_cache.Entry(200, int(now * 1000), now, '{"title":"Theirs","price":1}', '"etag"')
-    with witness.later(0.15, lambda: product_cache.put("7", entry)):
+    with concurrency.later(0.15, lambda: product_cache.put("7", entry)):
         started = time.monotonic()
         assert ask() == ("miss", "Theirs 1")
         assert 0.1 < time.monotonic() - started < 0.15 + AT_ONCE
-    assert store.calls == {}
+    assert catalog.calls == {}
 
 
 def test_a_waiting_one_takes_over_when_the_holder_is_gone(
-    store: HostileCatalog,
+    catalog: HostileCatalog,
 ) -> None:
     product_cache.acquire_lease("product:7", 0.3)  # and never released
     started = time.monotonic()
     assert ask() == ("miss", "Product 7 22.30")
     assert 0.25 < time.monotonic() - started < 0.3 + AT_ONCE
-    assert store.calls == {PATH: 1}
+    assert catalog.calls == {PATH: 1}
 
 
-def test_when_the_holder_failed_the_copy_is_served_at_once(valkey: Valkey, store: HostileCatalog) -> None:
+def test_when_the_holder_failed_the_copy_is_served_at_once(valkey: Valkey, catalog: HostileCatalog) -> None:
     ask()
     valkey.flush()
     lease = product_cache.acquire_lease("product:7", 5)
     assert isinstance(lease, product_cache.Lease)
     lease.release_failed()
-    store.forget_calls()
+    catalog.forget_calls()
     with at_once():
         assert ask()[1] == "Product 7 22.30"
-    assert store.calls == {}
+    assert catalog.calls == {}
 
 
 def test_when_the_holder_takes_too_long_the_copy_is_served(
-    valkey: Valkey, store: HostileCatalog, monkeypatch: pytest.MonkeyPatch
+    valkey: Valkey, catalog: HostileCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask()
     valkey.flush()
-    store.forget_calls()
+    catalog.forget_calls()
     monkeypatch.setattr(demand, "WAIT", 0.2)
     product_cache.acquire_lease("product:7", 5)
     started = time.monotonic()
     assert ask() == ("stale", "Product 7 22.30")
     assert time.monotonic() - started < 0.2 + AT_ONCE
-    assert store.calls == {}
+    assert catalog.calls == {}
 
 
 def test_the_time_to_wait_is_longer_than_a_lease_and_a_lease_longer_than_a_call() -> None:
-    assert catalog.TIMEOUT < demand.LEASE < demand.WAIT
+    assert catalog_client.TIMEOUT < demand.LEASE < demand.WAIT
 
 
 # ── Products that do not exist, or no longer ──────────────────────────────────────────────────────────────
@@ -209,31 +210,31 @@ NO_SUCH_PRODUCT = {
 
 @pytest.mark.parametrize("how", NO_SUCH_PRODUCT)
 def test_an_unknown_product_is_asked_for_once_a_minute(
-    store: HostileCatalog, travel: Travel, how: str, look: psycopg.Connection
+    catalog: HostileCatalog, age_everything: Age, how: str, db: psycopg.Connection
 ) -> None:
-    store.answer("/products/999", NO_SUCH_PRODUCT[how])
+    catalog.answer("/products/999", NO_SUCH_PRODUCT[how])
     for _ in range(2):
         with pytest.raises(UnknownProduct):
             ask("999")
-    assert store.calls == {"/products/999": 1}
-    travel(59)
+    assert catalog.calls == {"/products/999": 1}
+    age_everything(59)
     with pytest.raises(UnknownProduct):
         ask("999")
-    assert store.calls == {"/products/999": 1}
-    travel(1)
+    assert catalog.calls == {"/products/999": 1}
+    age_everything(1)
     with pytest.raises(UnknownProduct):
         ask("999")
-    assert store.calls == {"/products/999": 2}
-    assert look.execute("SELECT count(*) FROM products").fetchone() == (0,)
+    assert catalog.calls == {"/products/999": 2}
+    assert db.execute("SELECT count(*) FROM products").fetchone() == (0,)
 
 
 @pytest.mark.parametrize("how", NO_SUCH_PRODUCT)
 def test_a_known_product_that_is_gone_becomes_a_tombstone(
-    store: HostileCatalog, travel: Travel, how: str
+    catalog: HostileCatalog, age_everything: Age, how: str
 ) -> None:
     ask()
-    travel(TTL)
-    store.answer(PATH, NO_SUCH_PRODUCT[how])
+    age_everything(TTL)
+    catalog.answer(PATH, NO_SUCH_PRODUCT[how])
     with pytest.raises(UnknownProduct):
         ask()
     held = product_copy.find("7")
@@ -241,17 +242,19 @@ def test_a_known_product_that_is_gone_becomes_a_tombstone(
     assert held.removed_at is not None
 
 
-def test_a_product_that_returns_is_there_again_after_a_minute(store: HostileCatalog, travel: Travel) -> None:
+def test_a_product_that_returns_is_there_again_after_a_minute(
+    catalog: HostileCatalog, age_everything: Age
+) -> None:
     ask()
-    travel(TTL)
-    store.answer(PATH, Says.null())
+    age_everything(TTL)
+    catalog.answer(PATH, Says.null())
     with pytest.raises(UnknownProduct):
         ask()
-    store.answer(PATH, Says.json(product(7)))
-    travel(59)
+    catalog.answer(PATH, Says.json(product(7)))
+    age_everything(59)
     with pytest.raises(UnknownProduct):
         ask()
-    travel(1)
+    age_everything(1)
     assert ask() == ("miss", "Product 7 22.30")
     held = product_copy.find("7")
     assert held
@@ -259,16 +262,16 @@ def test_a_product_that_returns_is_there_again_after_a_minute(store: HostileCata
 
 
 def test_a_tombstone_is_a_404_also_when_the_catalog_is_down(
-    store: HostileCatalog, travel: Travel, valkey: Valkey
+    catalog: HostileCatalog, age_everything: Age, valkey: Valkey
 ) -> None:
     ask()
-    travel(TTL)
-    store.answer(PATH, Says.null())
+    age_everything(TTL)
+    catalog.answer(PATH, Says.null())
     with pytest.raises(UnknownProduct):
         ask()
     valkey.flush()
-    store.answer(PATH, Says.status(500))
-    travel(TTL)
+    catalog.answer(PATH, Says.status(500))
+    age_everything(TTL)
     with pytest.raises(UnknownProduct):
         ask()
 
@@ -278,28 +281,28 @@ def test_a_tombstone_is_a_404_also_when_the_catalog_is_down(
 
 @pytest.mark.parametrize("product_id", ["abc", "7a", "-7", "007", "7.0", "1e1", "~", "..", "_", "a" * 64])
 def test_an_id_that_is_no_number_never_reaches_the_detail_of_the_catalog(
-    store: HostileCatalog, product_id: str
+    catalog: HostileCatalog, product_id: str
 ) -> None:
     for _ in range(2):
         with pytest.raises(UnknownProduct):
             ask(product_id)
-    assert store.calls == {"/products": 1}  # its list was asked instead, once
+    assert catalog.calls == {"/products": 1}  # its list was asked instead, once
 
 
-def test_an_id_that_the_list_told_of_is_asked_for(store: HostileCatalog, travel: Travel) -> None:
-    store.answer("/products", Says.json([{**product(), "id": "mug-7", "title": "Mug"}]))
-    store.answer("/products/mug-7", Says.json({**product(), "id": "mug-7", "title": "Mug", "price": 5}))
+def test_an_id_that_the_list_told_of_is_asked_for(catalog: HostileCatalog, age_everything: Age) -> None:
+    catalog.answer("/products", Says.json([{**product(), "id": "mug-7", "title": "Mug"}]))
+    catalog.answer("/products/mug-7", Says.json({**product(), "id": "mug-7", "title": "Mug", "price": 5}))
     assert ask("mug-7") == ("miss", "Mug 22.30")
-    assert store.calls == {"/products": 1}
-    travel(TTL)
+    assert catalog.calls == {"/products": 1}
+    age_everything(TTL)
     assert ask("mug-7") == ("miss", "Mug 5")
-    assert store.calls == {"/products": 1, "/products/mug-7": 1}
+    assert catalog.calls == {"/products": 1, "/products/mug-7": 1}
 
 
-def test_a_number_that_is_too_long_to_be_one_is_unknown_at_once(store: HostileCatalog) -> None:
+def test_a_number_that_is_too_long_to_be_one_is_unknown_at_once(catalog: HostileCatalog) -> None:
     with at_once(), pytest.raises(UnknownProduct):
         ask("9" * 64)
-    assert set(store.calls) <= {"/products"}
+    assert set(catalog.calls) <= {"/products"}
 
 
 # ── Valkey down, or slow ──────────────────────────────────────────────────────────────────────────────────
@@ -316,7 +319,7 @@ def silent_server() -> Iterator[str]:
 def no_valkey(
     request: pytest.FixtureRequest,
     valkey: Valkey,
-    store: HostileCatalog,
+    catalog: HostileCatalog,
     silent_server: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[[], None]]:
@@ -328,12 +331,12 @@ def no_valkey(
             case "stopped":
                 valkey.stop()
             case "frozen":  # its connection is open, and it no longer answers
-                resume.append(witness.freeze(valkey))
+                resume.append(concurrency.freeze(valkey))
             case "silent":
                 monkeypatch.setenv("REDIS_URL", silent_server)
                 cache.close()
             case "not Valkey":
-                monkeypatch.setenv("REDIS_URL", store.url.replace("http", "redis"))
+                monkeypatch.setenv("REDIS_URL", catalog.url.replace("http", "redis"))
                 cache.close()
 
     yield take_away
@@ -342,74 +345,74 @@ def no_valkey(
 
 
 def test_without_valkey_a_fresh_copy_answers_and_shields_the_catalog(
-    store: HostileCatalog, no_valkey: Callable[[], None]
+    catalog: HostileCatalog, no_valkey: Callable[[], None]
 ) -> None:
     ask()
-    store.forget_calls()
+    catalog.forget_calls()
     no_valkey()
     started = time.monotonic()
     for _ in range(5):
         assert ask() == ("miss", "Product 7 22.30")
     assert time.monotonic() - started < 0.2 + AT_ONCE  # only the first of them found out, in a tenth
-    assert PATH not in store.calls
+    assert PATH not in catalog.calls
 
 
 def test_without_valkey_an_old_copy_is_refreshed(
-    store: HostileCatalog, no_valkey: Callable[[], None], travel: Travel
+    catalog: HostileCatalog, no_valkey: Callable[[], None], age_everything: Age
 ) -> None:
     ask()
-    travel(TTL)
-    store.answer(PATH, Says.json(product(7, price=Decimal("9.90"))))
+    age_everything(TTL)
+    catalog.answer(PATH, Says.json(product(7, price=Decimal("9.90"))))
     no_valkey()
     assert ask() == ("miss", "Product 7 9.90")
     assert ask() == ("miss", "Product 7 9.90")
-    assert store.calls[PATH] == 2
+    assert catalog.calls[PATH] == 2
 
 
 def test_without_valkey_and_catalog_an_old_copy_is_served(
-    store: HostileCatalog, no_valkey: Callable[[], None], travel: Travel
+    catalog: HostileCatalog, no_valkey: Callable[[], None], age_everything: Age
 ) -> None:
     ask()
-    travel(TTL)
-    store.answer_all(Says.reset())
-    store.answer(PATH, Says.reset())
+    age_everything(TTL)
+    catalog.answer_all(Says.reset())
+    catalog.answer(PATH, Says.reset())
     no_valkey()
     assert ask() == ("stale", "Product 7 22.30")
 
 
 def test_without_valkey_an_environment_asks_for_an_unknown_product_once_a_minute(
-    store: HostileCatalog, no_valkey: Callable[[], None]
+    catalog: HostileCatalog, no_valkey: Callable[[], None]
 ) -> None:
     """On a busy machine a Valkey that answers too late is as good as none."""
-    store.answer("/products/999", Says.null())
+    catalog.answer("/products/999", Says.null())
     no_valkey()
     for _ in range(3):
         with pytest.raises(UnknownProduct):
             ask("999")
-    assert store.calls == {"/products/999": 1}
+    assert catalog.calls == {"/products/999": 1}
     demand._unknown_here["999"] -= product_cache.UNKNOWN_TTL
     with pytest.raises(UnknownProduct):
         ask("999")
-    assert store.calls == {"/products/999": 2}
+    assert catalog.calls == {"/products/999": 2}
 
 
 def test_without_valkey_an_unknown_product_that_an_event_brought_is_there(
-    store: HostileCatalog, no_valkey: Callable[[], None]
+    catalog: HostileCatalog, no_valkey: Callable[[], None]
 ) -> None:
-    store.answer("/products/999", Says.null())
+    catalog.answer("/products/999", Says.null())
     no_valkey()
     with pytest.raises(UnknownProduct):
         ask("999")
-    deliver(changed_product(catalog.now_version(), 999))
+    deliver(changed_product(catalog_client.now_version(), 999))
     assert ask("999")[1] == "Product 999 22.30"
-    assert store.calls == {"/products/999": 1}
+    assert catalog.calls == {"/products/999": 1}
 
 
 def test_an_environment_remembers_few_unknown_products(
-    store: HostileCatalog, monkeypatch: pytest.MonkeyPatch, no_valkey: Callable[[], None]
+    catalog: HostileCatalog, monkeypatch: pytest.MonkeyPatch, no_valkey: Callable[[], None]
 ) -> None:
     monkeypatch.setattr(demand, "REMEMBERED", 3)
-    store.answer_all(Says.null())
+    catalog.answer_all(Says.null())
     no_valkey()
     for number in range(100, 110):
         with pytest.raises(UnknownProduct):
@@ -431,14 +434,14 @@ def test_valkey_is_used_again_soon_after_it_is_back(valkey: Valkey, monkeypatch:
 def test_a_valkey_that_dies_while_the_catalog_is_asked_costs_nothing_but_the_cache(
     valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = catalog.fetch_product
+    real = catalog_client.fetch_product
 
-    def fetch_product(product_id: str) -> catalog.CatalogProduct | None:
+    def fetch_product(product_id: str) -> catalog_client.CatalogProduct | None:
         found = real(product_id)
         valkey.kill()
         return found
 
-    monkeypatch.setattr(catalog, "fetch_product", fetch_product)
+    monkeypatch.setattr(catalog_client, "fetch_product", fetch_product)
     assert ask() == ("miss", "Product 7 22.30")
     assert product_copy.find("7")
 
@@ -472,20 +475,20 @@ def test_without_postgres_a_hit_is_a_hit(no_postgres: Callable[[], None]) -> Non
 
 
 def test_without_postgres_the_catalogs_answer_is_as_good_and_cached(
-    no_postgres: Callable[[], None], store: HostileCatalog
+    no_postgres: Callable[[], None], catalog: HostileCatalog
 ) -> None:
     no_postgres()
     assert ask() == ("miss", "Product 7 22.30")
     assert ask() == ("hit", "Product 7 22.30")
-    store.answer("/products/999", Says.null())
+    catalog.answer("/products/999", Says.null())
     with pytest.raises(UnknownProduct):
         ask("999")
 
 
 def test_the_body_is_the_same_with_and_without_postgres(
-    no_postgres: Callable[[], None], valkey: Valkey, store: HostileCatalog
+    no_postgres: Callable[[], None], valkey: Valkey, catalog: HostileCatalog
 ) -> None:
-    store.answer(PATH, Says.text(simplejson.dumps({**product(7), "price": 1, "rating": {"rate": 4}})))
+    catalog.answer(PATH, Says.text(simplejson.dumps({**product(7), "price": 1, "rating": {"rate": 4}})))
     with_it = demand.detail("7").entry.body
     valkey.flush()
     no_postgres()
@@ -493,20 +496,20 @@ def test_the_body_is_the_same_with_and_without_postgres(
 
 
 def test_without_postgres_and_catalog_a_stale_product_is_served(
-    no_postgres: Callable[[], None], store: HostileCatalog, travel: Travel
+    no_postgres: Callable[[], None], catalog: HostileCatalog, age_everything: Age
 ) -> None:
     ask()
     no_postgres()
-    store.answer(PATH, Says.status(500))
-    travel(TTL)
+    catalog.answer(PATH, Says.status(500))
+    age_everything(TTL)
     assert ask() == ("stale", "Product 7 22.30")
 
 
 def test_with_nothing_at_all_the_answer_is_a_refusal(
-    no_postgres: Callable[[], None], store: HostileCatalog, valkey: Valkey
+    no_postgres: Callable[[], None], catalog: HostileCatalog, valkey: Valkey
 ) -> None:
     no_postgres()
-    store.stop()
+    catalog.stop()
     valkey.stop()
     with pytest.raises((CatalogUnavailable, DatabaseUnavailable)) as refused:
         ask()
@@ -516,23 +519,25 @@ def test_with_nothing_at_all_the_answer_is_a_refusal(
 # ── The catalog down: see test_catalog_answers.py for what it may say ───────────────────────────────────
 
 
-def test_a_catalog_that_is_down_is_asked_once_in_two_seconds(store: HostileCatalog, travel: Travel) -> None:
+def test_a_catalog_that_is_down_is_asked_once_in_two_seconds(
+    catalog: HostileCatalog, age_everything: Age
+) -> None:
     ask()
-    travel(TTL)
-    store.answer(PATH, Says.status(500))
-    store.forget_calls()
+    age_everything(TTL)
+    catalog.answer(PATH, Says.status(500))
+    catalog.forget_calls()
     assert [ask()[0] for _ in range(5)] == ["stale"] * 5
-    assert store.calls == {PATH: 1}
+    assert catalog.calls == {PATH: 1}
 
 
 def test_the_stale_product_is_refreshed_once_the_catalog_is_back(
-    store: HostileCatalog, travel: Travel, valkey: Valkey
+    catalog: HostileCatalog, age_everything: Age, valkey: Valkey
 ) -> None:
     ask()
-    travel(TTL)
-    store.stop()
+    age_everything(TTL)
+    catalog.stop()
     assert ask()[0] == "stale"
-    store.start()
+    catalog.start()
     valkey_forgets_the_failure(valkey)
     assert ask()[0] == "miss"
     assert ask()[0] == "hit"
@@ -545,17 +550,17 @@ def valkey_forgets_the_failure(valkey: Valkey) -> None:
 
 
 def test_a_copy_that_was_served_for_want_of_better_is_served_from_the_cache_next(
-    store: HostileCatalog, valkey: Valkey, travel: Travel
+    catalog: HostileCatalog, valkey: Valkey, age_everything: Age
 ) -> None:
     ask()
     valkey.flush()
-    travel(TTL)
-    store.answer(PATH, Says.status(500))
+    age_everything(TTL)
+    catalog.answer(PATH, Says.status(500))
     assert ask() == ("stale", "Product 7 22.30")
     entry = product_cache.get("7")
     assert entry
     assert not entry.is_fresh
-    with witness.statements() as sent:
+    with concurrency.statements() as sent:
         assert ask() == ("stale", "Product 7 22.30")
     assert sent == []
 
@@ -569,44 +574,44 @@ def refused(first: int, last: int) -> None:
             ask(str(number))
 
 
-def test_after_five_failures_in_a_row_the_catalog_is_left_alone(store: HostileCatalog) -> None:
-    store.answer_all(Says.status(500))
+def test_after_five_failures_in_a_row_the_catalog_is_left_alone(catalog: HostileCatalog) -> None:
+    catalog.answer_all(Says.status(500))
     refused(100, 109)
-    assert sum(store.calls.values()) == catalog.FAILURES_TO_OPEN == 5
+    assert sum(catalog.calls.values()) == catalog_client.FAILURES_TO_OPEN == 5
 
 
 @pytest.mark.parametrize("how", NO_SUCH_PRODUCT)
-def test_an_answer_in_between_keeps_the_breaker_closed(store: HostileCatalog, how: str) -> None:
-    store.answer_all(Says.status(500))
-    store.answer("/products/99", NO_SUCH_PRODUCT[how])
+def test_an_answer_in_between_keeps_the_breaker_closed(catalog: HostileCatalog, how: str) -> None:
+    catalog.answer_all(Says.status(500))
+    catalog.answer("/products/99", NO_SUCH_PRODUCT[how])
     refused(100, 103)
     with pytest.raises(UnknownProduct):
         ask("99")
     refused(104, 107)
-    assert sum(store.calls.values()) == 9
+    assert sum(catalog.calls.values()) == 9
 
 
 def test_after_its_time_one_request_tries_again_and_closes_it(
-    store: HostileCatalog, monkeypatch: pytest.MonkeyPatch
+    catalog: HostileCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog, "OPEN_SECONDS", 0.2)
-    store.answer_all(Says.status(500))
+    monkeypatch.setattr(catalog_client, "OPEN_SECONDS", 0.2)
+    catalog.answer_all(Says.status(500))
     refused(100, 106)
     time.sleep(0.2)
-    store.forget_calls()
+    catalog.forget_calls()
     refused(107, 109)
-    assert sum(store.calls.values()) == 1  # half open: one failure opens it again
+    assert sum(catalog.calls.values()) == 1  # half open: one failure opens it again
     time.sleep(0.2)
     assert ask()[0] == "miss"
     refused(110, 113)
-    assert sum(store.calls.values()) == 1 + 1 + 4  # closed: four failures are forgiven
+    assert sum(catalog.calls.values()) == 1 + 1 + 4  # closed: four failures are forgiven
 
 
-def test_an_open_breaker_still_serves_what_is_known(store: HostileCatalog, travel: Travel) -> None:
+def test_an_open_breaker_still_serves_what_is_known(catalog: HostileCatalog, age_everything: Age) -> None:
     ask()
-    travel(TTL)
-    store.answer_all(Says.status(500))
+    age_everything(TTL)
+    catalog.answer_all(Says.status(500))
     refused(100, 105)
-    store.forget_calls()
+    catalog.forget_calls()
     assert ask() == ("stale", "Product 7 22.30")
-    assert store.calls == {}
+    assert catalog.calls == {}

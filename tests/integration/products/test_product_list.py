@@ -17,14 +17,15 @@ from hypothesis import strategies as st
 from local.servers.valkey import Valkey
 from shared.errors import CatalogUnavailable, InvalidCursor, UnknownProduct
 from shared.formats import cursors
-from shared.products import answers, catalog, demand, poll, product_cache, product_copy
+from shared.products import answers, demand, poll, product_cache, product_copy
+from shared.products import catalog as catalog_client
 from shared.products.demand import Answer
 from shared.products.product_cache import ListState
 from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog, product
-from tests.integration import recorder, witness
+from tests.integration import concurrency, recorder
 from tests.integration.catalog_messages import changed_product, deliver
-from tests.integration.conftest import Travel, cold_start
+from tests.integration.conftest import Age, cold_start
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -35,8 +36,8 @@ SIX = [product(number, price=10 - number) for number in (3, 1, 2, 6, 5, 4)]
 
 
 @pytest.fixture(autouse=True)
-def six(store: HostileCatalog) -> None:
-    store.answer("/products", Says.json(SIX))
+def six(catalog: HostileCatalog) -> None:
+    catalog.answer("/products", Says.json(SIX))
 
 
 def page(
@@ -52,10 +53,10 @@ def ids(answer: Answer) -> list[str]:
 # ── Filling, and the states of the cache ──────────────────────────────────────────────────────────────────
 
 
-def test_an_empty_copy_is_filled_in_the_catalogs_order(store: HostileCatalog) -> None:
+def test_an_empty_copy_is_filled_in_the_catalogs_order(catalog: HostileCatalog) -> None:
     first = page()
     assert (first.state, ids(first)) == ("miss", ["3", "1", "2", "6", "5", "4"])
-    assert store.calls == LIST
+    assert catalog.calls == LIST
 
 
 def test_a_page_has_items_and_a_cursor_that_is_null_at_the_end() -> None:
@@ -77,128 +78,130 @@ def test_a_page_has_items_and_a_cursor_that_is_null_at_the_end() -> None:
     assert simplejson.loads(rest.entry.body)["next_cursor"] is None
 
 
-def test_a_cached_page_is_two_commands_and_nothing_else(valkey: Valkey, store: HostileCatalog) -> None:
+def test_a_cached_page_is_two_commands_and_nothing_else(valkey: Valkey, catalog: HostileCatalog) -> None:
     page()
-    store.forget_calls()
-    with witness.commands(valkey.url) as counted, witness.statements() as sent:
+    catalog.forget_calls()
+    with concurrency.commands(valkey.url) as counted, concurrency.statements() as sent:
         assert page().state == "hit"
     assert counted == {"hmget": 1, "get": 1}
-    with witness.commands(valkey.url) as counted:
+    with concurrency.commands(valkey.url) as counted:
         assert answers.cached_page({"queryStringParameters": None, "rawPath": "/products"})
     assert counted == {"hmget": 1, "get": 1}
     assert sent == []
-    assert store.calls == {}
+    assert catalog.calls == {}
 
 
-def test_another_page_of_a_fresh_list_asks_the_copy_alone(store: HostileCatalog) -> None:
+def test_another_page_of_a_fresh_list_asks_the_copy_alone(catalog: HostileCatalog) -> None:
     page()
     assert [page(limit=2).state for _ in range(2)] == ["miss", "hit"]
-    assert store.calls == LIST
+    assert catalog.calls == LIST
 
 
-def test_all_environments_share_one_call(store: HostileCatalog) -> None:
+def test_all_environments_share_one_call(catalog: HostileCatalog) -> None:
     for limit in (20, 20, 3):
         page(limit)
         cold_start()
-    assert store.calls == LIST
+    assert catalog.calls == LIST
 
 
-def test_a_change_is_visible_after_the_ttl(store: HostileCatalog, travel: Travel) -> None:
+def test_a_change_is_visible_after_the_ttl(catalog: HostileCatalog, age_everything: Age) -> None:
     page()
-    store.answer("/products", Says.json([product(9), *SIX]))
-    travel(TTL - 5)
+    catalog.answer("/products", Says.json([product(9), *SIX]))
+    age_everything(TTL - 5)
     assert (page().state, ids(page())[0]) == ("hit", "3")
-    travel(5)
+    age_everything(5)
     changed = page()
     assert (changed.state, ids(changed)[0]) == ("miss", "9")
     assert page().state == "hit"
-    assert store.calls == {"/products": 2}
+    assert catalog.calls == {"/products": 2}
 
 
 def test_an_unchanged_list_keeps_its_pages_and_writes_no_row(
-    look: psycopg.Connection, travel: Travel
+    db: psycopg.Connection, age_everything: Age
 ) -> None:
     page()
-    travel(TTL)
-    rows = look.execute("SELECT xmin, ctid, xmax FROM products").fetchall()
-    with witness.statements() as sent:
+    age_everything(TTL)
+    rows = db.execute("SELECT xmin, ctid, xmax FROM products").fetchall()
+    with concurrency.statements() as sent:
         assert page().entry.age < 5
-    assert look.execute("SELECT xmin, ctid, xmax FROM products").fetchall() == rows
+    assert db.execute("SELECT xmin, ctid, xmax FROM products").fetchall() == rows
     assert not [text for text in sent if "ORDER BY position" in text]  # the page was still there
 
 
 def test_while_one_refreshes_a_stale_list_the_others_get_it_at_once(
-    store: HostileCatalog, travel: Travel
+    catalog: HostileCatalog, age_everything: Age
 ) -> None:
     page()
-    store.forget_calls()
-    travel(TTL)
+    catalog.forget_calls()
+    age_everything(TTL)
     product_cache.acquire_lease("products", 5)  # the one who refreshes
     started = time.monotonic()
     assert page().state == "stale"
     assert ids(page(limit=2)) == ["3", "1"]  # also a page that nobody made yet
     assert time.monotonic() - started < 0.2
-    assert store.calls == {}
+    assert catalog.calls == {}
 
 
-def test_without_a_list_one_waits_for_the_holders(store: HostileCatalog) -> None:
+def test_without_a_list_one_waits_for_the_holders(catalog: HostileCatalog) -> None:
     product_cache.acquire_lease("products", 5)
 
     def finish() -> None:
         product_cache.keep_list(ListState(1, time.time()))
 
     started = time.monotonic()
-    with witness.later(0.15, finish):
+    with concurrency.later(0.15, finish):
         assert page().state == "miss"
     assert 0.1 < time.monotonic() - started < 1
-    assert store.calls == {}
+    assert catalog.calls == {}
 
 
-def test_a_waiting_one_takes_over_when_the_holder_is_gone(store: HostileCatalog) -> None:
+def test_a_waiting_one_takes_over_when_the_holder_is_gone(catalog: HostileCatalog) -> None:
     product_cache.acquire_lease("products", 0.2)  # and never released
     started = time.monotonic()
     assert len(ids(page())) == 6
     assert 0.15 < time.monotonic() - started < 0.6
-    assert store.calls == LIST
+    assert catalog.calls == LIST
 
 
 @pytest.mark.usefixtures("connection_per_thread")
-def test_many_at_once_make_one_call(store: HostileCatalog) -> None:
-    store.answer("/products", Says.json(SIX).after(0.2))
-    outcomes = witness.at_once([partial(page, 20)] * 8)
+def test_many_at_once_make_one_call(catalog: HostileCatalog) -> None:
+    catalog.answer("/products", Says.json(SIX).after(0.2))
+    outcomes = concurrency.at_once([partial(page, 20)] * 8)
     assert [ids(each) for each in outcomes if isinstance(each, Answer)] == [ids(page())] * 8
-    assert store.calls == LIST
+    assert catalog.calls == LIST
 
 
 # ── Where the schedule runs ───────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_stale_list_is_left_to_the_schedule(store: HostileCatalog, travel: Travel) -> None:
+def test_a_stale_list_is_left_to_the_schedule(catalog: HostileCatalog, age_everything: Age) -> None:
     page()
     product_copy.note_schedule()
-    travel(TTL)
-    store.forget_calls()
+    age_everything(TTL)
+    catalog.forget_calls()
     assert (page().state, page(2).state, page(sort="title").state) == ("stale",) * 3
     assert not product_cache.is_leased("products")
-    assert store.calls == {}
+    assert catalog.calls == {}
 
 
-def test_an_empty_copy_is_filled_by_a_reader_all_the_same(store: HostileCatalog) -> None:
+def test_an_empty_copy_is_filled_by_a_reader_all_the_same(catalog: HostileCatalog) -> None:
     product_copy.note_schedule()
     assert len(ids(page())) == 6
-    assert store.calls == LIST
+    assert catalog.calls == LIST
 
 
-def test_when_the_schedule_stopped_readers_read_the_list_again(store: HostileCatalog, travel: Travel) -> None:
+def test_when_the_schedule_stopped_readers_read_the_list_again(
+    catalog: HostileCatalog, age_everything: Age
+) -> None:
     page()
     product_copy.note_schedule()
-    travel(2 * 60 * 60)
+    age_everything(2 * 60 * 60)
     assert page().state == "miss"
-    assert store.calls == {"/products": 2}
+    assert catalog.calls == {"/products": 2}
 
 
 def test_a_list_too_long_for_a_request_is_read_once_and_told_once(
-    store: HostileCatalog, monkeypatch: pytest.MonkeyPatch
+    catalog: HostileCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(demand, "LIST_BYTES", 500)
     lines = recorder.log(monkeypatch)
@@ -206,15 +209,15 @@ def test_a_list_too_long_for_a_request_is_read_once_and_told_once(
         cold_start()
         with pytest.raises(CatalogUnavailable):
             page()
-    assert store.calls == LIST
+    assert catalog.calls == LIST
     assert [line.message for line in lines if line.level == "error"] == ["list too long for a request"]
     assert poll.run()["products"] == 6
     assert len(ids(page())) == 6
 
 
-def test_a_page_of_the_heaviest_products_is_one_that_lambda_lets_through(store: HostileCatalog) -> None:
+def test_a_page_of_the_heaviest_products_is_one_that_lambda_lets_through(catalog: HostileCatalog) -> None:
     heavy = "é" * 25_000
-    store.answer("/products", Says.json([product(number, description=heavy) for number in range(1, 101)]))
+    catalog.answer("/products", Says.json([product(number, description=heavy) for number in range(1, 101)]))
     poll.run()
     whole = demand.page(limit=100, cursor=None, category=None, sort=None)
     assert len(ids(whole)) == 100
@@ -226,35 +229,35 @@ def test_a_page_of_the_heaviest_products_is_one_that_lambda_lets_through(store: 
 
 
 def test_products_by_their_ids_come_from_the_cache_then_the_copy_then_the_catalog(
-    store: HostileCatalog, valkey: Valkey
+    catalog: HostileCatalog, valkey: Valkey
 ) -> None:
     poll.run()
-    store.forget_calls()
+    catalog.forget_calls()
     event = {"queryStringParameters": {"product_id": "5,3,1"}, "rawPath": "/products"}
-    with witness.commands(valkey.url) as counted, witness.statements() as sent:
+    with concurrency.commands(valkey.url) as counted, concurrency.statements() as sent:
         found = answers.cached_page(event)
     assert found
     entry, state = found
     assert (state, ids(Answer(entry, "hit"))) == ("hit", ["5", "3", "1"])
     assert (counted, sent) == ({"get": 3}, [])
     valkey.flush()
-    store.answer("/products/7", Says.json(product(7)))
-    store.answer("/products/8", Says.null())
-    with witness.statements() as sent:
+    catalog.answer("/products/7", Says.json(product(7)))
+    catalog.answer("/products/8", Says.null())
+    with concurrency.statements() as sent:
         answer = demand.several(["5", "8", "7", "1"])
     assert ids(answer) == ["5", "7", "1"]
     assert simplejson.loads(answer.entry.body)["missing"] == ["8"]
     assert sum("= ANY" in text for text in sent) == 1
-    assert store.calls == {"/products/7": 1, "/products/8": 1}
+    assert catalog.calls == {"/products/7": 1, "/products/8": 1}
     assert demand.several(["5", "7", "1"]).state == "hit"
 
 
 def test_without_valkey_and_catalog_products_by_their_ids_come_from_the_copy(
-    store: HostileCatalog, valkey: Valkey
+    catalog: HostileCatalog, valkey: Valkey
 ) -> None:
     poll.run()
     valkey.stop()
-    store.stop()
+    catalog.stop()
     cold_start()
     answer = demand.several(["5", "404", "1"])
     assert ids(answer) == ["5", "1"]
@@ -265,10 +268,10 @@ def test_without_valkey_and_catalog_products_by_their_ids_come_from_the_copy(
 
 
 def test_however_many_pages_and_ids_are_asked_for_the_keys_are_few(
-    store: HostileCatalog, valkey: Valkey
+    catalog: HostileCatalog, valkey: Valkey
 ) -> None:
     page()
-    store.answer_all(Says.null())
+    catalog.answer_all(Says.null())
     with redis.Redis.from_url(valkey.url) as client:
         for generation in range(2):
             cursor = page(1).entry.next_cursor
@@ -289,65 +292,67 @@ def test_however_many_pages_and_ids_are_asked_for_the_keys_are_few(
 # ── What one change does to the cached pages ──────────────────────────────────────────────────────────────
 
 
-def test_a_price_that_a_detail_saw_is_in_the_list_at_once(store: HostileCatalog) -> None:
+def test_a_price_that_a_detail_saw_is_in_the_list_at_once(catalog: HostileCatalog) -> None:
     page()
-    store.answer("/products/1", Says.json(product(1, price=5)))
+    catalog.answer("/products/1", Says.json(product(1, price=5)))
     demand.detail("1")
     assert page().state == "miss"
     [one] = [item for item in simplejson.loads(page().entry.body)["items"] if item["product_id"] == "1"]
     assert one["price"] == 5
 
 
-def test_a_product_that_a_detail_found_gone_is_gone_from_the_list_at_once(store: HostileCatalog) -> None:
+def test_a_product_that_a_detail_found_gone_is_gone_from_the_list_at_once(catalog: HostileCatalog) -> None:
     page()
-    store.answer("/products/1", Says.null())
+    catalog.answer("/products/1", Says.null())
     with pytest.raises(UnknownProduct):
         demand.detail("1")
     assert "1" not in ids(page())
 
 
-def test_a_detail_that_saw_nothing_new_keeps_the_pages(store: HostileCatalog) -> None:
+def test_a_detail_that_saw_nothing_new_keeps_the_pages(catalog: HostileCatalog) -> None:
     page()
-    store.answer("/products/1", Says.json(SIX[1]))
+    catalog.answer("/products/1", Says.json(SIX[1]))
     demand.detail("1")
     assert page().state == "hit"
 
 
 def test_a_change_that_comes_while_the_list_is_read_stays_visible(
-    store: HostileCatalog, travel: Travel, monkeypatch: pytest.MonkeyPatch
+    catalog: HostileCatalog, age_everything: Age, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The list's reader must not bring back the pages from before the change."""
     page()
-    travel(TTL)
-    real = catalog.fetch_all
+    age_everything(TTL)
+    real = catalog_client.fetch_all
     changed = [{**each, "price": 1} if each["id"] == 1 else each for each in SIX]
 
-    def fetch_all(**arguments: Any) -> catalog.CatalogList:
+    def fetch_all(**arguments: Any) -> catalog_client.CatalogList:
         with monkeypatch.context() as undone:
-            undone.setattr(catalog, "fetch_all", real)
-            store.answer("/products/1", Says.json(changed[1]))
+            undone.setattr(catalog_client, "fetch_all", real)
+            catalog.answer("/products/1", Says.json(changed[1]))
             demand.detail("1")
-            store.answer("/products", Says.json(changed))
+            catalog.answer("/products", Says.json(changed))
             return real(**arguments)
 
-    monkeypatch.setattr(catalog, "fetch_all", fetch_all)
+    monkeypatch.setattr(catalog_client, "fetch_all", fetch_all)
     page()
     [one] = [item for item in simplejson.loads(page().entry.body)["items"] if item["product_id"] == "1"]
     assert one["price"] == 1
 
 
-def test_a_vanished_product_is_a_tombstone_and_comes_back(store: HostileCatalog, travel: Travel) -> None:
+def test_a_vanished_product_is_a_tombstone_and_comes_back(
+    catalog: HostileCatalog, age_everything: Age
+) -> None:
     page()
-    travel(TTL)
-    store.answer("/products", Says.json(SIX[1:]))
+    age_everything(TTL)
+    catalog.answer("/products", Says.json(SIX[1:]))
     assert ids(page()) == ["3", "1", "2", "6", "5", "4"]  # one list may lack a product by mistake
-    travel(TTL)
+    age_everything(TTL)
     assert ids(page()) == ["1", "2", "6", "5", "4"]
     held = product_copy.find("3")
     assert held
     assert held.removed_at is not None
-    travel(TTL)
-    store.answer("/products", Says.json(SIX))
+    age_everything(TTL)
+    catalog.answer("/products", Says.json(SIX))
     assert ids(page()) == ["3", "1", "2", "6", "5", "4"]
 
 
@@ -381,7 +386,7 @@ USELESS: dict[str, Says] = {
 
 @pytest.fixture
 def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    for function in (catalog.fetch_all, catalog._fetch):
+    for function in (catalog_client.fetch_all, catalog_client._fetch):
         defaults = function.__kwdefaults__
         assert defaults
         monkeypatch.setitem(defaults, "timeout", 0.3)
@@ -391,16 +396,21 @@ def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("what", USELESS)
 @pytest.mark.parametrize("known", ["stale list", "copy only", "nothing"])
 def test_a_useless_list_leaves_what_is_known(
-    store: HostileCatalog, travel: Travel, valkey: Valkey, look: psycopg.Connection, known: str, what: str
+    catalog: HostileCatalog,
+    age_everything: Age,
+    valkey: Valkey,
+    db: psycopg.Connection,
+    known: str,
+    what: str,
 ) -> None:
     if known != "nothing":
         page()
     if known == "copy only":
         valkey.flush()
-    travel(TTL)
-    before = look.execute("SELECT * FROM products").fetchall()
-    store.answer("/products", USELESS[what])
-    store.forget_calls()
+    age_everything(TTL)
+    before = db.execute("SELECT * FROM products").fetchall()
+    catalog.answer("/products", USELESS[what])
+    catalog.forget_calls()
     started = time.monotonic()
     if known == "nothing" and what in {"empty list", "less than half"}:
         assert len(ids(page())) <= 2  # where nothing was known, there is nothing to doubt it by
@@ -411,81 +421,81 @@ def test_a_useless_list_leaves_what_is_known(
     else:
         answer = page()
         assert (answer.state, ids(answer)) == ("stale", ["3", "1", "2", "6", "5", "4"])
-        assert look.execute("SELECT * FROM products").fetchall() == before
+        assert db.execute("SELECT * FROM products").fetchall() == before
         listed = product_cache.list_state()
         assert listed is None or not listed.is_fresh  # never cached as good
         assert page().state == "stale"
     assert time.monotonic() - started < 0.3 + 0.3
-    assert store.calls == LIST  # nor again, by the second page
+    assert catalog.calls == LIST  # nor again, by the second page
 
 
-def test_one_bad_product_among_good_ones_is_left_out(store: HostileCatalog, travel: Travel) -> None:
-    store.answer("/products", Says.json([*SIX, product(7, price="free"), None, "nonsense"]))
+def test_one_bad_product_among_good_ones_is_left_out(catalog: HostileCatalog, age_everything: Age) -> None:
+    catalog.answer("/products", Says.json([*SIX, product(7, price="free"), None, "nonsense"]))
     assert ids(page()) == ["3", "1", "2", "6", "5", "4"]
-    travel(TTL)
-    store.answer("/products", Says.json([{**SIX[0], "title": None}, *SIX[1:]]))
+    age_everything(TTL)
+    catalog.answer("/products", Says.json([{**SIX[0], "title": None}, *SIX[1:]]))
     assert "3" in ids(page())  # spoiled is not gone
 
 
-def test_two_products_with_one_id_are_shown_once(store: HostileCatalog) -> None:
-    store.answer("/products", Says.json([*SIX, {**SIX[0], "title": "A double"}]))
+def test_two_products_with_one_id_are_shown_once(catalog: HostileCatalog) -> None:
+    catalog.answer("/products", Says.json([*SIX, {**SIX[0], "title": "A double"}]))
     assert ids(page()) == ["3", "1", "2", "6", "5", "4"]
 
 
 def test_mass_removal_can_be_allowed(
-    store: HostileCatalog, travel: Travel, monkeypatch: pytest.MonkeyPatch
+    catalog: HostileCatalog, age_everything: Age, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page()
-    travel(TTL)
-    store.answer("/products", Says.json(SIX[:1]))
+    age_everything(TTL)
+    catalog.answer("/products", Says.json(SIX[:1]))
     monkeypatch.setenv("ALLOW_MASS_REMOVAL", "true")
     page()
-    travel(TTL)
+    age_everything(TTL)
     assert ids(page()) == ["3"]
 
 
 # ── Without Valkey ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_flushed_valkey_costs_no_call(store: HostileCatalog, valkey: Valkey) -> None:
+def test_a_flushed_valkey_costs_no_call(catalog: HostileCatalog, valkey: Valkey) -> None:
     page()
-    store.forget_calls()
+    catalog.forget_calls()
     valkey.flush()
     assert page().state == "miss"
     assert page().state == "hit"
-    assert store.calls == {}
+    assert catalog.calls == {}
 
 
 def test_without_valkey_all_environments_make_one_call(
-    store: HostileCatalog, valkey: Valkey, travel: Travel
+    catalog: HostileCatalog, valkey: Valkey, age_everything: Age
 ) -> None:
     valkey.stop()
     for limit in (20, 20, 3):
         assert page(limit).state == "miss"
         cold_start()
-    assert store.calls == LIST
+    assert catalog.calls == LIST
     valkey.start()
-    travel(TTL)
+    age_everything(TTL)
     valkey.stop()
     cold_start()
     assert page().state == "stale"  # nobody could say who else reads the list
-    assert store.calls == LIST
+    assert catalog.calls == LIST
 
 
-def test_without_valkey_and_catalog_the_copy_is_served(store: HostileCatalog, valkey: Valkey) -> None:
+def test_without_valkey_and_catalog_the_copy_is_served(catalog: HostileCatalog, valkey: Valkey) -> None:
     page()
     valkey.stop()
-    store.stop()
+    catalog.stop()
     cold_start()
     answer = page()
     assert (answer.state, ids(answer)) == ("miss", ["3", "1", "2", "6", "5", "4"])
 
 
 def test_with_nothing_but_postgres_and_nothing_in_it_the_answer_is_a_refusal(
-    store: HostileCatalog, valkey: Valkey
+    catalog: HostileCatalog, valkey: Valkey
 ) -> None:
     valkey.stop()
-    store.stop()
+    catalog.stop()
     with pytest.raises(CatalogUnavailable):
         page()
 
@@ -530,18 +540,18 @@ CATALOGS: st.SearchStrategy[list[dict[str, Any]]] = st.lists(
     category=st.sampled_from([None, "", "kitchen", "garden", "jóias & relógios", "nothing like it"]),
 )
 def test_the_pages_together_are_the_whole_sorted_list(
-    store: HostileCatalog,
+    catalog: HostileCatalog,
     valkey: Valkey,
-    look: psycopg.Connection,
+    db: psycopg.Connection,
     listed: list[dict[str, Any]],
     limit: int,
     sort: str | None,
     category: str | None,
 ) -> None:
-    look.execute("DELETE FROM products")
-    look.execute("UPDATE product_list SET synced_at = NULL")
+    db.execute("DELETE FROM products")
+    db.execute("UPDATE product_list SET synced_at = NULL")
     valkey.flush()
-    store.answer("/products", Says.json(listed))
+    catalog.answer("/products", Says.json(listed))
     expected = SORTS[sort]([each for each in listed if category is None or each["category"] == category])
     seen: list[str] = []
     cursor = None
@@ -557,14 +567,14 @@ def test_the_pages_together_are_the_whole_sorted_list(
 
 @pytest.mark.parametrize("sort", SORTS)
 def test_pages_go_on_where_they_ended_when_products_come_and_go(
-    store: HostileCatalog, travel: Travel, sort: str | None
+    catalog: HostileCatalog, age_everything: Age, sort: str | None
 ) -> None:
     first = page(3, sort=sort)
     expected = [str(each["id"]) for each in SORTS[sort](SIX)]
     assert ids(first) == expected[:3]
     gone = int(expected[2])
-    store.answer("/products", Says.json([each for each in SIX if each["id"] != gone]))
-    travel(TTL)
+    catalog.answer("/products", Says.json([each for each in SIX if each["id"] != gone]))
+    age_everything(TTL)
     assert ids(page(3, first.entry.next_cursor, sort=sort)) == expected[3:]
 
 
@@ -595,9 +605,9 @@ def test_a_cursor_that_somebody_made_up_is_refused(sort: str | None, value: str)
         page(2, made_up, sort=sort)
 
 
-def test_a_cursor_has_the_smallest_price_without_an_exponent(store: HostileCatalog) -> None:
+def test_a_cursor_has_the_smallest_price_without_an_exponent(catalog: HostileCatalog) -> None:
     tiny = [product(number, price=Decimal(f"0.{number:020}")) for number in range(1, 5)]
-    store.answer("/products", Says.json(tiny))
+    catalog.answer("/products", Says.json(tiny))
     assert ids(page(2, page(2, sort="price").entry.next_cursor, sort="price")) == ["3", "4"]
 
 
@@ -607,8 +617,8 @@ def test_a_category_that_no_product_has_is_an_empty_page(category: str) -> None:
     assert (ids(answer), answer.entry.next_cursor) == ([], None)
 
 
-def test_a_product_that_no_list_has_shown_comes_last(store: HostileCatalog) -> None:
+def test_a_product_that_no_list_has_shown_comes_last(catalog: HostileCatalog) -> None:
     page()
-    store.answer("/products/77", Says.json(product(77)))
+    catalog.answer("/products/77", Says.json(product(77)))
     demand.detail("77")
     assert ids(page()) == ["3", "1", "2", "6", "5", "4", "77"]

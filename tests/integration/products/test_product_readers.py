@@ -8,8 +8,8 @@ from local.servers.valkey import Valkey
 from shared.platform import valkey as cache
 from shared.products import demand, product_cache
 from tests.hostile_catalog import Answer, HostileCatalog, product
+from tests.integration.concurrency import at_once
 from tests.integration.readers import Reading, read_at_once
-from tests.integration.witness import at_once
 
 pytestmark = [pytest.mark.usefixtures("environment"), pytest.mark.alone]
 
@@ -21,8 +21,8 @@ CROWD = 1.5  # seconds
 
 
 @pytest.fixture(autouse=True)
-def seven(store: HostileCatalog) -> None:
-    store.answer(PATH, Answer.json(product(7)).after(CALL))
+def seven(catalog: HostileCatalog) -> None:
+    catalog.answer(PATH, Answer.json(product(7)).after(CALL))
 
 
 def outcomes(readings: list[Reading]) -> set[str]:
@@ -39,79 +39,79 @@ def age_by(seconds: float) -> None:
 
 @pytest.mark.parametrize(("readers", "longer"), [(10, 0.25), (200, CALL + CROWD)])
 def test_readers_of_a_cold_product_make_one_call_and_wait_no_longer_than_it_takes(
-    store: HostileCatalog, readers: int, longer: float
+    catalog: HostileCatalog, readers: int, longer: float
 ) -> None:
     readings = read_at_once(readers, "7")
     assert len(readings) == readers
     assert outcomes(readings) <= {"miss", "hit"}  # a hit for those whom the machine let begin late
-    assert store.calls == {PATH: 1}
+    assert catalog.calls == {PATH: 1}
     assert max(readings).seconds < CALL + longer
 
 
-def test_many_threads_of_one_process_make_one_call_too(store: HostileCatalog) -> None:
+def test_many_threads_of_one_process_make_one_call_too(catalog: HostileCatalog) -> None:
     # No environment has them, but local tools and tests do; once they ran out of connections to Valkey. Not
     # hundreds: a command has 100 ms for all of it, and so many threads that connect at once, with one lock
     # for all of Python, keep each other waiting for longer than that.
     answers = at_once([lambda: demand.detail("7")] * 40)
     assert {getattr(answer, "state", answer) for answer in answers} <= {"miss", "hit"}
-    assert store.calls == {PATH: 1}
+    assert catalog.calls == {PATH: 1}
 
 
 def test_readers_of_a_stale_product_make_one_call_and_all_but_one_have_it_at_once(
-    store: HostileCatalog,
+    catalog: HostileCatalog,
 ) -> None:
     demand.detail("7")
     age_by(301)
-    store.forget_calls()
+    catalog.forget_calls()
     readings = read_at_once(40, "7")
-    assert store.calls == {PATH: 1}
+    assert catalog.calls == {PATH: 1}
     assert sorted(reading.outcome for reading in readings).count("miss") == 1  # the one who fetched it
     assert outcomes(readings) <= {"miss", "stale", "hit"}
     assert sorted(readings)[len(readings) // 2].seconds < CALL
 
 
-def test_when_the_holder_of_the_lease_is_killed_the_next_takes_over(store: HostileCatalog) -> None:
+def test_when_the_holder_of_the_lease_is_killed_the_next_takes_over(catalog: HostileCatalog) -> None:
     product_cache.acquire_lease("product:7", demand.LEASE)  # and never heard of again
     readings = read_at_once(30, "7")
     assert outcomes(readings) <= {"miss", "hit"}
-    assert store.calls == {PATH: 1}
+    assert catalog.calls == {PATH: 1}
     assert max(readings).seconds < demand.LEASE + CALL + CROWD
 
 
-@pytest.mark.parametrize("catalog", ["up", "down"])
+@pytest.mark.parametrize("state", ["up", "down"])
 def test_when_the_holder_is_killed_nobody_is_refused_while_there_is_a_copy(
-    store: HostileCatalog, valkey: Valkey, catalog: str
+    catalog: HostileCatalog, valkey: Valkey, state: str
 ) -> None:
     demand.detail("7")
     valkey.flush()
-    store.forget_calls()
-    if catalog == "down":
-        store.answer(PATH, Answer.status(500))
+    catalog.forget_calls()
+    if state == "down":
+        catalog.answer(PATH, Answer.status(500))
     product_cache.acquire_lease("product:7", demand.LEASE)
     readings = read_at_once(30, "7")
     assert outcomes(readings) <= {"miss", "stale", "hit"}
-    assert store.calls == {PATH: 1}
+    assert catalog.calls == {PATH: 1}
     assert max(readings).seconds < demand.LEASE + CALL + CROWD
 
 
 def test_when_the_catalog_fails_the_one_who_asked_all_others_have_the_copy(
-    store: HostileCatalog, valkey: Valkey
+    catalog: HostileCatalog, valkey: Valkey
 ) -> None:
     demand.detail("7")
     valkey.flush()
-    store.answer(PATH, Answer.status(500).after(CALL))
-    store.forget_calls()
+    catalog.answer(PATH, Answer.status(500).after(CALL))
+    catalog.forget_calls()
     readings = read_at_once(30, "7")
     assert outcomes(readings) <= {"miss", "stale", "hit"}
-    assert store.calls == {PATH: 1}
+    assert catalog.calls == {PATH: 1}
     assert max(readings).seconds < CALL + CROWD
 
 
 def test_when_the_catalog_fails_and_there_is_no_copy_all_are_refused_after_one_call(
-    store: HostileCatalog,
+    catalog: HostileCatalog,
 ) -> None:
-    store.answer(PATH, Answer.status(500).after(CALL))
+    catalog.answer(PATH, Answer.status(500).after(CALL))
     readings = read_at_once(30, "7")
     assert outcomes(readings) == {"CatalogUnavailable"}
-    assert store.calls == {PATH: 1}
+    assert catalog.calls == {PATH: 1}
     assert max(readings).seconds < CALL + CROWD

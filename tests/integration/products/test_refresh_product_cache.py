@@ -142,16 +142,16 @@ POISON = {
 }  # fmt: skip
 
 
-def everything(look: psycopg.Connection) -> list[Any]:
+def everything(db: psycopg.Connection) -> list[Any]:
     """Every product and every event to send, with the transactions that wrote them."""
     return [
-        look.execute("SELECT xmin, products.* FROM products ORDER BY product_id").fetchall(),
-        look.execute("SELECT xmin, outbox.* FROM outbox ORDER BY outbox_id").fetchall(),
+        db.execute("SELECT xmin, products.* FROM products ORDER BY product_id").fetchall(),
+        db.execute("SELECT xmin, outbox.* FROM outbox ORDER BY outbox_id").fetchall(),
     ]
 
 
 def test_a_poisoned_message_alone_fails_and_its_reason_is_logged(
-    environment: pytest.MonkeyPatch, look: psycopg.Connection
+    environment: pytest.MonkeyPatch, db: psycopg.Connection
 ) -> None:
     lines = recorder.log(environment)
     reported, logged = {}, {}
@@ -162,11 +162,11 @@ def test_a_poisoned_message_alone_fails_and_its_reason_is_logged(
         assert 0 < len(lines[0].more["reason"]) <= 500
     assert reported == {what: ["m1"] for what in POISON}
     assert logged == {what: [("error", "event failed", "m1")] for what in POISON}
-    kept = look.execute("SELECT product_id, version FROM products ORDER BY product_id").fetchall()
+    kept = db.execute("SELECT product_id, version FROM products ORDER BY product_id").fetchall()
     assert kept == [("7", T + len(POISON) - 1), ("9", T + len(POISON) - 1)]
 
 
-def test_the_good_ones_around_poison_are_applied_once(look: psycopg.Connection) -> None:
+def test_the_good_ones_around_poison_are_applied_once(db: psycopg.Connection) -> None:
     deliver(changed_product(T, 7, price=20), changed_product(T, 8, price=20))
     caller = accounts.new_caller()
     marks.add(caller, "7")
@@ -180,8 +180,8 @@ def test_the_good_ones_around_poison_are_applied_once(look: psycopg.Connection) 
         text(removed(T + 2, "8")),
     ]
     assert deliver_texts(*mixed) == ["m0", "m2", "m4"]
-    before = everything(look)
-    told = look.execute("SELECT detail_type FROM outbox WHERE stream LIKE 'product:%' ORDER BY outbox_id")
+    before = everything(db)
+    told = db.execute("SELECT detail_type FROM outbox WHERE stream LIKE 'product:%' ORDER BY outbox_id")
     assert [detail_type for (detail_type,) in told] == [
         "FavoriteProductPriceDropped",
         "FavoriteProductPriceRaised",
@@ -189,13 +189,13 @@ def test_the_good_ones_around_poison_are_applied_once(look: psycopg.Connection) 
     ]
     # Lambda delivers the failed ones again, and only these; they fail again and repeat nothing.
     assert deliver_texts(*(mixed[number] for number in (0, 2, 4))) == ["m0", "m1", "m2"]
-    assert everything(look) == before
+    assert everything(db) == before
 
 
-def test_a_batch_of_nothing_but_poison_fails_one_by_one(look: psycopg.Connection) -> None:
+def test_a_batch_of_nothing_but_poison_fails_one_by_one(db: psycopg.Connection) -> None:
     bodies = list(POISON.values())[:10]
     assert deliver_texts(*bodies) == [f"m{number}" for number in range(10)]
-    assert everything(look) == [[], []]
+    assert everything(db) == [[], []]
 
 
 def test_a_batch_after_a_poisoned_one_is_none_the_worse() -> None:
@@ -221,10 +221,10 @@ ODD_BUT_GOOD: dict[str, tuple[str, Callable[[product_copy.CopiedProduct], object
 }  # fmt: skip
 
 
-def test_an_odd_message_that_is_valid_is_taken(look: psycopg.Connection) -> None:
+def test_an_odd_message_that_is_valid_is_taken(db: psycopg.Connection) -> None:
     taken = {}
     for message, (body, what, _) in ODD_BUT_GOOD.items():
-        look.execute("DELETE FROM products")
+        db.execute("DELETE FROM products")
         assert deliver_texts(body) == []
         copied = product_copy.find("8")
         assert copied
@@ -234,21 +234,21 @@ def test_an_odd_message_that_is_valid_is_taken(look: psycopg.Connection) -> None
 
 @pytest.mark.parametrize(("ahead", "failing"), [(push.AHEAD, []), (push.AHEAD + 1, ["m0"]), (10**15, ["m0"])])
 def test_a_version_far_ahead_of_the_clock_is_refused(
-    environment: pytest.MonkeyPatch, look: psycopg.Connection, ahead: int, failing: list[str]
+    environment: pytest.MonkeyPatch, db: psycopg.Connection, ahead: int, failing: list[str]
 ) -> None:
     environment.setattr(push, "now_version", lambda: T)
     assert deliver(changed_product(T + ahead)) == failing
     assert deliver(removed(T + ahead, "9")) == failing
-    known = look.execute("SELECT product_id FROM products ORDER BY product_id").fetchall()
+    known = db.execute("SELECT product_id FROM products ORDER BY product_id").fetchall()
     assert known == ([] if failing else [("7",), ("9",)])
 
 
-def test_the_sample_changes_one_product_and_removes_another(store: HostileCatalog) -> None:
+def test_the_sample_changes_one_product_and_removes_another(catalog: HostileCatalog) -> None:
     assert failed(lambda_handler(sample("refresh_product_cache"), None)) == []
     answer = call("get_product", path={"product_id": "7"})
     assert (answer.headers["X-Cache"], answer.json["price"]) == ("hit", Decimal("22.3"))
     assert call("get_product", path={"product_id": "8"}).problem == "unknown-product"
-    assert store.calls == {}
+    assert catalog.calls == {}
 
 
 # ── When the database is down ─────────────────────────────────────────────────────────────────────────────
@@ -269,9 +269,9 @@ def test_with_the_database_down_every_message_fails_and_the_next_delivery_takes_
         demand.detail("9")
 
 
-def test_when_the_database_hangs_up_between_two_batches_nothing_fails(look: psycopg.Connection) -> None:
+def test_when_the_database_hangs_up_between_two_batches_nothing_fails(db: psycopg.Connection) -> None:
     deliver(changed_product(T, 7))
-    look.execute(
+    db.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE pid <> pg_backend_pid() AND datname = current_database()"
     )

@@ -25,22 +25,23 @@ from shared.errors import DatabaseUnavailable, UnknownProduct
 from shared.platform import database
 from shared.platform import valkey as cache
 from shared.platform.settings import database_url
-from shared.products import answers, catalog, demand, product_cache, product_copy
+from shared.products import answers, demand, product_cache, product_copy
+from shared.products import catalog as catalog_client
 from shared.products import poll as catalog_poll
 from tests.calls import sample
 from tests.hostile_catalog import MEGABYTE, Answer, HostileCatalog, product
-from tests.integration import recorder, witness
+from tests.integration import concurrency, recorder
 from tests.integration.catalog_messages import changed_product, deliver, removed
-from tests.integration.conftest import NO_DATABASE, Travel, cold_start
+from tests.integration.conftest import NO_DATABASE, Age, cold_start
 
 pytestmark = pytest.mark.usefixtures("environment")
 
 TTL = 300  # seconds
 
 
-def lists(store: HostileCatalog, *listed: dict[str, Any]) -> None:
+def lists(catalog: HostileCatalog, *listed: dict[str, Any]) -> None:
     """From now on the catalog has these products."""
-    store.answer("/products", Answer.json(list(listed)))
+    catalog.answer("/products", Answer.json(list(listed)))
 
 
 def numbered(*numbers: int, **changes: Any) -> list[dict[str, Any]]:
@@ -61,21 +62,21 @@ def poll_twice() -> int:
     return changed + int(poll()["changed"])
 
 
-def rows(look: psycopg.Connection) -> dict[str, tuple[Any, ...]]:
+def rows(db: psycopg.Connection) -> dict[str, tuple[Any, ...]]:
     """Every row with the transaction that wrote it: the same means that nothing was written."""
-    found = look.execute("SELECT product_id, xmin, ctid, products.* FROM products").fetchall()
+    found = db.execute("SELECT product_id, xmin, ctid, products.* FROM products").fetchall()
     return {row[0]: row for row in found}
 
 
-def locked(look: psycopg.Connection) -> int:
+def locked(db: psycopg.Connection) -> int:
     """How many rows were ever locked without being written."""
-    row = look.execute("SELECT count(*) FROM products WHERE xmax <> 0").fetchone()
+    row = db.execute("SELECT count(*) FROM products WHERE xmax <> 0").fetchone()
     return int(row[0]) if row else 0
 
 
-def told(look: psycopg.Connection) -> list[Any]:
+def told(db: psycopg.Connection) -> list[Any]:
     """The outbox."""
-    return look.execute("SELECT xmin, outbox.* FROM outbox ORDER BY outbox_id").fetchall()
+    return db.execute("SELECT xmin, outbox.* FROM outbox ORDER BY outbox_id").fetchall()
 
 
 def cached(valkey: Valkey) -> dict[bytes, Any]:
@@ -107,40 +108,40 @@ def listed_ids() -> list[str]:
 # ── What changed, and only that ───────────────────────────────────────────────────────────────────────────
 
 
-def test_the_first_poll_fills_the_copy_and_the_cache(store: HostileCatalog) -> None:
-    lists(store, *numbered(3, 1, 2))
+def test_the_first_poll_fills_the_copy_and_the_cache(catalog: HostileCatalog) -> None:
+    lists(catalog, *numbered(3, 1, 2))
     assert poll() == {"products": 3, "changed": 3}
     assert listed_ids() == ["3", "1", "2"]
     assert [demand.detail(number).state for number in ("1", "2", "3")] == ["hit"] * 3
-    assert store.calls == {"/products": 1}
+    assert catalog.calls == {"/products": 1}
 
 
 def test_a_run_of_the_schedule_is_remembered_and_another_is_not(
-    store: HostileCatalog, look: psycopg.Connection
+    catalog: HostileCatalog, db: psycopg.Connection
 ) -> None:
-    lists(store, *numbered(1))
+    lists(catalog, *numbered(1))
     remembered = "SELECT scheduled_at IS NOT NULL FROM product_list"
     assert lambda_handler({}, None)["seconds"] >= 0
-    assert look.execute(remembered).fetchall() == [(False,)]
+    assert db.execute(remembered).fetchall() == [(False,)]
     lambda_handler(sample("warm_product_cache"), None)
-    assert look.execute(remembered).fetchall() == [(True,)]
+    assert db.execute(remembered).fetchall() == [(True,)]
 
 
 def test_an_unchanged_catalog_writes_no_row(
-    store: HostileCatalog, look: psycopg.Connection, travel: Travel
+    catalog: HostileCatalog, db: psycopg.Connection, age_everything: Age
 ) -> None:
-    lists(store, *numbered(*range(1, 60)))
+    lists(catalog, *numbered(*range(1, 60)))
     poll()
     for _ in range(3):
-        travel(240)
-        before = rows(look), told(look)
+        age_everything(240)
+        before = rows(db), told(db)
         assert poll() == {"products": 59, "changed": 0}
-        assert (rows(look), told(look)) == before
-        assert locked(look) == 0
+        assert (rows(db), told(db)) == before
+        assert locked(db) == 0
 
 
-def test_an_unchanged_catalog_leaves_the_lists_pages_and_their_etags(store: HostileCatalog) -> None:
-    lists(store, *numbered(1, 2))
+def test_an_unchanged_catalog_leaves_the_lists_pages_and_their_etags(catalog: HostileCatalog) -> None:
+    lists(catalog, *numbered(1, 2))
     poll()
     before = demand.page(limit=20, cursor=None, category=None, sort=None).entry
     poll()
@@ -149,190 +150,192 @@ def test_an_unchanged_catalog_leaves_the_lists_pages_and_their_etags(store: Host
     assert after.fetched_at > before.fetched_at
 
 
-def test_exactly_the_rows_that_differ_are_written(store: HostileCatalog, look: psycopg.Connection) -> None:
-    lists(store, *numbered(*range(1, 11)))
+def test_exactly_the_rows_that_differ_are_written(catalog: HostileCatalog, db: psycopg.Connection) -> None:
+    lists(catalog, *numbered(*range(1, 11)))
     poll()
-    before = rows(look)
-    lists(store, *numbered(1, 2), product(3, price=1), *numbered(*range(4, 11)), product(11))
+    before = rows(db)
+    lists(catalog, *numbered(1, 2), product(3, price=1), *numbered(*range(4, 11)), product(11))
     assert poll() == {"products": 11, "changed": 2}
-    after = rows(look)
+    after = rows(db)
     assert {number for number in after if after[number] != before.get(number)} == {"3", "11"}
     assert price_of("3") == 1
 
 
 @pytest.mark.parametrize("position", [0, 4, 9])
 def test_a_product_that_leaves_the_list_does_not_rewrite_the_others(
-    store: HostileCatalog, look: psycopg.Connection, position: int
+    catalog: HostileCatalog, db: psycopg.Connection, position: int
 ) -> None:
     all_of_them = numbered(*range(1, 11))
-    lists(store, *all_of_them)
+    lists(catalog, *all_of_them)
     poll()
-    before = rows(look)
+    before = rows(db)
     gone = str(all_of_them.pop(position)["id"])
-    lists(store, *all_of_them)
+    lists(catalog, *all_of_them)
     assert poll()["changed"] == 0  # a list may lack a product by mistake
-    assert rows(look) == before
+    assert rows(db) == before
     assert poll()["changed"] == 1
-    after = rows(look)
+    after = rows(db)
     assert {number for number in after if after[number] != before[number]} == {gone}
     assert listed_ids() == [str(each["id"]) for each in all_of_them]
 
 
 @pytest.mark.parametrize("position", [0, 5, 10])
 def test_a_product_that_joins_the_list_is_shown_where_it_stands(
-    store: HostileCatalog, look: psycopg.Connection, position: int
+    catalog: HostileCatalog, db: psycopg.Connection, position: int
 ) -> None:
     all_of_them = numbered(*range(1, 11))
-    lists(store, *all_of_them)
+    lists(catalog, *all_of_them)
     poll()
-    before = rows(look)
+    before = rows(db)
     all_of_them.insert(position, product(99))
-    lists(store, *all_of_them)
+    lists(catalog, *all_of_them)
     assert poll()["changed"] == 1
-    after = rows(look)
+    after = rows(db)
     assert {number for number in after if after[number] != before.get(number)} == {"99"}
     assert listed_ids() == [str(each["id"]) for each in all_of_them]
 
 
-def test_an_order_that_was_turned_around_is_shown_so(store: HostileCatalog) -> None:
-    lists(store, *numbered(1, 2, 3, 4))
+def test_an_order_that_was_turned_around_is_shown_so(catalog: HostileCatalog) -> None:
+    lists(catalog, *numbered(1, 2, 3, 4))
     poll()
-    lists(store, *numbered(4, 3, 2, 1))
+    lists(catalog, *numbered(4, 3, 2, 1))
     poll()
     assert listed_ids() == ["4", "3", "2", "1"]
 
 
 def test_a_product_that_is_gone_is_marked_as_removed_and_one_that_returns_is_restored(
-    store: HostileCatalog, look: psycopg.Connection
+    catalog: HostileCatalog, db: psycopg.Connection
 ) -> None:
-    lists(store, *numbered(1, 2, 3))
+    lists(catalog, *numbered(1, 2, 3))
     poll()
-    lists(store, *numbered(1, 3))
+    lists(catalog, *numbered(1, 3))
     assert poll_twice() == 1
     copied = product_copy.find("2")
     assert copied
     assert copied.removed_at is not None
     assert copied.title == "Product 2"
     assert price_of("2") is None
-    before = rows(look)
+    before = rows(db)
     assert poll()["changed"] == 0
-    assert rows(look) == before  # a tombstone is written once
-    lists(store, *numbered(1, 2, 3))
+    assert rows(db) == before  # a tombstone is written once
+    lists(catalog, *numbered(1, 2, 3))
     assert poll()["changed"] == 1
     assert price_of("2") == Decimal("22.30")
     assert listed_ids() == ["1", "2", "3"]
 
 
-def test_it_is_one_statement_for_a_thousand_products(store: HostileCatalog) -> None:
-    lists(store, *numbered(*range(1, 2_501)))
+def test_it_is_one_statement_for_a_thousand_products(catalog: HostileCatalog) -> None:
+    lists(catalog, *numbered(*range(1, 2_501)))
     poll()
-    lists(store, *numbered(*range(1, 1_251)), *numbered(*range(1_251, 2_501), price=1))
-    with witness.statements() as sent:
+    lists(catalog, *numbered(*range(1, 1_251)), *numbered(*range(1_251, 2_501), price=1))
+    with concurrency.statements() as sent:
         poll()
     assert sum("unnest" in statement for statement in sent) == 3
     assert len(sent) < 20  # the positions, the generation, the first pages
 
 
 def test_products_that_fail_the_check_are_left_as_they_are(
-    store: HostileCatalog, look: psycopg.Connection
+    catalog: HostileCatalog, db: psycopg.Connection
 ) -> None:
-    lists(store, *numbered(1, 2, 3, 4))
+    lists(catalog, *numbered(1, 2, 3, 4))
     poll()
-    before = rows(look)
-    lists(store, product(1), {**product(2), "price": "free"}, product(3, title=""), product(4))
+    before = rows(db)
+    lists(catalog, product(1), {**product(2), "price": "free"}, product(3, title=""), product(4))
     assert poll()["changed"] == 0
-    assert rows(look) == before
+    assert rows(db) == before
     assert price_of("2") == Decimal("22.30")
 
 
 def test_a_product_that_one_list_lacks_is_missed_and_not_removed(
-    store: HostileCatalog, look: psycopg.Connection
+    catalog: HostileCatalog, db: psycopg.Connection
 ) -> None:
-    lists(store, *numbered(1, 2, 3))
+    lists(catalog, *numbered(1, 2, 3))
     poll()
-    before = rows(look)
+    before = rows(db)
     for _ in range(3):  # never in two lists in a row
-        lists(store, *numbered(1, 3))
+        lists(catalog, *numbered(1, 3))
         poll()
         time.sleep(0.002)
-        lists(store, *numbered(1, 2, 3))
+        lists(catalog, *numbered(1, 2, 3))
         poll()
         time.sleep(0.002)
     assert price_of("2") == Decimal("22.30")
-    assert rows(look).keys() == before.keys()
+    assert rows(db).keys() == before.keys()
 
 
 def test_an_answer_by_id_does_not_bring_back_what_the_list_dropped(
-    store: HostileCatalog, look: psycopg.Connection, travel: Travel
+    catalog: HostileCatalog, db: psycopg.Connection, age_everything: Age
 ) -> None:
     """Each poll removed it and each request restored it, with events to all who hold it."""
-    lists(store, *numbered(1, 2, 3))
-    store.answer("/products/2", Answer.json(product(2)))
+    lists(catalog, *numbered(1, 2, 3))
+    catalog.answer("/products/2", Answer.json(product(2)))
     poll()
-    lists(store, *numbered(1, 3))
+    lists(catalog, *numbered(1, 3))
     poll_twice()
-    before = rows(look), told(look)
+    before = rows(db), told(db)
     for _ in range(2):
-        travel(1_000)
+        age_everything(1_000)
         assert price_of("2") is None
         assert poll()["changed"] == 0
-    assert {row[0] for row in rows(look).values()} == {"1", "2", "3"}
-    assert told(look) == before[1]
+    assert {row[0] for row in rows(db).values()} == {"1", "2", "3"}
+    assert told(db) == before[1]
 
 
 def test_a_product_that_lists_dropped_and_events_brought_back_keeps_no_list_out(
-    store: HostileCatalog,
+    catalog: HostileCatalog,
 ) -> None:
     for listed in (range(1, 11), range(1, 6), range(1, 6), range(1, 4), range(1, 4)):
-        lists(store, *numbered(*listed))
+        lists(catalog, *numbered(*listed))
         poll()
     for number in range(4, 11):
-        assert deliver(changed_product(catalog.now_version(), number)) == []
-    lists(store, *numbered(1, 2, 3, 11))
+        assert deliver(changed_product(catalog_client.now_version(), number)) == []
+    lists(catalog, *numbered(1, 2, 3, 11))
     assert poll() == {"products": 4, "changed": 1}
 
 
 @pytest.mark.usefixtures("connection_per_thread")
 def test_a_list_that_waits_for_a_newer_change_still_has_the_product(
-    store: HostileCatalog, look: psycopg.Connection
+    catalog: HostileCatalog, db: psycopg.Connection
 ) -> None:
-    lists(store, *numbered(1, 2, 3))
+    lists(catalog, *numbered(1, 2, 3))
     poll()
-    lists(store, *numbered(1, 3))
+    lists(catalog, *numbered(1, 3))
     poll()
-    lists(store, *numbered(1, 2, 3))
+    lists(catalog, *numbered(1, 2, 3))
     with ThreadPoolExecutor(1) as pool, psycopg.connect(database_url()) as other:
         other.execute("SELECT FROM products WHERE product_id = '2' FOR UPDATE")
         polling = pool.submit(poll)
-        witness.wait_for_a_lock(look)
-        other.execute("UPDATE products SET version = %s WHERE product_id = '2'", [catalog.now_version()])
+        concurrency.wait_for_a_lock(db)
+        other.execute(
+            "UPDATE products SET version = %s WHERE product_id = '2'", [catalog_client.now_version()]
+        )
         other.commit()
         polling.result()
-    lists(store, *numbered(1, 3))
+    lists(catalog, *numbered(1, 3))
     poll()
     assert price_of("2") is not None
 
 
 def test_an_event_from_before_its_removal_does_not_bring_a_product_back(
-    store: HostileCatalog, travel: Travel
+    catalog: HostileCatalog, age_everything: Age
 ) -> None:
-    lists(store, *numbered(1, 2, 3))
-    store.answer("/products/2", Answer.json(product(2)))
+    lists(catalog, *numbered(1, 2, 3))
+    catalog.answer("/products/2", Answer.json(product(2)))
     poll()
-    lists(store, *numbered(1, 3))
+    lists(catalog, *numbered(1, 3))
     poll()
-    between = catalog.now_version()
-    wait_until(lambda: catalog.now_version() > between, 1)
+    between = catalog_client.now_version()
+    wait_until(lambda: catalog_client.now_version() > between, 1)
     assert poll()["changed"] == 1
     assert deliver(changed_product(between, 2)) == []
-    travel(1_000)
+    age_everything(1_000)
     assert price_of("2") is None
 
 
-def test_an_event_brings_back_what_the_list_dropped(store: HostileCatalog) -> None:
-    lists(store, *numbered(1, 2, 3))
+def test_an_event_brings_back_what_the_list_dropped(catalog: HostileCatalog) -> None:
+    lists(catalog, *numbered(1, 2, 3))
     poll()
-    lists(store, *numbered(1, 3))
+    lists(catalog, *numbered(1, 3))
     poll_twice()
     assert deliver(changed_product(now() + 1, 2)) == []
     assert price_of("2") == Decimal("22.30")
@@ -347,30 +350,30 @@ def test_an_event_brings_back_what_the_list_dropped(store: HostileCatalog) -> No
 
 
 @pytest.fixture
-def known(store: HostileCatalog, look: psycopg.Connection) -> dict[str, tuple[Any, ...]]:
+def known(catalog: HostileCatalog, db: psycopg.Connection) -> dict[str, tuple[Any, ...]]:
     """Ten products were polled; their rows."""
-    lists(store, *numbered(*range(1, 11)))
+    lists(catalog, *numbered(*range(1, 11)))
     poll()
-    return rows(look)
+    return rows(db)
 
 
 @pytest.mark.parametrize("left", [0, 1, 4])
 def test_a_list_of_less_than_half_is_refused_whole(
-    store: HostileCatalog,
-    look: psycopg.Connection,
+    catalog: HostileCatalog,
+    db: psycopg.Connection,
     valkey: Valkey,
     known: dict[str, tuple[Any, ...]],
     environment: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     left: int,
 ) -> None:
-    lists(store, *numbered(*range(1, left + 1), price=1))
-    before = cached(valkey), told(look)
+    lists(catalog, *numbered(*range(1, left + 1), price=1))
+    before = cached(valkey), told(db)
     lines = recorder.log(environment)
     recorder.metrics(capsys)
     assert "failed" in poll()
-    assert rows(look) == known
-    assert (cached(valkey), told(look)) == before
+    assert rows(db) == known
+    assert (cached(valkey), told(db)) == before
     assert [(line.level, line.message) for line in lines] == [("error", "catalog refused")]
     assert f"{10 - left} of the 10 known products are missing" in str(lines[0].more)
     raised = recorder.metrics(capsys)
@@ -379,8 +382,8 @@ def test_a_list_of_less_than_half_is_refused_whole(
     assert not any("Refreshes" in metric for metric in raised)
 
 
-def test_a_list_of_half_is_believed(store: HostileCatalog, known: dict[str, tuple[Any, ...]]) -> None:
-    lists(store, *numbered(*range(1, 6)))
+def test_a_list_of_half_is_believed(catalog: HostileCatalog, known: dict[str, tuple[Any, ...]]) -> None:
+    lists(catalog, *numbered(*range(1, 6)))
     assert poll() == {"products": 5, "changed": 0}
     assert poll() == {"products": len(known), "changed": 5}
     assert listed_ids() == ["1", "2", "3", "4", "5"]
@@ -389,18 +392,18 @@ def test_a_list_of_half_is_believed(store: HostileCatalog, known: dict[str, tupl
 @pytest.mark.parametrize("by", ["a request", "an event"])
 @pytest.mark.parametrize("shown", [0, 10])
 def test_products_that_no_list_has_shown_do_not_keep_a_list_out(
-    store: HostileCatalog, shown: int, by: str
+    catalog: HostileCatalog, shown: int, by: str
 ) -> None:
     if shown:
-        lists(store, *numbered(*range(1, shown + 1)))
+        lists(catalog, *numbered(*range(1, shown + 1)))
         poll()
     for number in range(50, 61):
         if by == "a request":
-            store.answer(f"/products/{number}", Answer.json(product(number)))
+            catalog.answer(f"/products/{number}", Answer.json(product(number)))
             assert price_of(str(number))
         else:
-            assert deliver(changed_product(catalog.now_version(), number)) == []
-    lists(store, *numbered(*range(1, 21)))
+            assert deliver(changed_product(catalog_client.now_version(), number)) == []
+    lists(catalog, *numbered(*range(1, 21)))
     assert poll() == {"products": 20, "changed": 20 - shown}
     assert listed_ids()[:20] == [str(number) for number in range(1, 21)]
 
@@ -408,10 +411,10 @@ def test_products_that_no_list_has_shown_do_not_keep_a_list_out(
 @pytest.mark.usefixtures("known")
 @pytest.mark.parametrize("left", [0, 2])
 def test_mass_removal_is_believed_where_it_is_allowed(
-    store: HostileCatalog, environment: pytest.MonkeyPatch, left: int
+    catalog: HostileCatalog, environment: pytest.MonkeyPatch, left: int
 ) -> None:
     environment.setenv("ALLOW_MASS_REMOVAL", "true")
-    lists(store, *numbered(*range(1, left + 1)))
+    lists(catalog, *numbered(*range(1, left + 1)))
     assert poll_twice() == 10 - left
     assert listed_ids() == [str(number) for number in range(1, left + 1)]
 
@@ -419,19 +422,19 @@ def test_mass_removal_is_believed_where_it_is_allowed(
 @pytest.mark.usefixtures("known")
 @pytest.mark.parametrize("value", ["", "false", "1", "yes"])
 def test_nothing_but_true_allows_mass_removal(
-    store: HostileCatalog, environment: pytest.MonkeyPatch, value: str
+    catalog: HostileCatalog, environment: pytest.MonkeyPatch, value: str
 ) -> None:
     environment.setenv("ALLOW_MASS_REMOVAL", value)
-    lists(store)
+    lists(catalog)
     assert "failed" in poll()
 
 
 def test_products_that_fail_the_check_count_as_there(
-    store: HostileCatalog, look: psycopg.Connection, known: dict[str, tuple[Any, ...]]
+    catalog: HostileCatalog, db: psycopg.Connection, known: dict[str, tuple[Any, ...]]
 ) -> None:
-    lists(store, *numbered(1, 2, 3), *({**product(number), "price": None} for number in (4, 5, 6)))
+    lists(catalog, *numbered(1, 2, 3), *({**product(number), "price": None} for number in (4, 5, 6)))
     assert poll_twice() == 4
-    after = rows(look)
+    after = rows(db)
     assert {number for number in after if after[number] != known[number]} == {"7", "8", "9", "10"}
 
 
@@ -467,8 +470,8 @@ NONSENSE: dict[str, Answer] = {
 
 @pytest.mark.parametrize("nonsense", NONSENSE)
 def test_after_nonsense_all_is_as_it_was(
-    store: HostileCatalog,
-    look: psycopg.Connection,
+    catalog: HostileCatalog,
+    db: psycopg.Connection,
     valkey: Valkey,
     known: dict[str, tuple[Any, ...]],
     environment: pytest.MonkeyPatch,
@@ -476,13 +479,13 @@ def test_after_nonsense_all_is_as_it_was(
 ) -> None:
     environment.setattr(catalog_poll, "TIMEOUT", 5.0 if "200 MB" in nonsense else 0.4)
     environment.setattr(catalog_poll, "LIST_BYTES", 4 * MEGABYTE)
-    store.answer("/products", NONSENSE[nonsense])
+    catalog.answer("/products", NONSENSE[nonsense])
     before = cached(valkey)
     assert "failed" in poll()
-    assert rows(look) == known
+    assert rows(db) == known
     assert cached(valkey) == before
-    lists(store, *numbered(*range(1, 11), price=1))
-    catalog.reset()
+    lists(catalog, *numbered(*range(1, 11), price=1))
+    catalog_client.reset()
     assert poll()["changed"] == 10  # and no lease is in the way
 
 
@@ -495,15 +498,15 @@ def test_a_poll_gives_up_before_its_function_is_ended() -> None:
 
 
 @pytest.mark.usefixtures("connection_per_thread")
-def test_of_two_polls_at_once_the_second_sees_the_lease_and_ends(store: HostileCatalog) -> None:
-    store.answer("/products", Answer.json(numbered(1, 2)).after(0.3))
-    done = witness.at_once([poll, poll])
+def test_of_two_polls_at_once_the_second_sees_the_lease_and_ends(catalog: HostileCatalog) -> None:
+    catalog.answer("/products", Answer.json(numbered(1, 2)).after(0.3))
+    done = concurrency.at_once([poll, poll])
     assert sorted(map(str, done)) == ["{'products': 2, 'changed': 2}", "{'skipped': True}"]
-    assert store.calls == {"/products": 1}
+    assert catalog.calls == {"/products": 1}
 
 
-def test_a_reader_who_reads_the_list_does_not_stop_a_poll(store: HostileCatalog) -> None:
-    lists(store, *numbered(1))
+def test_a_reader_who_reads_the_list_does_not_stop_a_poll(catalog: HostileCatalog) -> None:
+    lists(catalog, *numbered(1))
     product_cache.acquire_lease("products", 10)
     assert poll()["products"] == 1
 
@@ -515,16 +518,16 @@ lambda_handler({}, None)
 
 
 def test_when_a_poll_is_killed_the_next_one_runs_after_the_lease(
-    store: HostileCatalog, valkey: Valkey
+    catalog: HostileCatalog, valkey: Valkey
 ) -> None:
-    store.answer("/products", Answer.hang())
+    catalog.answer("/products", Answer.hang())
     process = subprocess.Popen(  # noqa: S603 — our own function
         [sys.executable, "-c", POLLING], cwd=Path(__file__).parents[3], stdout=subprocess.DEVNULL
     )
-    assert wait_until(lambda: store.calls["/products"] == 1, 10)
+    assert wait_until(lambda: catalog.calls["/products"] == 1, 10)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    lists(store, *numbered(1, 2))
+    lists(catalog, *numbered(1, 2))
     assert poll() == {"skipped": True}
     with redis.Redis.from_url(valkey.url) as client:
         assert 0 < client.pttl("lease:poll") <= catalog_poll.LEASE * 1000
@@ -533,17 +536,17 @@ def test_when_a_poll_is_killed_the_next_one_runs_after_the_lease(
     assert poll() == {"products": 2, "changed": 2}
 
 
-def test_a_poll_that_failed_does_not_stop_the_next_one(store: HostileCatalog) -> None:
-    store.answer("/products", Answer.status(500))
+def test_a_poll_that_failed_does_not_stop_the_next_one(catalog: HostileCatalog) -> None:
+    catalog.answer("/products", Answer.status(500))
     assert "failed" in poll()
-    lists(store, *numbered(1))
+    lists(catalog, *numbered(1))
     assert poll()["changed"] == 1
 
 
 def test_with_the_database_down_the_poll_fails_and_the_next_one_succeeds(
-    store: HostileCatalog, environment: pytest.MonkeyPatch
+    catalog: HostileCatalog, environment: pytest.MonkeyPatch
 ) -> None:
-    lists(store, *numbered(1))
+    lists(catalog, *numbered(1))
     with environment.context() as down:
         down.setenv("DATABASE_URL", NO_DATABASE)
         database.close()
@@ -553,13 +556,13 @@ def test_with_the_database_down_the_poll_fails_and_the_next_one_succeeds(
 
 
 def test_a_poll_that_dies_between_two_chunks_is_finished_by_the_next(
-    store: HostileCatalog, environment: pytest.MonkeyPatch
+    catalog: HostileCatalog, environment: pytest.MonkeyPatch
 ) -> None:
     environment.setattr(product_copy, "CHUNK", 2)
-    lists(store, *numbered(1, 2, 3, 4))
+    lists(catalog, *numbered(1, 2, 3, 4))
     poll()
     assert listed_ids() == ["1", "2", "3", "4"]
-    lists(store, *numbered(4, 3, 2, 1, price=1))
+    lists(catalog, *numbered(4, 3, 2, 1, price=1))
     real, chunks = product_cache.put_all, []
 
     def die_at_the_second(entries: Any) -> None:
@@ -579,12 +582,12 @@ def test_a_poll_that_dies_between_two_chunks_is_finished_by_the_next(
 
 @pytest.mark.parametrize("dies_at", ["the second chunk", "the end"])
 def test_a_poll_that_dies_midway_leaves_no_page_of_what_was_before(
-    store: HostileCatalog, environment: pytest.MonkeyPatch, dies_at: str
+    catalog: HostileCatalog, environment: pytest.MonkeyPatch, dies_at: str
 ) -> None:
     environment.setattr(product_copy, "CHUNK", 2)
-    lists(store, *numbered(1, 2, 3, 4))
+    lists(catalog, *numbered(1, 2, 3, 4))
     poll()
-    lists(store, *numbered(1, 2, 3, 4, price=1))
+    lists(catalog, *numbered(1, 2, 3, 4, price=1))
     real = product_copy._write
     died: list[str] = []
 
@@ -610,9 +613,9 @@ def test_a_poll_that_dies_midway_leaves_no_page_of_what_was_before(
 
 
 def test_with_the_cache_down_the_copy_is_kept_up_to_date_and_the_poll_counts_as_failed(
-    store: HostileCatalog, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    catalog: HostileCatalog, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lists(store, *numbered(1, 2))
+    lists(catalog, *numbered(1, 2))
     environment.setenv("REDIS_URL", "redis://127.0.0.1:9")
     environment.setattr(cache, "HOLD_OFF", 0.01)  # the poll tries again for a while, and then does without
     cache.close()
@@ -626,15 +629,15 @@ def test_with_the_cache_down_the_copy_is_kept_up_to_date_and_the_poll_counts_as_
 
 @pytest.mark.parametrize("seconds", [0.15, 0.5])
 def test_a_cache_that_does_not_answer_once_is_filled_all_the_same(
-    store: HostileCatalog, valkey: Valkey, environment: pytest.MonkeyPatch, seconds: float
+    catalog: HostileCatalog, valkey: Valkey, environment: pytest.MonkeyPatch, seconds: float
 ) -> None:
-    lists(store, *numbered(*range(1, 2_001)))
+    lists(catalog, *numbered(*range(1, 2_001)))
     real = product_copy.sync
 
-    def hesitate(listed: catalog.CatalogList) -> Iterator[Any]:
+    def hesitate(listed: catalog_client.CatalogList) -> Iterator[Any]:
         chunks = real(listed)
         first = next(chunks)
-        with witness.later(seconds, witness.freeze(valkey)):
+        with concurrency.later(seconds, concurrency.freeze(valkey)):
             yield first
             yield from chunks
 
@@ -649,18 +652,18 @@ def test_a_cache_that_does_not_answer_once_is_filled_all_the_same(
 
 
 @pytest.fixture
-def polled(store: HostileCatalog) -> HostileCatalog:
+def polled(catalog: HostileCatalog) -> HostileCatalog:
     """Forty products in three categories were polled; since then the catalog counts its calls."""
     lists(
-        store,
+        catalog,
         *(
             product(number, price=100 - number, category=["kitchen", "garden", "tools"][number % 3])
             for number in range(1, 41)
         ),
     )
     poll()
-    store.forget_calls()
-    return store
+    catalog.forget_calls()
+    return catalog
 
 
 def request_product(product_id: str) -> str | None:
@@ -675,9 +678,9 @@ def request_page(**parameters: str) -> str | None:
 
 
 @pytest.mark.usefixtures("polled")
-def test_products_are_renewed_before_they_are_stale(travel: Travel) -> None:
+def test_products_are_renewed_before_they_are_stale(age_everything: Age) -> None:
     for _ in range(4):  # a quarter of an hour, at the schedule's pace
-        travel(240)
+        age_everything(240)
         assert request_product("7") == "hit"
         poll()
         assert demand.detail("7").entry.age < 5
@@ -685,8 +688,8 @@ def test_products_are_renewed_before_they_are_stale(travel: Travel) -> None:
 
 
 @pytest.mark.usefixtures("polled")
-def test_without_another_poll_they_are_stale(travel: Travel) -> None:
-    travel(TTL + 1)
+def test_without_another_poll_they_are_stale(age_everything: Age) -> None:
+    age_everything(TTL + 1)
     assert request_product("7") is None
 
 
@@ -747,9 +750,9 @@ def now() -> int:
 @pytest.mark.usefixtures("connection_per_thread")
 @pytest.mark.parametrize("what", ["changed", "removed", "new"])
 def test_an_event_that_is_newer_than_the_list_wins_over_it(
-    store: HostileCatalog, look: psycopg.Connection, what: str
+    catalog: HostileCatalog, db: psycopg.Connection, what: str
 ) -> None:
-    lists(store, *numbered(7, 8))
+    lists(catalog, *numbered(7, 8))
     poll()
     time.sleep(0.002)
     pushed = {
@@ -758,7 +761,7 @@ def test_an_event_that_is_newer_than_the_list_wins_over_it(
         "new": lambda: deliver(changed_product(now() + 50, 9, price=1)),
     }[what]
     old = [product(7, price=50), product(8, price=50)]
-    store.answer("/products", answer_after(pushed, *old))
+    catalog.answer("/products", answer_after(pushed, *old))
     poll()
     number, price = ("9" if what == "new" else "7"), (None if what == "removed" else 1)
     copied = product_copy.find(number)
@@ -767,45 +770,47 @@ def test_an_event_that_is_newer_than_the_list_wins_over_it(
     assert price_of(number) == price
     assert price_of("8") == 50
     assert set(listed_ids()) == {"changed": {"7", "8"}, "removed": {"8"}, "new": {"7", "8", "9"}}[what]
-    assert rows(look).keys() == {"7", "8"} | {number}
+    assert rows(db).keys() == {"7", "8"} | {number}
 
 
-def test_an_event_that_is_older_than_the_list_changes_nothing(store: HostileCatalog) -> None:
-    lists(store, *numbered(7, 8))
+def test_an_event_that_is_older_than_the_list_changes_nothing(catalog: HostileCatalog) -> None:
+    lists(catalog, *numbered(7, 8))
     poll()
     older = now() - 1_000
     time.sleep(0.002)
-    lists(store, product(7, price=50), product(8))
+    lists(catalog, product(7, price=50), product(8))
     poll()
     deliver(changed_product(older, 7, price=1), removed(older, "8"))
     assert price_of("7") == 50
     assert price_of("8") == Decimal("22.30")
 
 
-def test_a_product_that_was_pushed_is_confirmed_by_the_list(store: HostileCatalog, travel: Travel) -> None:
+def test_a_product_that_was_pushed_is_confirmed_by_the_list(
+    catalog: HostileCatalog, age_everything: Age
+) -> None:
     deliver(changed_product(now(), 7))
-    travel(200)
-    lists(store, product(7))
+    age_everything(200)
+    lists(catalog, product(7))
     poll()
-    travel(200)
+    age_everything(200)
     assert request_product("7") == "hit"  # 400 s after the event, 200 s after the list
 
 
 def test_a_product_that_the_copy_knows_as_newer_than_the_list_is_fresh_after_it(
-    store: HostileCatalog, travel: Travel, environment: pytest.MonkeyPatch
+    catalog: HostileCatalog, age_everything: Age, environment: pytest.MonkeyPatch
 ) -> None:
     environment.setenv("PRODUCT_CACHE_TTL_SECONDS", "100")
     deliver(changed_product(now() + 200_000, 7, price=1))
-    travel(150)
+    age_everything(150)
     assert request_product("7") is None
-    lists(store, product(7))
+    lists(catalog, product(7))
     poll()
     assert request_product("7") == "hit"
     assert price_of("7") == 1
 
 
-def test_a_product_that_was_pushed_and_is_not_in_the_list_is_gone(store: HostileCatalog) -> None:
-    lists(store, *numbered(7, 8))
+def test_a_product_that_was_pushed_and_is_not_in_the_list_is_gone(catalog: HostileCatalog) -> None:
+    lists(catalog, *numbered(7, 8))
     poll()
     deliver(changed_product(now(), 9))
     time.sleep(0.002)
@@ -814,9 +819,9 @@ def test_a_product_that_was_pushed_and_is_not_in_the_list_is_gone(store: Hostile
 
 
 def test_polls_and_the_database_agree_after_a_restart(
-    store: HostileCatalog, migrated_postgres: Postgres
+    catalog: HostileCatalog, migrated_postgres: Postgres
 ) -> None:
-    lists(store, *numbered(1, 2))
+    lists(catalog, *numbered(1, 2))
     poll()
     with psycopg.connect(migrated_postgres.url, autocommit=True) as other:
         other.execute(
@@ -826,9 +831,9 @@ def test_polls_and_the_database_agree_after_a_restart(
 
 
 def test_a_request_for_many_large_products_does_not_wait_for_a_slow_cache(
-    store: HostileCatalog, valkey: Valkey, environment: pytest.MonkeyPatch
+    catalog: HostileCatalog, valkey: Valkey, environment: pytest.MonkeyPatch
 ) -> None:
-    lists(store, *numbered(*range(1, 101), description="x" * 50_000))
+    lists(catalog, *numbered(*range(1, 101), description="x" * 50_000))
     poll()
     with redis.Redis.from_url(valkey.url) as client:
         client.flushdb()

@@ -6,7 +6,7 @@ from tests.calls import NEEDING_A_CALLER, call, token
 from tests.integration import accounts
 from tests.integration.conftest import NO_DATABASE, cold_start
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("catalog")
 
 
 @pytest.mark.parametrize("function", NEEDING_A_CALLER)

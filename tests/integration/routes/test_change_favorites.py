@@ -12,14 +12,14 @@ from tests.hostile_catalog import HostileCatalog
 from tests.integration.accounts import ask
 from tests.integration.favorites.test_favorite_counts import holds, products
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("catalog")
 
 PRIVATE = "private, no-cache"
 
 
-def test_each_product_is_in_the_list_of_what_became_of_it(ana: Caller, look: psycopg.Connection) -> None:
-    known = products(look, MAX_FAVORITES + 2)
-    holds(look, ana, known[: MAX_FAVORITES - 1])
+def test_each_product_is_in_the_list_of_what_became_of_it(ana: Caller, db: psycopg.Connection) -> None:
+    known = products(db, MAX_FAVORITES + 2)
+    holds(db, ana, known[: MAX_FAVORITES - 1])
     add = [known[-3], known[1], "999", known[-2], known[-1]]
     answer = ask(
         "change_favorites",
@@ -41,8 +41,8 @@ def test_each_product_is_in_the_list_of_what_became_of_it(ana: Caller, look: psy
     assert answer.headers["Cache-Control"] == PRIVATE
 
 
-def test_a_guests_time_is_kept_as_the_moment_that_it_is(ana: Caller, look: psycopg.Connection) -> None:
-    known = products(look, 2)
+def test_a_guests_time_is_kept_as_the_moment_that_it_is(ana: Caller, db: psycopg.Connection) -> None:
+    known = products(db, 2)
     moment = datetime.now(UTC).replace(microsecond=0) - timedelta(days=3)
     there = (moment - timedelta(hours=3)).replace(tzinfo=None).isoformat() + "-03:00"
     marked = zip(known, [there, None], strict=True)
@@ -53,9 +53,9 @@ def test_a_guests_time_is_kept_as_the_moment_that_it_is(ana: Caller, look: psyco
     assert datetime.now(UTC) - datetime.fromisoformat(new["favorited_at"]) < timedelta(minutes=1)
 
 
-def test_who_is_gone_gets_401_and_the_catalog_is_not_asked(store: HostileCatalog) -> None:
+def test_who_is_gone_gets_401_and_the_catalog_is_not_asked(catalog: HostileCatalog) -> None:
     assert call("change_favorites").problem == "invalid-token"
-    assert store.calls == {}
+    assert catalog.calls == {}
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,10 @@ def test_a_guest_may_have_marked_it_up_to_ninety_days_ago(ana: Caller, ago: time
 
 
 def test_a_hundred_products_with_the_longest_ids_may_change_at_once(
-    ana: Caller, look: psycopg.Connection
+    ana: Caller, db: psycopg.Connection
 ) -> None:
-    names = [f"{'x' * 59}{name}" for name in products(look, 100)]
-    look.execute("UPDATE products SET product_id = repeat('x', 59) || product_id")
+    names = [f"{'x' * 59}{name}" for name in products(db, 100)]
+    db.execute("UPDATE products SET product_id = repeat('x', 59) || product_id")
     at = datetime.now(UTC) - timedelta(days=1)
     body = {
         "add": [{"product_id": name, "favorited_at": at.isoformat()} for name in names[:60]],

@@ -16,10 +16,10 @@ pytestmark = pytest.mark.usefixtures("environment")
 GOOD = {"name": "Ana Souza", "email": "ana@example.com", "password": "correct horse battery"}
 
 
-def test_a_new_client_is_answered_with_201_and_its_location(look: psycopg.Connection) -> None:
+def test_a_new_client_is_answered_with_201_and_its_location(db: psycopg.Connection) -> None:
     answer = call("create_client", body=GOOD | {"name": " Ana Souza ", "email": " Ana.Souza@EXAMPLE.com "})
     assert answer.status == 201
-    row = look.execute("SELECT client_id, email_key, rfc3339(created_at) FROM clients").fetchone()
+    row = db.execute("SELECT client_id, email_key, rfc3339(created_at) FROM clients").fetchone()
     assert row
     client_id, key, created_at = row
     assert answer.json == {
@@ -47,20 +47,20 @@ def test_an_email_that_is_taken_is_409() -> None:
 @pytest.mark.parametrize(
     "name", ["x", "x" * 200, " " + "x" * 200 + " ", "Zoë 李小龍 🎈", "O'Brien; DROP TABLE"]
 )
-def test_a_name_may_be_anything_of_1_to_200_characters(look: psycopg.Connection, name: str) -> None:
+def test_a_name_may_be_anything_of_1_to_200_characters(db: psycopg.Connection, name: str) -> None:
     answer = call("create_client", body=GOOD | {"name": name})
     assert (answer.status, answer.json["name"]) == (201, name.strip())
-    assert look.execute("SELECT name FROM clients").fetchall() == [(name.strip(),)]
+    assert db.execute("SELECT name FROM clients").fetchall() == [(name.strip(),)]
 
 
 @pytest.mark.parametrize(
     "password", ["x1y2z3w4", "x" * 128, "  spaces count  ", "пароль на русском", "nul \0 is fine"]
 )
 def test_a_password_needs_no_composition_and_only_its_hash_is_stored(
-    look: psycopg.Connection, password: str
+    db: psycopg.Connection, password: str
 ) -> None:
     assert call("create_client", body=GOOD | {"password": password}).status == 201
-    row = look.execute("SELECT password_hash, clients::text FROM clients").fetchone()
+    row = db.execute("SELECT password_hash, clients::text FROM clients").fetchone()
     assert row
     assert passwords.is_password(password, row[0])
     assert password not in row[1]

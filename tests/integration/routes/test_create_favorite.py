@@ -5,7 +5,7 @@ import pytest
 from shared.accounts.access_tokens import Caller
 from tests.integration.accounts import ask
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("catalog")
 
 PRIVATE = "private, no-cache"
 

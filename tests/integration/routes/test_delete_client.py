@@ -20,8 +20,8 @@ def test_clients_remove_themselves(ana: Caller, name: str) -> None:
     assert ask("get_client", ana).problem == "invalid-token"
 
 
-def test_an_admin_removes_anybody_and_is_told_who_is_not_there(ana: Caller, look: psycopg.Connection) -> None:
-    root = accounts.new_admin(look)
+def test_an_admin_removes_anybody_and_is_told_who_is_not_there(ana: Caller, db: psycopg.Connection) -> None:
+    root = accounts.new_admin(db)
     assert ask("delete_client", root, path={"client_id": str(ana.client_id)}).status == 204
     for gone in (ana.client_id, SOMEBODY_ELSE):
         missing = ask("delete_client", root, path={"client_id": str(gone)})
@@ -36,9 +36,9 @@ def test_a_log_in_too_long_ago_is_401_with_the_age_that_is_wanted(ana: Caller) -
     assert ask("get_client", ana).status == 200
 
 
-def test_the_last_admin_is_409(look: psycopg.Connection, environment: pytest.MonkeyPatch) -> None:
+def test_the_last_admin_is_409(db: psycopg.Connection, environment: pytest.MonkeyPatch) -> None:
     assert environment
-    answer = ask("delete_client", accounts.new_admin(look))
+    answer = ask("delete_client", accounts.new_admin(db))
     assert (answer.status, answer.problem) == (409, "last-admin")
 
 

@@ -11,8 +11,8 @@ from tests.integration.accounts import PASSWORD, ask
 
 
 @pytest.mark.parametrize("name", ["me", "id"])
-def test_clients_log_themselves_out_everywhere(ana: Caller, look: psycopg.Connection, name: str) -> None:
-    row = look.execute("SELECT email FROM clients").fetchone()
+def test_clients_log_themselves_out_everywhere(ana: Caller, db: psycopg.Connection, name: str) -> None:
+    row = db.execute("SELECT email FROM clients").fetchone()
     assert row
     held = sessions.log_in(row[0], PASSWORD)
     path = {"client_id": name if name == "me" else str(ana.client_id)}
@@ -23,8 +23,8 @@ def test_clients_log_themselves_out_everywhere(ana: Caller, look: psycopg.Connec
     assert ask("get_client", ana).problem == "invalid-token"
 
 
-def test_an_admin_is_told_that_there_is_no_such_client(ana: Caller, look: psycopg.Connection) -> None:
-    root = accounts.new_admin(look)
+def test_an_admin_is_told_that_there_is_no_such_client(ana: Caller, db: psycopg.Connection) -> None:
+    root = accounts.new_admin(db)
     missing = {"client_id": str(SOMEBODY_ELSE)}
     assert ask("end_sessions", root, path=missing).problem == "unknown-client"
     assert ask("end_sessions", root, path={"client_id": str(ana.client_id)}).status == 204

@@ -21,8 +21,8 @@ def test_clients_read_themselves(ana: Caller, name: str) -> None:
     assert answer.headers["Cache-Control"] == "private, no-cache"
 
 
-def test_an_admin_reads_anybody_and_is_told_who_is_not_there(ana: Caller, look: psycopg.Connection) -> None:
-    root = accounts.new_admin(look)
+def test_an_admin_reads_anybody_and_is_told_who_is_not_there(ana: Caller, db: psycopg.Connection) -> None:
+    root = accounts.new_admin(db)
     answer = ask("get_client", root, path={"client_id": str(ana.client_id)})
     assert (answer.status, answer.json["client_id"]) == (200, str(ana.client_id))
     missing = ask("get_client", root, path={"client_id": str(SOMEBODY_ELSE)})

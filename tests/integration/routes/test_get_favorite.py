@@ -8,13 +8,13 @@ from shared.favorites import marks
 from tests.calls import Answer, sample
 from tests.integration.accounts import ask
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("catalog")
 
 PRIVATE = "private, no-cache"
 
 
 def test_who_has_the_favorite_already_gets_a_304_until_it_changes(
-    ana: Caller, look: psycopg.Connection
+    ana: Caller, db: psycopg.Connection
 ) -> None:
     marks.add(ana, "7")
     first = ask("get_favorite", ana)
@@ -23,7 +23,7 @@ def test_who_has_the_favorite_already_gets_a_304_until_it_changes(
     same = ask("get_favorite", ana, headers=known)
     assert (same.status, same.body, same.headers["ETag"]) == (304, "", first.headers["ETag"])
     assert same.headers["Cache-Control"] == first.headers["Cache-Control"] == PRIVATE
-    look.execute("UPDATE products SET price = 20")
+    db.execute("UPDATE products SET price = 20")
     cheaper = ask("get_favorite", ana, headers=known)
     assert (cheaper.status, cheaper.json["price"]) == (200, 20)
     assert cheaper.headers["ETag"] != first.headers["ETag"]

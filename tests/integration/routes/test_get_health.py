@@ -8,7 +8,7 @@ from tests.calls import call
 from tests.hostile_catalog import Answer, HostileCatalog
 from tests.integration.conftest import NO_DATABASE, NOBODY_LISTENS, cold_start
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("catalog")
 
 
 def states(answer: Answered) -> dict[str, str]:
@@ -42,27 +42,27 @@ def test_without_the_cache_answers_are_still_served(environment: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("failure", [Answer.status(500), Answer.html(), Answer.reset()])
-def test_without_the_catalog_answers_are_still_served(store: HostileCatalog, failure: Answer) -> None:
-    store.answer_all(failure)
+def test_without_the_catalog_answers_are_still_served(catalog: HostileCatalog, failure: Answer) -> None:
+    catalog.answer_all(failure)
     answer = call("get_health")
     assert (answer.status, answer.json["status"]) == (200, "degraded")
     assert states(answer) == {"database": "up", "cache": "up", "catalog": "down"}
 
 
-def test_a_catalog_without_product_1_is_up(store: HostileCatalog) -> None:
-    store.answer("/products/1", Answer.null())
+def test_a_catalog_without_product_1_is_up(catalog: HostileCatalog) -> None:
+    catalog.answer("/products/1", Answer.null())
     assert call("get_health").json["status"] == "ok"
 
 
 def test_polling_does_not_reach_the_catalog_each_time(
-    store: HostileCatalog, environment: pytest.MonkeyPatch
+    catalog: HostileCatalog, environment: pytest.MonkeyPatch
 ) -> None:
     for _ in range(3):
         call("get_health")
-    assert store.calls == {"/products/1": 1}
+    assert catalog.calls == {"/products/1": 1}
     environment.setattr(health, "CATALOG_EVERY", -1.0)
     call("get_health")
-    assert store.calls == {"/products/1": 2}
+    assert catalog.calls == {"/products/1": 2}
 
 
 def test_it_tells_nothing_of_where_things_are(environment: pytest.MonkeyPatch) -> None:

@@ -9,20 +9,20 @@ from local.servers.valkey import Valkey
 from tests.calls import call
 from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog, product
-from tests.integration.conftest import Travel, cold_start
+from tests.integration.conftest import Age, cold_start
 
 CACHED = "public, max-age=300, stale-while-revalidate=60, stale-if-error=86400"
 
 
 @pytest.fixture(autouse=True)
-def _without_keys(store: HostileCatalog, environment: pytest.MonkeyPatch) -> None:
+def _without_keys(catalog: HostileCatalog, environment: pytest.MonkeyPatch) -> None:
     """Functions of products have no keys for access tokens."""
-    assert store
+    assert catalog
     environment.delenv("ACCESS_TOKEN_KEYS")
 
 
-def test_a_miss_and_the_hit_after_it_answer_with_the_same_bytes_and_headers(store: HostileCatalog) -> None:
-    store.answer("/products/7", Says.json(product(7, title="Teapot ")))
+def test_a_miss_and_the_hit_after_it_answer_with_the_same_bytes_and_headers(catalog: HostileCatalog) -> None:
+    catalog.answer("/products/7", Says.json(product(7, title="Teapot ")))
     miss, hit = call("get_product"), call("get_product")
     assert (miss.status, miss.json["title"], miss.json["price"]) == (200, "Teapot", Decimal("22.30"))
     assert '"price":22.30' in miss.body
@@ -30,7 +30,7 @@ def test_a_miss_and_the_hit_after_it_answer_with_the_same_bytes_and_headers(stor
     assert (miss.body, miss.headers["ETag"]) == (hit.body, hit.headers["ETag"])
     assert miss.headers.keys() == hit.headers.keys()
     assert miss.headers["Cache-Control"] == hit.headers["Cache-Control"] == CACHED
-    assert store.calls == {"/products/7": 1}
+    assert catalog.calls == {"/products/7": 1}
 
 
 def test_a_parameter_is_refused_whether_or_not_the_cache_has_the_product() -> None:
@@ -47,13 +47,13 @@ def test_a_miss_can_be_a_304_too(valkey: Valkey) -> None:
 
 
 def test_a_stale_product_is_refreshed_or_sent_when_the_catalog_fails(
-    store: HostileCatalog, travel: Travel
+    catalog: HostileCatalog, age_everything: Age
 ) -> None:
     first = call("get_product")
-    travel(301)
+    age_everything(301)
     assert call("get_product").headers["X-Cache"] == "miss"
-    travel(3_600)
-    store.answer_all(Says.status(500))
+    age_everything(3_600)
+    catalog.answer_all(Says.status(500))
     for _ in range(3):
         answer = call("get_product")
         assert (answer.status, answer.body, answer.headers["X-Cache"]) == (200, first.body, "stale")
@@ -62,12 +62,12 @@ def test_a_stale_product_is_refreshed_or_sent_when_the_catalog_fails(
 
 
 def test_when_the_catalog_fails_and_the_cache_is_empty_the_copy_is_sent(
-    store: HostileCatalog, valkey: Valkey, travel: Travel
+    catalog: HostileCatalog, valkey: Valkey, age_everything: Age
 ) -> None:
     first = call("get_product")
-    travel(301)
+    age_everything(301)
     valkey.flush()
-    store.answer_all(Says.status(500))
+    catalog.answer_all(Says.status(500))
     answer = call("get_product")
     assert (answer.body, answer.headers["X-Cache"]) == (first.body, "stale")
 
@@ -77,23 +77,23 @@ def test_when_the_catalog_fails_and_the_cache_is_empty_the_copy_is_sent(
     [Says.null(), Says.raw(b""), Says.raw(b" \n"), Says.raw(b"x", 404)],
     ids=["null", "empty", "blank", "404"],
 )
-def test_a_product_that_the_catalog_does_not_have_is_404(store: HostileCatalog, nothing: Says) -> None:
-    store.answer("/products/7", nothing)
+def test_a_product_that_the_catalog_does_not_have_is_404(catalog: HostileCatalog, nothing: Says) -> None:
+    catalog.answer("/products/7", nothing)
     for _ in range(2):
         answer = call("get_product")
         assert (answer.status, answer.problem) == (404, "unknown-product")
-    assert store.calls == {"/products/7": 1}
+    assert catalog.calls == {"/products/7": 1}
 
 
 @pytest.mark.parametrize("everything", [False, True])
 def test_when_nobody_has_it_and_the_catalog_fails_it_is_503_with_retry_after(
-    store: HostileCatalog,
+    catalog: HostileCatalog,
     environment: pytest.MonkeyPatch,
     valkey: Valkey,
     migrated_postgres: Postgres,
     everything: bool,
 ) -> None:
-    store.answer_all(Says.html())
+    catalog.answer_all(Says.html())
     if everything:
         valkey.stop()
         closed = migrated_postgres.url.replace(f":{migrated_postgres.port}/", ":9/")

@@ -13,10 +13,10 @@ from tests.integration.accounts import ask
 
 
 @pytest.fixture
-def root(environment: pytest.MonkeyPatch, look: psycopg.Connection) -> Caller:
+def root(environment: pytest.MonkeyPatch, db: psycopg.Connection) -> Caller:
     """The first client, an admin."""
     assert environment
-    return accounts.new_admin(look)
+    return accounts.new_admin(db)
 
 
 def test_an_admin_reads_a_page_of_clients(root: Caller, ana: Caller) -> None:
@@ -42,8 +42,8 @@ def test_the_link_leads_to_the_next_page_with_the_same_parameters(root: Caller, 
     assert "Link" not in second.headers
 
 
-def test_without_parameters_a_page_has_20(root: Caller, look: psycopg.Connection) -> None:
-    accounts.insert(look, 20)
+def test_without_parameters_a_page_has_20(root: Caller, db: psycopg.Connection) -> None:
+    accounts.insert(db, 20)
     assert len(ask("list_clients", root, query={}).json["items"]) == 20
 
 
@@ -53,7 +53,7 @@ def test_an_email_filter_does_not_regard_case(root: Caller) -> None:
     assert [item["client_id"] for item in answer.json["items"]] == [str(ana.client_id)]
 
 
-@pytest.mark.usefixtures("store")
+@pytest.mark.usefixtures("catalog")
 def test_a_cursor_of_another_list_is_422(root: Caller) -> None:
     for product_id in ("7", "3"):
         marks.add(root, product_id)
@@ -73,8 +73,8 @@ def test_who_is_no_admin_gets_403_whatever_the_token_says(ana: Caller, role: str
     assert "WWW-Authenticate" not in answer.headers
 
 
-def test_a_removed_admin_gets_401(root: Caller, look: psycopg.Connection) -> None:
-    look.execute("DELETE FROM clients")
+def test_a_removed_admin_gets_401(root: Caller, db: psycopg.Connection) -> None:
+    db.execute("DELETE FROM clients")
     answer = ask("list_clients", root)
     assert (answer.status, answer.problem) == (401, "invalid-token")
     assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'

@@ -8,20 +8,20 @@ from local.servers.valkey import Valkey
 from shared.accounts.access_tokens import Caller
 from shared.favorites import marks
 from tests.calls import Answer
-from tests.integration import accounts, witness
+from tests.integration import accounts, concurrency
 from tests.integration.accounts import ask
 from tests.integration.favorites.test_favorite_counts import holds, products
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("catalog")
 
 PRIVATE = "private, no-cache"
 
 
 @pytest.fixture
-def known(ana: Caller, look: psycopg.Connection) -> list[str]:
+def known(ana: Caller, db: psycopg.Connection) -> list[str]:
     """Eight products; the first five are Ana's favorites."""
-    known = products(look, 8)
-    holds(look, ana, known[:5])
+    known = products(db, 8)
+    holds(db, ana, known[:5])
     return known
 
 
@@ -29,7 +29,7 @@ def test_those_asked_for_are_one_statement_and_no_other_call(
     ana: Caller, known: list[str], valkey: Valkey
 ) -> None:
     asked = ",".join([known[3], known[6], known[0], known[3]])
-    with witness.statements() as sent, witness.commands(valkey.url) as counted:
+    with concurrency.statements() as sent, concurrency.commands(valkey.url) as counted:
         answer = ask("list_favorite_ids", ana, query={"product_id": asked})
     assert answer.json == {"product_ids": [known[3], known[0]], "next_cursor": None, "count": 5, "max": 5000}
     assert (answer.status, answer.headers["Cache-Control"]) == (200, PRIVATE)
@@ -55,8 +55,8 @@ def test_a_page_of_ids_leads_to_the_next(ana: Caller, known: list[str]) -> None:
     assert "Link" not in second.headers
 
 
-def test_a_page_has_a_thousand_ids_unless_asked_otherwise(ana: Caller, look: psycopg.Connection) -> None:
-    holds(look, ana, products(look, 1_001))
+def test_a_page_has_a_thousand_ids_unless_asked_otherwise(ana: Caller, db: psycopg.Connection) -> None:
+    holds(db, ana, products(db, 1_001))
     assert len(ask("list_favorite_ids", ana, query={}).json["product_ids"]) == 1_000
 
 

@@ -10,7 +10,7 @@ from shared.favorites import marks
 from tests.integration.accounts import ask
 from tests.integration.favorites.test_favorite_counts import holds, products
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("catalog")
 
 PRIVATE = "private, no-cache"
 
@@ -27,12 +27,12 @@ def test_a_page_shows_each_favorite_as_it_is_looked_up(ana: Caller) -> None:
     assert "Link" not in answer.headers
 
 
-def test_who_has_the_page_already_gets_a_304_until_it_changes(ana: Caller, look: psycopg.Connection) -> None:
+def test_who_has_the_page_already_gets_a_304_until_it_changes(ana: Caller, db: psycopg.Connection) -> None:
     marks.add(ana, "7")
     etag = ask("list_favorites", ana).headers["ETag"]
     same = ask("list_favorites", ana, headers={"if-none-match": etag})
     assert (same.status, same.body, same.headers["ETag"]) == (304, "", etag)
-    look.execute("UPDATE products SET price = 20")
+    db.execute("UPDATE products SET price = 20")
     cheaper = ask("list_favorites", ana, headers={"if-none-match": etag})
     assert cheaper.status == 200
     assert cheaper.headers["ETag"] != etag
@@ -71,11 +71,11 @@ def test_a_cursor_is_good_for_its_own_list_only(ana: Caller, others: dict[str, s
     assert ask("list_favorites", ana, query={"cursor": cursor} | others).wrong == ["query.cursor"]
 
 
-def test_a_list_may_leave_others_out(ana: Caller, look: psycopg.Connection) -> None:
-    known = products(look, 3)
-    holds(look, ana, known)
-    look.execute("UPDATE products SET category = 'kitchen' WHERE product_id <> 'p0001'")
-    look.execute("UPDATE products SET price = 0.5 WHERE product_id = 'p0002'")
+def test_a_list_may_leave_others_out(ana: Caller, db: psycopg.Connection) -> None:
+    known = products(db, 3)
+    holds(db, ana, known)
+    db.execute("UPDATE products SET category = 'kitchen' WHERE product_id <> 'p0001'")
+    db.execute("UPDATE products SET price = 0.5 WHERE product_id = 'p0002'")
     for price_dropped, expected in (("true", ["p0002"]), ("false", ["p0003"])):
         wanted = {"available": "true", "category": "kitchen", "price_dropped": price_dropped}
         answer = ask("list_favorites", ana, query=wanted | {"sort": "price_change"})

@@ -8,32 +8,34 @@ from shared.platform import metrics
 from tests.calls import call
 from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog
-from tests.integration import witness
-from tests.integration.conftest import Travel
+from tests.integration import concurrency
+from tests.integration.conftest import Age
 
 
 @pytest.fixture(autouse=True)
-def _without_keys(store: HostileCatalog, environment: pytest.MonkeyPatch) -> None:
+def _without_keys(catalog: HostileCatalog, environment: pytest.MonkeyPatch) -> None:
     """Functions of products have no keys for access tokens."""
-    assert store
+    assert catalog
     environment.delenv("ACCESS_TOKEN_KEYS")
 
 
-def test_a_miss_and_the_hit_after_it_answer_with_the_same_bytes(store: HostileCatalog) -> None:
+def test_a_miss_and_the_hit_after_it_answer_with_the_same_bytes(catalog: HostileCatalog) -> None:
     miss, hit = call("list_products", query={}), call("list_products", query={})
     assert [answer.headers["X-Cache"] for answer in (miss, hit)] == ["miss", "hit"]
     assert (miss.status, miss.body, miss.headers["ETag"]) == (200, hit.body, hit.headers["ETag"])
     assert miss.json.keys() == {"items", "next_cursor"}
     assert miss.json["items"][0] == call("get_product", path={"product_id": "1"}).json
-    assert store.calls["/products"] == 1
+    assert catalog.calls["/products"] == 1
 
 
-def test_another_page_of_a_fresh_list_is_as_old_as_the_list(store: HostileCatalog, travel: Travel) -> None:
+def test_another_page_of_a_fresh_list_is_as_old_as_the_list(
+    catalog: HostileCatalog, age_everything: Age
+) -> None:
     call("list_products", query={})
-    travel(10)
+    age_everything(10)
     answer = call("list_products", query={"limit": "50"})
     assert (answer.headers["X-Cache"], answer.headers["Age"]) == ("miss", "10")
-    assert store.calls == {"/products": 1}
+    assert catalog.calls == {"/products": 1}
 
 
 @pytest.mark.parametrize("sort", [None, "price", "-price", "title", "-title"])
@@ -57,10 +59,10 @@ def test_a_cursor_is_good_for_its_own_order_and_category_only(other: dict[str, s
 
 
 @pytest.mark.parametrize("category", ["kitchen", "Home, Garden", "", "men's clothing"])
-def test_a_category_is_looked_for_as_it_is(look: psycopg.Connection, category: str) -> None:
+def test_a_category_is_looked_for_as_it_is(db: psycopg.Connection, category: str) -> None:
     call("list_products", query={})
-    look.execute("UPDATE products SET category = %s WHERE product_id = '3'", [category])
-    look.execute("UPDATE products SET category = 'other' WHERE product_id <> '3'")
+    db.execute("UPDATE products SET category = %s WHERE product_id = '3'", [category])
+    db.execute("UPDATE products SET category = 'other' WHERE product_id <> '3'")
     answer = call("list_products", query={"category": category})
     assert [item["product_id"] for item in answer.json["items"]] == ["3"]
 
@@ -71,7 +73,7 @@ def test_what_follows_a_cursor_is_made_of_the_copy_and_not_kept(
     environment.setattr(metrics, "GATHERED", 0)
     cursor = call("list_products", query={"limit": "1"}).json["next_cursor"]
     capsys.readouterr()
-    with witness.commands(valkey.url) as counted:
+    with concurrency.commands(valkey.url) as counted:
         for _ in range(2):
             answer = call("list_products", query={"limit": "1", "cursor": cursor})
             assert answer.headers["X-Cache"] == "miss"
@@ -80,11 +82,11 @@ def test_what_follows_a_cursor_is_made_of_the_copy_and_not_kept(
 
 
 def test_when_the_catalog_fails_the_stale_page_is_sent_or_made_of_the_copy(
-    store: HostileCatalog, valkey: Valkey, travel: Travel
+    catalog: HostileCatalog, valkey: Valkey, age_everything: Age
 ) -> None:
     first = call("list_products", query={})
-    travel(3_600)
-    store.answer_all(Says.status(500))
+    age_everything(3_600)
+    catalog.answer_all(Says.status(500))
     stale = call("list_products", query={})
     assert (stale.status, stale.body, stale.headers["X-Cache"]) == (200, first.body, "stale")
     assert 3_600 <= int(stale.headers["Age"]) < 3_700
@@ -93,75 +95,75 @@ def test_when_the_catalog_fails_the_stale_page_is_sent_or_made_of_the_copy(
     assert (made.status, made.body, made.headers["X-Cache"]) == (200, first.body, "stale")
 
 
-def test_without_catalog_and_copy_it_is_503_with_retry_after(store: HostileCatalog) -> None:
-    store.answer_all(Says.status(500))
+def test_without_catalog_and_copy_it_is_503_with_retry_after(catalog: HostileCatalog) -> None:
+    catalog.answer_all(Says.status(500))
     for _ in range(2):
         answer = call("list_products", query={})
         assert (answer.status, answer.problem) == (503, "catalog-unavailable")
         assert int(answer.headers["Retry-After"]) > 0
-    assert store.calls["/products"] == 1  # the second one did not try at once
+    assert catalog.calls["/products"] == 1  # the second one did not try at once
 
 
 # ── Products by their ids ─────────────────────────────────────────────────────────────────────────────────
 
 
 def test_what_the_cache_lacks_is_taken_from_the_copy_in_one_statement(
-    store: HostileCatalog, valkey: Valkey
+    catalog: HostileCatalog, valkey: Valkey
 ) -> None:
     for number in ("7", "8", "9"):
         call("get_product", path={"product_id": number})
     valkey.flush()
     call("get_product")
-    store.forget_calls()
-    with witness.statements() as sent:
+    catalog.forget_calls()
+    with concurrency.statements() as sent:
         answer = call("list_products", query={"product_id": "8,7,9"})
     assert [item["product_id"] for item in answer.json["items"]] == ["8", "7", "9"]
     assert answer.headers["X-Cache"] == "miss"
-    assert (len(sent), store.calls) == (1, {})
+    assert (len(sent), catalog.calls) == (1, {})
     assert call("list_products", query={"product_id": "8,7,9"}).headers["X-Cache"] == "hit"
 
 
 def test_an_old_copy_is_sent_as_stale_and_the_catalog_left_alone(
-    store: HostileCatalog, valkey: Valkey, travel: Travel
+    catalog: HostileCatalog, valkey: Valkey, age_everything: Age
 ) -> None:
     call("get_product")
-    travel(3_600)
+    age_everything(3_600)
     valkey.flush()
-    store.forget_calls()
+    catalog.forget_calls()
     answer = call("list_products", query={"product_id": "7"})
     assert answer.headers["X-Cache"] == "stale"
     assert 3_600 <= int(answer.headers["Age"]) < 3_700
-    assert store.calls == {}
+    assert catalog.calls == {}
 
 
-def test_the_catalog_is_asked_for_what_neither_has(store: HostileCatalog) -> None:
+def test_the_catalog_is_asked_for_what_neither_has(catalog: HostileCatalog) -> None:
     call("get_product")
-    store.forget_calls()
-    store.answer("/products/8", Says.null())
+    catalog.forget_calls()
+    catalog.answer("/products/8", Says.null())
     answer = call("list_products", query={"product_id": "8,7,9"})
     assert [item["product_id"] for item in answer.json["items"]] == ["7", "9"]
     assert (answer.json["missing"], answer.headers["X-Cache"]) == (["8"], "miss")
-    assert store.calls == {"/products/8": 1, "/products/9": 1}
+    assert catalog.calls == {"/products/8": 1, "/products/9": 1}
 
 
-def test_products_by_their_ids_are_all_sent_whatever_the_limit_says(store: HostileCatalog) -> None:
+def test_products_by_their_ids_are_all_sent_whatever_the_limit_says(catalog: HostileCatalog) -> None:
     query = {"product_id": "8,7,9", "limit": "2"}
     for answer in [call("list_products", query=query) for _ in range(2)]:
         assert (answer.status, len(answer.json["items"])) == (200, 3)
     assert call("list_products", query=query | {"limit": "0"}).wrong == ["query.limit"]
-    assert store.calls.keys() == {"/products/7", "/products/8", "/products/9"}
+    assert catalog.calls.keys() == {"/products/7", "/products/8", "/products/9"}
 
 
 def test_what_a_silent_catalog_does_not_confirm_is_missing_in_an_answer_not_to_be_kept(
-    store: HostileCatalog,
+    catalog: HostileCatalog,
 ) -> None:
     call("get_product")
-    store.forget_calls()
-    store.answer_all(Says.reset())
+    catalog.forget_calls()
+    catalog.answer_all(Says.reset())
     answer = call("list_products", query={"product_id": "8,7,9"})
     assert (answer.status, answer.json["missing"]) == (200, ["8", "9"])
     assert [item["product_id"] for item in answer.json["items"]] == ["7"]
     assert answer.headers["X-Cache"] == "stale"
     assert answer.headers["Cache-Control"] == "no-store"
     assert not {"ETag", "Age"} & answer.headers.keys()
-    assert store.calls == {"/products/8": 1}  # and it was not tried again
+    assert catalog.calls == {"/products/8": 1}  # and it was not tried again

@@ -4,15 +4,15 @@ import pytest
 
 from shared.accounts.access_tokens import Caller
 from shared.favorites import marks
-from tests.integration import witness
+from tests.integration import concurrency
 from tests.integration.accounts import ask
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("catalog")
 
 
 def test_a_favorite_is_removed_in_one_statement_with_204_and_then_none(ana: Caller) -> None:
     marks.add(ana, "7")
-    with witness.statements() as sent:
+    with concurrency.statements() as sent:
         removed = ask("remove_favorite", ana)
     assert (removed.status, removed.body, len(sent)) == (204, "", 1)
     for function in ("remove_favorite", "get_favorite"):

@@ -59,8 +59,8 @@ def test_if_match_with_another_etag_is_412_and_changes_nothing(ana: Caller, if_m
     assert ask("get_client", ana) == before
 
 
-def test_an_admin_is_told_that_there_is_no_such_client(ana: Caller, look: psycopg.Connection) -> None:
-    root = accounts.new_admin(look)
+def test_an_admin_is_told_that_there_is_no_such_client(ana: Caller, db: psycopg.Connection) -> None:
+    root = accounts.new_admin(db)
     answer = ask("update_client", root, path={"client_id": str(SOMEBODY_ELSE)})
     assert (answer.status, answer.problem) == (404, "unknown-client")
     named = ask("update_client", root, path={"client_id": str(ana.client_id)}, body={"name": "Eva"})

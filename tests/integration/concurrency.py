@@ -1,4 +1,4 @@
-"""What the services saw: the SQL statements that went over the wire, the commands that Valkey processed."""
+"""Works at once, and what the services saw: the SQL statements on the wire, the commands of Valkey."""
 
 import os
 import re
@@ -72,10 +72,10 @@ def at_once(works: Sequence[Callable[[], Result]]) -> list[Result | Exception]:
         return list(pool.map(run, works))
 
 
-def wait_for_a_lock(look: psycopg.Connection) -> None:
+def wait_for_a_lock(db: psycopg.Connection) -> None:
     """Return when a statement waits for a lock. Raises TimeoutError after 5 seconds."""
     for _ in range(500):
-        waiting = look.execute(
+        waiting = db.execute(
             "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         ).rowcount
         if waiting:
