@@ -1,7 +1,7 @@
-"""Clients that are generated from the OpenAPI document: they type-check, and do the work of a shop."""
+"""docs/clients.md: the clients that it generates type-check, and do the work of a shop."""
 
-import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,8 +12,8 @@ import pytest
 from local.stack import ROOT, Stack
 from tests.e2e.api.service import new_email
 
-DOCUMENT = ROOT / "functions" / "get_docs" / "openapi.json"
-CLIENTS = ROOT / "tests" / "e2e" / "clients"
+EXAMPLES = ROOT / "examples"
+BIN = Path(sys.executable).parent
 
 
 def run(*command: str | Path, cwd: Path, **variables: str) -> str:
@@ -21,7 +21,7 @@ def run(*command: str | Path, cwd: Path, **variables: str) -> str:
     done = subprocess.run(  # noqa: S603 — our own commands
         list(map(str, command)),
         cwd=cwd,
-        env=os.environ | variables,
+        env=os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"} | variables,
         capture_output=True,
         text=True,
         timeout=300,
@@ -31,21 +31,22 @@ def run(*command: str | Path, cwd: Path, **variables: str) -> str:
     return done.stdout
 
 
+def commands(section: str, stack: Stack) -> str:
+    """The commands of a section of docs/clients.md, without installing what the tests have installed."""
+    page = (ROOT / "docs" / "clients.md").read_text()
+    first = re.findall(r"```bash\n(.*?)```", page.partition("## By hand")[0], flags=re.DOTALL)
+    own = re.findall(r"```bash\n(.*?)```", page.partition(f"## {section}\n")[2], flags=re.DOTALL)[:1]
+    lines = "".join(first + own).replace("http://127.0.0.1:3000", stack.url).splitlines()
+    return "\n".join(line for line in lines if not line.startswith("pip install"))
+
+
 def test_the_python_client_type_checks_and_works(stack: Stack, tmp_path: Path) -> None:
-    generated = tmp_path / "generated"
-    bin_ = Path(sys.executable).parent
-    # The types of a shop read better with the words themselves than with an enumeration of them.
-    (tmp_path / "config.json").write_text(json.dumps({"literal_enums": True}))
-    output = run(
-        *(bin_ / "openapi-python-client", "generate", "--path", DOCUMENT, "--output-path", generated),
-        *("--config", tmp_path / "config.json", "--fail-on-warning"),
-        cwd=tmp_path,
-        PATH=f"{bin_}{os.pathsep}{os.environ['PATH']}",  # it calls ruff
-    )
+    output = run("bash", "-ec", commands("Python", stack), cwd=tmp_path)
     assert "Warning" not in output
-    shutil.copy(CLIENTS / "shop.py", tmp_path)
+    shutil.copy(EXAMPLES / "python" / "shop.py", tmp_path)
+    generated = tmp_path / "favorites-client"
     run(
-        *(bin_ / "mypy", "--strict", "--config-file=", "shop.py", generated / "favorites_client"),
+        *(BIN / "mypy", "--strict", "--config-file=", "shop.py", generated / "favorites_client"),
         cwd=tmp_path,
         MYPYPATH=str(generated),
     )
@@ -53,14 +54,20 @@ def test_the_python_client_type_checks_and_works(stack: Stack, tmp_path: Path) -
 
 
 def test_the_typescript_client_compiles_and_works(stack: Stack, tmp_path: Path) -> None:
-    npm = shutil.which("npm")
-    if npm is None:
+    if shutil.which("npm") is None:
         pytest.skip("npm is not installed")
-    for file in (CLIENTS / "typescript").iterdir():
+    run("bash", "-ec", commands("TypeScript", stack), cwd=tmp_path)
+    for file in (EXAMPLES / "typescript").iterdir():
         if file.is_file():
             shutil.copy(file, tmp_path)
-    run(npm, "ci", "--no-audit", "--no-fund", cwd=tmp_path)
-    tools = tmp_path / "node_modules" / ".bin"
-    run(tools / "openapi-typescript", DOCUMENT, "-o", "schema.d.ts", cwd=tmp_path)
-    run(tools / "tsc", cwd=tmp_path)
+    run("npx", "tsc", cwd=tmp_path)
     run("node", "built/shop.js", stack.url, new_email(), cwd=tmp_path)
+
+
+def test_the_page_installs_the_versions_that_are_tried() -> None:
+    page = (ROOT / "docs" / "clients.md").read_text()
+    package = (EXAMPLES / "typescript" / "package.json").read_text()
+    for name, version in re.findall(r"([a-z-]+)@(\d[\d.]+)", page):
+        assert f'"{name}": "{version}"' in package
+    wanted = re.findall(r"openapi-python-client==[\d.]+", page)
+    assert run(sys.executable, "-m", "pip", "freeze", cwd=ROOT).count(wanted[0]) == 1

@@ -42,7 +42,7 @@ def run(project: Path, *arguments: str) -> None:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of the project, without what was installed, built or kept in it."""
-    for name in ("docs", "events", "functions", "layers", "local", "shared", "tests"):
+    for name in ("docs", "events", "examples", "functions", "layers", "local", "shared", "tests"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     for file in (*ROOT.glob("*.md"), *ROOT.glob("*.toml"), ROOT / "template.yaml", ROOT / "Makefile"):
         shutil.copy(file, tmp_path)
