@@ -29,7 +29,6 @@ SELECT coalesce(json_agg(shown), '[]') FROM (
     SELECT event_id, detail_type, detail, rfc3339(outbox.created_at) AS created_at
       FROM outbox
      WHERE stream = 'client:' || clients.client_id
-       AND stream LIKE 'client:%%' -- for the index, which has no others
      ORDER BY outbox_id
      LIMIT %(most_events)s
 ) AS shown

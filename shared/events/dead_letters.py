@@ -15,14 +15,13 @@ FORGOTTEN_PER_RUN = 1_000  # rows; a statement of some milliseconds
 
 @dataclass(frozen=True, slots=True)
 class OutboxEvent:
-    """A row of `outbox`; `age` is in seconds."""
+    """A row of `outbox`."""
 
     outbox_id: int
     stream: str
     detail_type: str
     detail: str
     created_at: datetime
-    age: float
 
     @property
     def client_id(self) -> str | None:

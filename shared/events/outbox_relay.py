@@ -9,13 +9,10 @@ of a call that failed are refused for now. An event that the bus will never take
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
-
-from psycopg.rows import class_row
 
 from shared.events import dead_letters
 from shared.events.dead_letters import DeadLetter, OutboxEvent
@@ -30,10 +27,10 @@ from shared.events.event_bridge import (
     Send,
     entry_size,
 )
+from shared.events.outbox_reader import OutboxReader
 from shared.platform import database, deadlines, logs, metrics, settings
 
 BATCH_SIZE = PARALLEL_CALLS * ENTRIES_PER_CALL
-READ_SIZE = 500  # events that are read at a time
 MAX_ATTEMPTS = 5  # for an entry that the bus refuses for now, before its stream waits for the next run
 MAX_FAILED_BATCHES = 3  # batches in a row of which no call succeeded; then the run ends
 BACKOFF = 0.1  # seconds after the first of these; doubled after each
@@ -58,7 +55,7 @@ class Relayed:
 
 
 def relay(send: Send) -> Relayed:
-    """Send all waiting events, oldest first, as long as there is time (`deadlines`).
+    """Send all waiting events, as long as there is time (`deadlines`); no stream waits behind another.
 
     Ends early when no call of `MAX_FAILED_BATCHES` batches in a row succeeded, and raises what the last call
     raised, after the sent events were deleted. Raises DatabaseUnavailable.
@@ -83,40 +80,26 @@ def relay(send: Send) -> Relayed:
 
 @dataclass(slots=True)
 class _Run:
-    """The state of a run: the next events of each stream, and the streams that have to wait."""
+    """The state of a run."""
 
     result: Relayed = field(default_factory=Relayed)
-    queues: dict[str, deque[OutboxEvent]] = field(default_factory=dict)
-    blocked: set[str] = field(default_factory=set)
+    reader: OutboxReader = field(default_factory=OutboxReader)
     attempts: dict[int, int] = field(default_factory=dict)
     epoch: int | None = None
-    all_read: bool = False
-    lag_measured: bool = False
     failed_calls: int = 0
     failed_batches: int = 0  # in a row
     failure: Exception | None = None  # of the last call that failed
 
-    def advance(self, stream: str) -> None:
-        """Remove the stream's first event and put the stream behind all others."""
-        queue = self.queues.pop(stream)
-        queue.popleft()
-        if queue:
-            self.queues[stream] = queue
-        else:
-            self.all_read = False  # the table may have more of this stream
-
-    def retry(self, event: OutboxEvent) -> None:
-        """Keep the event for another attempt; after `MAX_ATTEMPTS` its stream waits for the next run."""
-        self.attempts[event.outbox_id] = self.attempts.get(event.outbox_id, 0) + 1
-        if self.attempts[event.outbox_id] == MAX_ATTEMPTS:
-            self.block([event])
+    def retry(self, events: Sequence[OutboxEvent]) -> None:
+        """Keep the events for another attempt, or let their streams wait for the next run."""
+        for event in events:
+            self.attempts[event.outbox_id] = self.attempts.get(event.outbox_id, 0) + 1
+        self.block([event for event in events if self.attempts[event.outbox_id] == MAX_ATTEMPTS])
 
     def block(self, events: Sequence[OutboxEvent]) -> None:
         """Let the streams of these events wait for the next run."""
-        for event in events:
-            self.result.refused += 1
-            self.blocked.add(event.stream)
-            del self.queues[event.stream]
+        self.result.refused += len(events)
+        self.reader.block(events)
 
 
 def _relay_batch(run: _Run, pool: ThreadPoolExecutor, send: Send, current: database.Connection) -> bool:
@@ -125,8 +108,8 @@ def _relay_batch(run: _Run, pool: ThreadPoolExecutor, send: Send, current: datab
     if not lock or not lock["held"]:
         return False  # another relay is running, and goes on until nothing is left
     _check_epoch(run, current)
-    _read(run, current)
-    batch = [queue[0] for queue, _ in zip(run.queues.values(), range(BATCH_SIZE), strict=False)]
+    run.reader.fill(current, BATCH_SIZE)
+    batch = run.reader.heads(BATCH_SIZE)
     if not batch:
         return False
     outcomes = _send(run, pool, send, batch)
@@ -134,7 +117,7 @@ def _relay_batch(run: _Run, pool: ThreadPoolExecutor, send: Send, current: datab
     letters = dead_letters.sort(
         current, [DeadLetter(event, outcome) for event, outcome in outcomes if isinstance(outcome, str)]
     )
-    _delete(current, sent, letters)
+    _delete(current, sent, letters, run.reader.position)
     removed = [*letters.keep, *letters.erase]
     for letter in removed:
         metrics.count("EventsSetAside")
@@ -146,10 +129,8 @@ def _relay_batch(run: _Run, pool: ThreadPoolExecutor, send: Send, current: datab
         )
     run.result.sent += len(sent)
     run.result.dead_letters += len(removed)
-    for event in (*sent, *(letter.event for letter in removed)):
-        run.advance(event.stream)
-    for event in (*(event for event, outcome in outcomes if outcome is False), *letters.later):
-        run.retry(event)
+    run.reader.advance([*sent, *(letter.event for letter in removed)])
+    run.retry([*(event for event, outcome in outcomes if outcome is False), *letters.later])
     return True
 
 
@@ -159,39 +140,21 @@ def _check_epoch(run: _Run, current: database.Connection) -> None:
     Each batch raises the epoch (`outbox_turns.turn`). A separate statement: it needs a snapshot taken after
     the lock was acquired.
     """
-    row = current.execute("SELECT turn FROM outbox_turns").fetchone()
+    row = current.execute("SELECT turn, last_stream FROM outbox_turns").fetchone()
     assert row is not None  # noqa: S101 — the one row, which the migrations made and nobody may delete
+    if run.epoch is None:
+        _measure_lag(current)
     if row["turn"] != run.epoch:
-        run.queues.clear()
-        run.all_read = False
+        run.reader.restart(row["last_stream"])
     run.epoch = row["turn"] + 1
 
 
-def _read(run: _Run, current: database.Connection) -> None:
-    """Read until there are streams enough for a batch, or no more.
-
-    Only streams of which nothing is in memory are read, so that a long stream leaves room for the others.
-    """
-    while len(run.queues) < BATCH_SIZE and not run.all_read:
-        with current.cursor(row_factory=class_row(OutboxEvent)) as cursor:
-            found = cursor.execute(
-                """
-                SELECT outbox_id, stream, detail_type, created_at,
-                       (jsonb_build_object('event_id', event_id) || detail::jsonb)::text AS detail,
-                       extract(epoch FROM now() - created_at)::float AS age
-                  FROM outbox
-                 WHERE stream <> ALL (%(known)s)
-                 ORDER BY outbox_id
-                 LIMIT %(limit)s
-                """,
-                {"known": [*run.blocked, *run.queues], "limit": READ_SIZE},
-            ).fetchall()
-        if found and not run.lag_measured:
-            metrics.put({"OutboxLag": (found[0].age, "Seconds")})
-            run.lag_measured = True
-        for event in found:
-            run.queues.setdefault(event.stream, deque()).append(event)
-        run.all_read = len(found) < READ_SIZE
+def _measure_lag(current: database.Connection) -> None:
+    oldest = current.execute(
+        "SELECT extract(epoch FROM now() - created_at)::float AS age FROM outbox ORDER BY outbox_id LIMIT 1"
+    ).fetchone()
+    if oldest:
+        metrics.put({"OutboxLag": (oldest["age"], "Seconds")})
 
 
 def _send(
@@ -256,8 +219,10 @@ def _entry(event: OutboxEvent, bus: str) -> Entry:
     }
 
 
-def _delete(current: database.Connection, sent: Sequence[OutboxEvent], letters: dead_letters.Sorted) -> None:
-    """Delete what was sent, move the dead letters, and raise the epoch, in one round trip."""
+def _delete(
+    current: database.Connection, sent: Sequence[OutboxEvent], letters: dead_letters.Sorted, position: str
+) -> None:
+    """Delete what was sent, move the dead letters, raise the epoch and store the reader's position."""
     current.execute(
         """
         WITH sent AS (DELETE FROM outbox WHERE outbox_id = ANY (%(sent)s)),
@@ -271,13 +236,14 @@ def _delete(current: database.Connection, sent: Sequence[OutboxEvent], letters: 
               JOIN unnest(%(kept)s::bigint[], %(reasons)s::text[]) AS kept (outbox_id, reason)
                    USING (outbox_id)
         )
-        UPDATE outbox_turns SET turn = turn + 1
+        UPDATE outbox_turns SET turn = turn + 1, last_stream = %(position)s
         """,
         {
             "sent": [event.outbox_id for event in sent],
             "dead": [letter.event.outbox_id for letter in (*letters.keep, *letters.erase)],
             "kept": [letter.event.outbox_id for letter in letters.keep],
             "reasons": [letter.reason for letter in letters.keep],
+            "position": position,
         },
     )
 

@@ -24,7 +24,7 @@ GRANT SELECT, INSERT, UPDATE (version), DELETE ON products_missed TO favorites_s
 
 GRANT SELECT, DELETE, INSERT (stream, detail_type, detail) ON outbox TO favorites_service;
 
-GRANT SELECT, UPDATE (turn) ON outbox_turns TO favorites_service;
+GRANT SELECT, UPDATE (turn, last_stream) ON outbox_turns TO favorites_service;
 
 GRANT SELECT, DELETE,
       INSERT (outbox_id, event_id, stream, detail_type, detail, created_at, reason) ON outbox_refused TO favorites_service;

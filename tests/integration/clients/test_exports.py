@@ -227,7 +227,7 @@ def test_of_very_many_events_the_oldest_are_shown_and_found_by_an_index(
         [ana.client_id],
     )
     db.execute("ANALYZE outbox")
-    used = "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'outbox_of_a_client'"
+    used = "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'outbox_by_stream'"
     [(before,)] = db.execute(used).fetchall()
     shown = exported(ana)["outbox"]
     assert [event["detail"]["number"] for event in shown] == [*range(1, exports.MOST_EVENTS + 1)]

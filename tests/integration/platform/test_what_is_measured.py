@@ -13,7 +13,7 @@ from functions.list_products.handler import lambda_handler as list_products
 from functions.publish_events.handler import lambda_handler as publish_events
 from functions.warm_product_cache.handler import lambda_handler as warm_product_cache
 from shared.errors import CatalogUnavailable
-from shared.events import event_bridge, outbox_relay
+from shared.events import event_bridge, outbox_reader
 from shared.platform import metrics as metrics_of_the_log
 from shared.products import demand as products
 from tests.hostile_catalog import Answer, HostileCatalog, product
@@ -177,7 +177,9 @@ def test_publishing_tells_how_long_the_oldest_waited(
 ) -> None:
     environment.setenv("EVENT_BUS_NAME", "bus")
     environment.setattr(event_bridge, "sender", lambda: lambda entries: [True] * len(entries))
-    environment.setattr(outbox_relay, "READ_SIZE", 1)  # it is told once, however often the outbox is read
+    environment.setattr(
+        outbox_reader, "EVENTS_PER_STREAM", 1
+    )  # it is told once, however often the outbox is read
     accounts.register()
     accounts.register()
     db.execute("UPDATE outbox SET created_at = created_at - interval '90 seconds' WHERE outbox_id = 1")
