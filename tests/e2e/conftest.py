@@ -1,7 +1,7 @@
 """The stacks of `make run` and `make sam-local`, with data of their own, started once for all their tests."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,6 +32,15 @@ def sam_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SamLocal]:
             pytest.skip(str(error))
         yield running
         running.stop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let the summary have one line with a count for all tests that a machine without Docker skips."""
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple) and "Docker" in report.longrepr[2]:
+        report.longrepr = (__file__, 0, report.longrepr[2])
+    return report
 
 
 def logs_of(stack: Stack) -> list[Path]:

@@ -23,17 +23,13 @@ ELSEWHERE = os.environ.get("E2E_BASE_URL", "").rstrip("/")
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.get_closest_marker("faults"):
-            if ELSEWHERE:
-                item.add_marker(pytest.mark.skip(reason="the services of E2E_BASE_URL are not ours to stop"))
-            elif hasattr(item, "callspec") and SAM_LOCAL in item.callspec.params.values():
-                # The same functions before the same services: these would only wait once more.
-                item.add_marker(pytest.mark.skip(reason="faults are tested on make run"))
-    # It reads the logs of all the others.
-    items.sort(
-        key=lambda item: item.name == "test_the_logs_of_this_run_have_no_password_and_no_token_in_them"
-    )
+    def is_for_another_stack(item: pytest.Item) -> bool:
+        """Whether it stops services that are not ours, or asks the same functions in containers once more."""
+        stacks = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        return item.get_closest_marker("faults") is not None and (bool(ELSEWHERE) or SAM_LOCAL in stacks)
+
+    items[:] = [item for item in items if not is_for_another_stack(item)]
+    items.sort(key=lambda item: "in_no_log" in item.name)  # it reads the logs of all the others
 
 
 @pytest.fixture(scope="session", params=[ELSEWHERE] if ELSEWHERE else [MAKE_RUN, SAM_LOCAL])

@@ -9,7 +9,7 @@ from tests.e2e.conftest import logs_of
 NEW_PASSWORD = "a password that no other test has"
 
 
-def test_the_logs_of_this_run_have_no_password_and_no_token_in_them(stack: Stack) -> None:
+def test_passwords_and_tokens_of_this_run_are_in_no_log(stack: Stack) -> None:
     """It runs last (conftest.py), and does itself what a session does, for a run of this test alone."""
     service = Service(stack.url, stack.admin_email, stack.admin_password, access_token_keys=None)
     customer = service.register()

@@ -79,8 +79,6 @@ def follow(project: Path) -> None:
     del sample["pathParameters"]
     (project / "events/count_favorites.json").write_text(json.dumps(sample))
     before(project / "tests/calls.py", '    "list_favorite_ids",\n', '    "count_favorites",\n')  # 6
-    authorization = project / "tests/e2e/api/test_authorization.py"
-    before(authorization, '    "GET /favorite-ids": ', indented(block('"GET /favorite-count": Row('), 4))
     example = indented(block('"FavoriteCount": {'), 4)  # 7
     before(project / "local/documents/openapi.py", '    "FavoriteChanges": {\n', example)
     run(project, "-m", "local.documents.openapi")
@@ -100,7 +98,7 @@ def test_whoever_follows_the_guide_for_a_new_endpoint_fails_no_test_that_it_does
             "tests/unit/documents/test_documents.py",
             "tests/unit/documents/test_openapi.py",
         ),
-        "tests/e2e/api/test_authorization.py::test_the_table_has_a_row_for_every_route_and_no_other",
+        "tests/e2e/api/test_routes.py::test_every_route_that_changes_something_has_a_row",
     )
     unconcerned = "not loaded and not imports and not imported and not importing"  # and slow
     run(
