@@ -135,6 +135,10 @@ class FavoritesFull(DomainError):
         self.maximum = maximum
 
 
+class TooManyChanges(DomainError):
+    """Too many favorites were changed in a short time. Wait as long as `Retry-After` says, and try again."""
+
+
 # ── Backing services ──────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -364,6 +364,7 @@ PROBLEMS: dict[type[Exception], ProblemType] = {
     errors.NotFavorite: ProblemType(404, "not-favorite", "Not a favorite"),
     errors.AlreadyFavorite: ProblemType(409, "already-favorite", "Already a favorite"),
     errors.FavoritesFull: ProblemType(409, "favorites-full", "Favorites full"),
+    errors.TooManyChanges: ProblemType(429, "too-many-changes", "Too many changes"),
     errors.CatalogUnavailable: ProblemType(503, "catalog-unavailable", "Catalog unavailable"),
     errors.DatabaseUnavailable: ProblemType(503, "database-unavailable", "Database unavailable"),
     secrets_manager.SecretUnavailable: ProblemType(503, "secret-unavailable", "Secret unavailable"),

@@ -1,7 +1,7 @@
 """PUT /favorites/{product_id}"""
 
 from shared import web
-from shared.errors import CatalogUnavailable, FavoritesFull, UnknownProduct
+from shared.errors import CatalogUnavailable, FavoritesFull, TooManyChanges, UnknownProduct
 from shared.favorites import marks
 from shared.favorites.models import Favorite
 from shared.web import Response
@@ -12,7 +12,9 @@ app = web.resolver()
 @app.put(
     "/favorites/<product_id>",
     status_code=201,
-    openapi_extensions=web.refusals(UnknownProduct, FavoritesFull, CatalogUnavailable, also=[200]),
+    openapi_extensions=web.refusals(
+        UnknownProduct, FavoritesFull, TooManyChanges, CatalogUnavailable, also=[200]
+    ),
 )
 def add_favorite(product_id: web.ProductRef) -> Response[Favorite]:
     """Mark a product as a favorite of the caller; repeating it changes nothing."""

@@ -1,7 +1,7 @@
 """POST /favorites"""
 
 from shared import web
-from shared.errors import AlreadyFavorite, CatalogUnavailable, FavoritesFull, UnknownProduct
+from shared.errors import AlreadyFavorite, CatalogUnavailable, FavoritesFull, TooManyChanges, UnknownProduct
 from shared.favorites import marks
 from shared.favorites.models import Favorite, NewFavorite
 from shared.web import Response
@@ -12,7 +12,9 @@ app = web.resolver()
 @app.post(
     "/favorites",
     status_code=201,
-    openapi_extensions=web.refusals(UnknownProduct, AlreadyFavorite, FavoritesFull, CatalogUnavailable),
+    openapi_extensions=web.refusals(
+        UnknownProduct, AlreadyFavorite, FavoritesFull, TooManyChanges, CatalogUnavailable
+    ),
 )
 def create_favorite(new: NewFavorite) -> Response[Favorite]:
     """Mark a product as a favorite of the caller; refused when it is one."""

@@ -85,6 +85,7 @@ EXAMPLES: dict[str, Json] = {
                 "token_generation": 0,
                 "favorites_count": 1,
                 "favorites_revision": 1,
+                "changes_counted_to": "1970-01-01T00:00:00.000000Z",
             }
         ],
         "favorites": [

@@ -37,6 +37,7 @@ class ExportedClient(Model):
     token_generation: Annotated[int, Field(description="How often the access tokens were ended.")]
     favorites_count: int
     favorites_revision: int
+    changes_counted_to: Annotated[datetime, Field(description="Each change puts it further ahead.")]
     created_at: datetime
     updated_at: datetime
 
@@ -111,6 +112,7 @@ def export(caller: Caller, ref: clients.ClientRef) -> Rendered[Export]:
                     SELECT json_agg(shown) FROM (
                         SELECT client_id, name, email, email_key, role, token_generation,
                                favorites_count, favorites_revision,
+                               rfc3339(changes_counted_to) AS changes_counted_to,
                                rfc3339(created_at) AS created_at, rfc3339(updated_at) AS updated_at
                     ) AS shown),
                 'favorites', (

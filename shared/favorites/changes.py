@@ -14,7 +14,7 @@ from psycopg.rows import class_row
 from shared.accounts import access_tokens
 from shared.accounts.access_tokens import Caller
 from shared.errors import CatalogUnavailable, DomainError, InvalidInput
-from shared.favorites.limits import MAX_CHANGES, MAX_FAVORITES
+from shared.favorites.limits import MAX_CHANGES, MAX_FAVORITES, check_changes
 from shared.favorites.models import ChangedFavorites, FavoriteChanges, Refused
 from shared.platform import database
 
@@ -34,7 +34,7 @@ def change(caller: Caller, changes: FavoriteChanges) -> ChangedFavorites:
     """What became of each product; asking for the same again changes nothing.
 
     Unmarking comes first and makes room; then the request's order decides what still fits (MAX_FAVORITES).
-    Raises InvalidInput, and InvalidToken where the caller's token no longer counts.
+    Raises InvalidInput, TooManyChanges, and InvalidToken where the caller's token no longer counts.
     """
     _check(changes)
     reasons: dict[str, DomainError] = {}
@@ -167,7 +167,7 @@ def _write(
     # A statement of its own: what the next one sees is what is there once the client's row is locked.
     client = current.execute(
         """
-        SELECT favorites_count
+        SELECT favorites_count, extract(epoch FROM changes_counted_to - now())::float AS seconds_ahead
           FROM clients
          WHERE client_id = %(client_id)s AND token_generation = %(generation)s
            FOR NO KEY UPDATE
@@ -176,6 +176,7 @@ def _write(
     ).fetchone()
     if client is None:
         raise access_tokens.no_longer_counts()
+    check_changes(client["seconds_ahead"])
     parameters: dict[str, Any] = caller.as_parameters | {
         "count": client["favorites_count"],
         "max": MAX_FAVORITES,

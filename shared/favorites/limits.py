@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from math import ceil
+
+from shared.errors import TooManyChanges
 
 # For each client. What a page sorts by price it sorts in memory, and it has to end: 5,000 rows take 10 ms.
 MAX_FAVORITES = 5_000
@@ -12,3 +15,19 @@ MAX_CHANGES = 100  # products that one request may mark and unmark; with the lon
 
 # How long ago a guest may have marked what is merged at log-in.
 OLDEST_MARK = timedelta(days=90)
+
+# Each change of a favorite is an event, and the events of a client are sent one after the other. So a client
+# may make this many changes at once, and then one in so many seconds. The triggers count them in the client's
+# row, as the moment `changes_counted_to` (migration 0013, which has the seconds too).
+CHANGES_AT_ONCE = 1_000
+SECONDS_PER_CHANGE = 0.1
+CHANGES_SECONDS = CHANGES_AT_ONCE * SECONDS_PER_CHANGE
+
+
+def check_changes(seconds_ahead: float) -> None:
+    """Raise TooManyChanges if the client's `changes_counted_to` lies too many seconds ahead."""
+    if seconds_ahead > CHANGES_SECONDS:
+        raise TooManyChanges(
+            f"You changed more than {CHANGES_AT_ONCE:,} favorites in a short time.",
+            retry_after=ceil(seconds_ahead - CHANGES_SECONDS),
+        )

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from shared.accounts import access_tokens
 from shared.accounts.access_tokens import Caller
 from shared.errors import AlreadyFavorite, FavoritesFull, NotFavorite, UnknownProduct
-from shared.favorites.limits import MAX_FAVORITES
+from shared.favorites.limits import CHANGES_SECONDS, MAX_FAVORITES, check_changes
 from shared.favorites.models import Favorite
 from shared.favorites.rendering import FAVORITE
 from shared.formats.json_text import Rendered
@@ -26,12 +26,14 @@ RACES = 10  # against other requests of the same client for the same product, be
 class _Marked:
     """The favorite after the call, None where there is none; `is_full`: because there were too many.
 
+    `seconds_ahead` is how far ahead of now the client's changes are counted (`limits.check_changes`).
     `is_known`: the copy has the product.
     """
 
     favorite: str | None
     created: bool | None
     is_full: bool | None
+    seconds_ahead: float | None
     is_known: bool
 
 
@@ -43,12 +45,14 @@ class _Found:
 @dataclass(frozen=True, slots=True)
 class _Removed:
     was_favorite: bool
+    seconds_ahead: float
 
 
 def add(caller: Caller, product_id: str) -> tuple[Rendered[Favorite], bool]:
     """The favorite, and whether this call made it one.
 
-    Raises UnknownProduct, CatalogUnavailable, FavoritesFull, and InvalidToken where the token is over.
+    Raises UnknownProduct, CatalogUnavailable, FavoritesFull, TooManyChanges, and InvalidToken where the token
+    is over.
     """
     now = datetime.now(UTC)
     found = _mark(caller, product_id, now)
@@ -96,12 +100,15 @@ def get(caller: Caller, product_id: str) -> Rendered[Favorite]:
 
 
 def remove(caller: Caller, product_id: str) -> None:
-    """Unmark the product. Raises NotFavorite, and InvalidToken where the caller's token no longer counts."""
+    """Unmark the product.
+
+    Raises NotFavorite, TooManyChanges, and InvalidToken where the caller's token no longer counts.
+    """
     row = database.fetch_one(
         _Removed,
         """
         WITH client AS (
-            SELECT client_id
+            SELECT client_id, extract(epoch FROM changes_counted_to - now())::float AS seconds_ahead
               FROM clients
              WHERE client_id = %(client_id)s AND token_generation = %(generation)s
                FOR NO KEY UPDATE
@@ -109,6 +116,7 @@ def remove(caller: Caller, product_id: str) -> None:
             DELETE FROM favorites
              USING client
              WHERE favorites.client_id = client.client_id AND product_id = %(product_id)s
+               AND seconds_ahead <= %(most_ahead)s
             RETURNING favorites.client_id, product_id
         ), emitted AS (
             INSERT INTO outbox (stream, detail_type, detail)
@@ -117,12 +125,13 @@ def remove(caller: Caller, product_id: str) -> None:
                        'removed_at', rfc3339(now()))
               FROM removed
         )
-        SELECT EXISTS (SELECT FROM removed) AS was_favorite FROM client
+        SELECT EXISTS (SELECT FROM removed) AS was_favorite, seconds_ahead FROM client
         """,
-        caller.as_parameters | {"product_id": product_id},
+        caller.as_parameters | {"product_id": product_id, "most_ahead": CHANGES_SECONDS},
     )
     if row is None:
         raise access_tokens.no_longer_counts()
+    check_changes(row.seconds_ahead)
     if not row.was_favorite:
         raise NotFavorite("The product is not one of your favorites.")
 
@@ -137,6 +146,8 @@ def _mark(caller: Caller, product_id: str, now: datetime) -> tuple[Rendered[Favo
             return Rendered(row.favorite), bool(row.created)
         if attempt and row.is_full:
             raise _full()
+        if attempt and row.seconds_ahead is not None:
+            check_changes(row.seconds_ahead)
         if attempt and not row.is_known:
             return None
     return None
@@ -152,7 +163,8 @@ def _try_to_mark(caller: Caller, product_id: str, now: datetime) -> _Marked:
         _Marked,
         f"""
         WITH client AS (
-            SELECT client_id, favorites_count >= %(max)s AS is_full
+            SELECT client_id, favorites_count >= %(max)s AS is_full,
+                   extract(epoch FROM changes_counted_to - now())::float AS seconds_ahead
               FROM clients
              WHERE client_id = %(client_id)s AND token_generation = %(generation)s
                AND NOT EXISTS (SELECT FROM favorites
@@ -163,7 +175,8 @@ def _try_to_mark(caller: Caller, product_id: str, now: datetime) -> _Marked:
             SELECT client_id, product_id, price, %(now)s
               FROM client
              CROSS JOIN products
-             WHERE NOT is_full AND product_id = %(product_id)s AND removed_at IS NULL
+             WHERE NOT is_full AND seconds_ahead <= %(most_ahead)s
+               AND product_id = %(product_id)s AND removed_at IS NULL
                 ON CONFLICT (client_id, product_id) DO NOTHING
             RETURNING client_id, product_id, price_when_favorited, favorited_at
         ), emitted AS (
@@ -179,7 +192,9 @@ def _try_to_mark(caller: Caller, product_id: str, now: datetime) -> _Marked:
             SELECT client_id, product_id, price_when_favorited, favorited_at
               FROM favorites WHERE client_id = %(client_id)s AND product_id = %(product_id)s
         )
-        SELECT held.favorite, held.created, (SELECT is_full FROM client) AS is_full,
+        SELECT held.favorite, held.created,
+               (SELECT is_full FROM client) AS is_full,
+               (SELECT seconds_ahead FROM client) AS seconds_ahead,
                EXISTS (SELECT FROM products
                         WHERE product_id = %(product_id)s AND removed_at IS NULL) AS is_known
           FROM clients
@@ -190,7 +205,8 @@ def _try_to_mark(caller: Caller, product_id: str, now: datetime) -> _Marked:
                ) AS held ON true
          WHERE clients.client_id = %(client_id)s AND token_generation = %(generation)s
         """,  # noqa: S608 — the part is a constant
-        caller.as_parameters | {"product_id": product_id, "now": now, "max": MAX_FAVORITES},
+        caller.as_parameters
+        | {"product_id": product_id, "now": now, "max": MAX_FAVORITES, "most_ahead": CHANGES_SECONDS},
         repeatable=True,
     )
     if row is None:

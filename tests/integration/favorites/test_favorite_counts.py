@@ -41,6 +41,7 @@ def holds(db: psycopg.Connection, caller: Caller, product_ids: list[str]) -> Non
         "SELECT %s, unnest(%s::text[]), 1",
         [caller.client_id, product_ids],
     )
+    db.execute("UPDATE clients SET changes_counted_to = 'epoch'")
 
 
 def counted(db: psycopg.Connection, caller: Caller) -> tuple[int, int]:
