@@ -72,11 +72,11 @@ format: $(PACKAGES) ## Put the code into shape
 
 .PHONY: openapi
 openapi: $(PACKAGES) ## Write the OpenAPI document anew after a route has changed
-	@$(BIN)/python -m local.documents.openapi
+	@$(BIN)/python -m tools.openapi
 
 .PHONY: schemas
 schemas: $(PACKAGES) ## Write the events' JSON Schemas anew after an event has changed
-	@$(BIN)/python -m local.documents.schemas
+	@$(BIN)/python -m tools.schemas
 
 .PHONY: bench
 bench: $(PACKAGES) ## Measure all figures and write docs/benchmarks.md; a quarter of an hour, 8 GB of disk

@@ -130,7 +130,7 @@ def entry_point(
 
 
 def refusals(*kinds: type[errors.DomainError], also: Sequence[int] = ()) -> dict[str, Any]:
-    """What a route's description in the OpenAPI document needs beside its types (local.documents.openapi).
+    """What a route's description in the OpenAPI document needs beside its types (tools.openapi).
 
     `kinds` are the errors of its own that it answers with, `also` the further statuses of its success:
     304 for what has an entity tag (`tagged`), any other with the same body.

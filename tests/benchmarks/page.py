@@ -20,7 +20,6 @@ from typing import Any
 
 import psutil
 
-from local.documents import scale
 from local.servers import postgres
 from tests.benchmarks import built
 from tests.benchmarks.figures import FIGURES, Part, Plot, Table, shown
@@ -78,8 +77,6 @@ def write(part: Part, began: datetime) -> None:
     found["parts"] = [parts[command] for command in _TITLES if command in parts]
     FOUND.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     PAGE.write_text(render(found))
-    if part.command == "warm":
-        scale.write()  # which works with these figures
     IMAGES.mkdir(exist_ok=True)
     for plot in part.plots:
         _draw(plot)

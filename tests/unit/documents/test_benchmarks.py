@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from tests.benchmarks import page, scale
+from local.aws.template import template_data
+from local.settings import TEMPLATE
+from tests.benchmarks import built, page, scale
 from tests.benchmarks.figures import FIGURES, Part
 
 GOOD = {"rows": 21, "sorted": 21, "pages": 110, "whole_tables": []}
@@ -49,3 +51,7 @@ def test_a_figure_that_was_not_measured_is_said_not_to_be() -> None:
 def test_a_plan_that_reads_more_than_it_answers_is_unbounded(bad: dict[str, object]) -> None:
     assert not scale.unbounded(GOOD, 21)
     assert len(scale.unbounded(GOOD | bad, 21)) == 1
+
+
+def test_the_benchmarks_give_a_function_the_memory_of_the_template() -> None:
+    assert template_data(TEMPLATE)["Globals"]["Function"]["MemorySize"] == built.MEMORY

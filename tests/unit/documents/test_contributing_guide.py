@@ -42,7 +42,7 @@ def run(project: Path, *arguments: str) -> None:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of the project, without what was installed, built or kept in it."""
-    for name in ("docs", "events", "examples", "functions", "layers", "local", "shared", "tests"):
+    for name in ("docs", "events", "examples", "functions", "layers", "local", "shared", "tests", "tools"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     for file in (*ROOT.glob("*.md"), *ROOT.glob("*.toml"), ROOT / "template.yaml", ROOT / "Makefile"):
         shutil.copy(file, tmp_path)
@@ -80,8 +80,8 @@ def follow(project: Path) -> None:
     (project / "events/count_favorites.json").write_text(json.dumps(sample))
     before(project / "tests/calls.py", '    "list_favorite_ids",\n', '    "count_favorites",\n')  # 6
     example = indented(block('"FavoriteCount": {'), 4)  # 7
-    before(project / "local/documents/openapi.py", '    "FavoriteChanges": {\n', example)
-    run(project, "-m", "local.documents.openapi")
+    before(project / "tools/openapi.py", '    "FavoriteChanges": {\n', example)
+    run(project, "-m", "tools.openapi")
     test = project / "tests/integration/routes/test_count_favorites.py"  # 10
     test.write_text('"""What GET /favorite-count answers."""\n')
 

@@ -253,7 +253,7 @@ def code_of(page: str) -> list[str]:
 
 @pytest.mark.parametrize("page", [page for page in documents.pages() if page != "CHANGELOG.md"])
 def test_a_file_that_is_named_is_there(page: str) -> None:
-    folders = {"docs", "events", "functions", "layers", "local", "shared", "tests"}
+    folders = {"docs", "events", "functions", "layers", "local", "shared", "tests", "tools"}
     for span in codes(documents.prose(page)):
         path = PurePosixPath(span)
         if re.fullmatch(r"[\w./-]+", span) and len(path.parts) > 1 and path.parts[0] in folders:
@@ -278,7 +278,7 @@ def test_a_make_target_that_is_named_is_in_the_makefile(page: str) -> None:
 @pytest.mark.parametrize("page", documents.pages())
 def test_a_module_that_is_named_can_be_run(page: str) -> None:
     for code in code_of(page):
-        for module in re.findall(r"python -m ((?:local|tests)[\w.]*)", code):
+        for module in re.findall(r"python -m ((?:local|tests|tools)[\w.]*)", code):
             assert find_spec(module.rstrip(".")) is not None, f"{page}: python -m {module}"
 
 

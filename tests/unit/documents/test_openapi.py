@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from local.documents import openapi
 from shared import models, web
 from shared.accounts import exports
 from shared.accounts import models as accounts
@@ -17,6 +16,7 @@ from shared.favorites import models as favorites
 from shared.models import Page, Problem
 from shared.products import models as products
 from shared.products.models import Product
+from tools import openapi
 
 DOCUMENT: dict[str, Any] = json.loads(openapi.DOCUMENT.read_text(encoding="utf-8"))
 MODELS: dict[str, Any] = {

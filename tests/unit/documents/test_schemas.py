@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from local.documents import schemas
 from shared.events.details import OUTGOING
 from shared.products.messages import INCOMING
+from tools import schemas
 
 EVENTS = Path(__file__).parents[3] / "events"
 COMMITTED = {path.name: path.read_text() for path in sorted((EVENTS / "schemas").glob("*.json"))}

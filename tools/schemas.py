@@ -1,4 +1,4 @@
-"""Writes events/schemas/*.json, the JSON Schemas of all events: `python -m local.documents.schemas`."""
+"""Writes events/schemas/*.json, the JSON Schemas of all events: `python -m tools.schemas`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shared.events.details import OUTGOING
 from shared.events.event_bridge import SOURCE
 from shared.products.messages import CATALOG_SOURCE, INCOMING
 
-FOLDER = Path(__file__).resolve().parents[2] / "events" / "schemas"
+FOLDER = Path(__file__).resolve().parents[1] / "events" / "schemas"
 
 
 def schemas() -> dict[str, dict[str, Any]]:

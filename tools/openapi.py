@@ -1,4 +1,4 @@
-"""Writes functions/get_docs/openapi.json, the description of the API: `python -m local.documents.openapi`.
+"""Writes functions/get_docs/openapi.json, the description of the API: `python -m tools.openapi`.
 
 Paths, parameters and bodies come from the handlers' types through Powertools; added here is what the types do
 not say: who may call, the problems, the headers, and an example of everything.
@@ -22,7 +22,7 @@ from shared.favorites.limits import MAX_FAVORITES
 from shared.models import Problem
 from shared.web import PROBLEMS, Resolver
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "functions" / "get_docs" / "openapi.json"
 
 Json = dict[str, Any]

@@ -1,1 +1,0 @@
-"""Writers of documents: the OpenAPI document, the events' schemas, the costs."""

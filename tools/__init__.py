@@ -1,0 +1,1 @@
+"""Programs that write the generated files: the OpenAPI document and the schemas of events."""
