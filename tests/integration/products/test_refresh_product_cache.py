@@ -1,6 +1,7 @@
 """Batches with messages that no catalog should send: they alone are reported, the others are taken once."""
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -11,8 +12,10 @@ import psycopg
 import pytest
 import simplejson
 
+from functions.refresh_product_cache import handler
 from functions.refresh_product_cache.handler import lambda_handler
 from local.servers.postgres import Postgres
+from local.servers.valkey import Valkey
 from shared.errors import UnknownProduct
 from shared.favorites import marks
 from shared.platform import database, valkey
@@ -278,7 +281,31 @@ def test_when_the_database_hangs_up_between_two_batches_nothing_fails(db: psycop
     assert deliver(changed_product(T + 1, 7)) == []
 
 
+def test_a_cache_that_is_silent_for_a_moment_fails_no_event_of_the_batch(
+    environment: pytest.MonkeyPatch, valkey_server: Valkey
+) -> None:
+    with HinderedServer(valkey_server.url) as hindered:
+        environment.setenv("REDIS_URL", hindered.url)
+        valkey.close()
+        hindered.silent = True
+        threading.Timer(0.15, lambda: setattr(hindered, "silent", False)).start()
+        assert deliver(*(changed_product(T, number) for number in range(1, 11))) == []
+        assert all(product_cache.get(str(number)) for number in range(1, 11))
+    valkey.close()
+
+
+def test_a_batch_with_the_cache_down_ends_before_lambda_ends_it(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("REDIS_URL", "redis://127.0.0.1:9")
+    valkey.close()
+    started = time.monotonic()
+    context = SimpleNamespace(get_remaining_time_in_millis=lambda: 6_500)
+    answer = lambda_handler(batch(text(changed_product(T)), text(changed_product(T, 8))), context)
+    assert failed(answer) == ["m0", "m1"]
+    assert 1 < time.monotonic() - started < 3.5
+
+
 def test_with_the_cache_down_the_copy_is_kept_up_to_date(environment: pytest.MonkeyPatch) -> None:
+    environment.setattr(handler, "PAUSE", 0.01)
     environment.setenv("REDIS_URL", "redis://127.0.0.1:9")
     valkey.close()
     assert deliver(changed_product(T, price=1)) == ["m0"]  # to be delivered again: the cache was not told
