@@ -1,4 +1,4 @@
-"""GET /products/{product_id}, where the cache has no fresh answer."""
+"""GET /products/{product_id}"""
 
 from decimal import Decimal
 
@@ -31,6 +31,47 @@ def test_a_miss_and_the_hit_after_it_answer_with_the_same_bytes_and_headers(cata
     assert miss.headers.keys() == hit.headers.keys()
     assert miss.headers["Cache-Control"] == hit.headers["Cache-Control"] == CACHED
     assert catalog.calls == {"/products/7": 1}
+
+
+@pytest.mark.parametrize(("age", "shown"), [(0, "0"), (100.5, "100"), (298.5, "298"), (-5, "0")])
+def test_a_hit_tells_its_age_and_the_whole_lifetime(age: float, shown: str, age_everything: Age) -> None:
+    first = call("get_product")
+    age_everything(age)
+    hit = call("get_product")
+    assert (hit.status, hit.body) == (200, first.body)
+    assert hit.headers == {
+        "Content-Type": "application/json",
+        "Cache-Control": CACHED,  # RFC 9111 §4.2
+        "Age": shown,
+        "ETag": first.headers["ETag"],
+        "X-Cache": "hit",
+    }
+
+
+def test_the_freshness_is_a_setting(environment: pytest.MonkeyPatch, age_everything: Age) -> None:
+    environment.setenv("PRODUCT_CACHE_TTL_SECONDS", "1000")
+    call("get_product")
+    age_everything(900)
+    answer = call("get_product")
+    assert answer.headers["X-Cache"] == "hit"
+    assert "max-age=1000," in answer.headers["Cache-Control"]
+
+
+@pytest.mark.parametrize("tags", ["{}", "W/{}", "*", " * ", '"other", {}', 'W/"a,b" ,W/{}', '"x",{},"y"'])
+@pytest.mark.parametrize("header", ["if-none-match", "If-None-Match"])
+def test_who_has_it_already_gets_a_304_without_a_body(header: str, tags: str) -> None:
+    first = call("get_product")
+    answer = call("get_product", headers={header: tags.format(first.headers["ETag"])})
+    assert (answer.status, answer.body) == (304, "")
+    kept = {"Cache-Control", "Age", "ETag"}  # RFC 9110 §15.4.5
+    assert answer.headers == {name: first.headers[name] for name in kept} | {"X-Cache": "hit"}
+
+
+@pytest.mark.parametrize("if_none_match", ['"other"', "", "no tag", 'x"', "**", '""'])
+def test_who_has_something_else_gets_the_body(if_none_match: str) -> None:
+    first = call("get_product")
+    answer = call("get_product", headers={"if-none-match": if_none_match})
+    assert (answer.status, answer.body) == (200, first.body)
 
 
 def test_a_parameter_is_refused_whether_or_not_the_cache_has_the_product() -> None:

@@ -1,4 +1,7 @@
-"""GET /products, where the cache has no fresh answer."""
+"""GET /products"""
+
+import time
+from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
@@ -9,6 +12,7 @@ from tests.calls import call
 from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog
 from tests.integration import concurrency
+from tests.integration.catalog_messages import deliver, removed
 from tests.integration.conftest import Age
 
 
@@ -36,6 +40,43 @@ def test_another_page_of_a_fresh_list_is_as_old_as_the_list(
     answer = call("list_products", query={"limit": "50"})
     assert (answer.headers["X-Cache"], answer.headers["Age"]) == ("miss", "10")
     assert catalog.calls == {"/products": 1}
+
+
+def test_a_hit_tells_the_age_of_the_list_and_leads_on(age_everything: Age) -> None:
+    first = call("list_products", query={"limit": "2"})
+    age_everything(100.5)
+    hit = call("list_products", query={"limit": "2"})
+    assert (hit.status, hit.body) == (200, first.body)
+    assert hit.headers == {**first.headers, "Age": "100", "X-Cache": "hit"}
+    assert hit.headers["Cache-Control"] == (
+        "public, max-age=300, stale-while-revalidate=60, stale-if-error=86400"
+    )
+    for tag in (first.headers["ETag"], f"W/{first.headers['ETag']}", "*", f'"x", {first.headers["ETag"]}'):
+        answer = call("list_products", query={"limit": "2"}, headers={"if-none-match": tag})
+        assert (answer.status, answer.body, answer.headers["ETag"]) == (304, "", first.headers["ETag"])
+        assert "Content-Type" not in answer.headers
+
+
+def test_the_link_repeats_the_parameters_of_the_request(db: psycopg.Connection) -> None:
+    call("list_products", query={})
+    category = 'men\'s "best" & more,ça'
+    db.execute("UPDATE products SET category = %s", [category])
+    parameters = {"limit": "2", "category": category, "sort": "-title"}
+    for _ in range(2):
+        answer = call("list_products", query=parameters)
+        target, relation = answer.headers["Link"].split("; ")
+        assert relation == 'rel="next"'
+        query = parse_qs(urlsplit(target.strip("<>")).query)
+        expected = parameters | {"cursor": answer.json["next_cursor"]}
+        assert query == {name: [value] for name, value in expected.items()}
+        target.encode("ascii")  # a header's value
+
+
+@pytest.mark.parametrize("name", ["limit", "sort", "cursor", "srot"])
+def test_a_bad_parameter_is_422_whether_or_not_the_page_is_cached(name: str) -> None:
+    for _ in range(2):
+        assert call("list_products", query={name: ""}).wrong == [f"query.{name}"]
+        assert call("list_products", query={}).status == 200
 
 
 @pytest.mark.parametrize("sort", [None, "price", "-price", "title", "-title"])
@@ -105,6 +146,35 @@ def test_without_catalog_and_copy_it_is_503_with_retry_after(catalog: HostileCat
 
 
 # ── Products by their ids ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_products_are_sent_in_the_order_asked_with_the_age_of_the_oldest(
+    catalog: HostileCatalog, valkey: Valkey, age_everything: Age
+) -> None:
+    call("get_product", path={"product_id": "7"})
+    age_everything(80.5)
+    for number in ("12", "8"):
+        call("get_product", path={"product_id": number})
+    deliver(removed(int(time.time() * 1000) + 1, "8"))
+    age_everything(20)
+    call("get_product", path={"product_id": "40"})
+    catalog.forget_calls()
+    with concurrency.commands(valkey.url) as counted:
+        answer = call("list_products", query={"product_id": "40,7,8,12,7"})
+    assert [item["product_id"] for item in answer.json["items"]] == ["40", "7", "12"]
+    assert answer.json["missing"] == ["8"]
+    assert (answer.headers["X-Cache"], answer.headers["Age"]) == ("hit", "100")
+    # What is missing is so for 60 s, of which 20 are over.
+    assert answer.headers["Cache-Control"].startswith("public, max-age=140,")
+    assert not catalog.calls
+    assert "set" not in counted
+    again = call("list_products", query={"product_id": "40,7,8,12"}, headers={"if-none-match": "*"})
+    assert (again.status, again.headers["ETag"]) == (304, answer.headers["ETag"])
+
+
+def test_a_hundred_products_may_be_asked_for() -> None:
+    ids = ",".join(map(str, range(1, 101)))
+    assert call("list_products", query={"product_id": ids}).status == 200
 
 
 def test_what_the_cache_lacks_is_taken_from_the_copy_in_one_statement(
