@@ -1,23 +1,37 @@
-"""What can go wrong in the domain, raised where it is known; `shared.web` alone turns it into HTTP."""
+"""What can go wrong, raised where it is known; `shared.web.problems` alone turns it into HTTP."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing import ClassVar, Self
 
 
 class DomainError(Exception):
-    """A refusal with a sentence that its caller may read.
+    """An error with a sentence for the caller, and what its problem details have (RFC 9457 §3.1).
 
     `retry_after` is in whole seconds, where trying again later may help. `reason` is for the log alone.
     """
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    title: ClassVar[str]
 
     def __init__(self, detail: str, *, retry_after: int | None = None, reason: str = "") -> None:
         super().__init__(reason or detail)
         self.detail = detail
         self.retry_after = retry_after
+
+    @classmethod
+    def kinds(cls) -> list[type[DomainError]]:
+        """All problem types, in the order of this file; those below one of them share its type."""
+        return cls.__subclasses__()
+
+    @classmethod
+    def type_uri(cls) -> str:
+        """The problem's `type`."""
+        return f"/problems/{cls.code}"
 
 
 # ── Requests ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -26,9 +40,13 @@ class DomainError(Exception):
 class BodyTooLarge(DomainError):
     """The body is longer than any request of this API needs to be."""
 
+    status, code, title = 413, "body-too-large", "Body too large"
+
 
 class UnsupportedMediaType(DomainError):
     """The body is not JSON by its own Content-Type; `accept_patch` lists what a PATCH may be."""
+
+    status, code, title = 415, "unsupported-media-type", "Unsupported media type"
 
     def __init__(self, detail: str, *, accept_patch: str | None) -> None:
         super().__init__(detail)
@@ -37,6 +55,8 @@ class UnsupportedMediaType(DomainError):
 
 class InvalidInput(DomainError):
     """A value that is not as it has to be; `location` is a path like body.name."""
+
+    status, code, title = 422, "invalid-input", "Invalid input"
 
     def __init__(self, message: str, *, location: str, kind: str) -> None:
         super().__init__("The request has invalid values: see errors.")
@@ -58,13 +78,19 @@ class InvalidCursor(InvalidInput):
 class MissingCredentials(DomainError):
     """The route needs a caller and the request names none."""
 
+    status, code, title = 401, "missing-credentials", "Missing credentials"
+
 
 class InvalidToken(DomainError):
     """The access token is malformed, forged, expired, for somebody else, or its client is gone."""
 
+    status, code, title = 401, "invalid-token", "Invalid access token"
+
 
 class LogInTooLongAgo(DomainError):
     """The caller is known, but gave the password more than `max_age` seconds ago (RFC 9470)."""
+
+    status, code, title = 401, "insufficient-user-authentication", "Log-in too long ago"
 
     def __init__(self, detail: str, *, max_age: int) -> None:
         super().__init__(detail)
@@ -74,21 +100,31 @@ class LogInTooLongAgo(DomainError):
 class InvalidCredentials(DomainError):
     """The password is wrong or nobody has the e-mail: one answer for both."""
 
+    status, code, title = 401, "invalid-credentials", "Wrong e-mail or password"
+
 
 class InvalidRefreshToken(DomainError):
     """The refresh token is unknown, expired, revoked, or was used before."""
+
+    status, code, title = 401, "invalid-refresh-token", "Invalid refresh token"
 
 
 class TooManyAttempts(DomainError):
     """Too many guesses at one password; `retry_after` says when the next one may be made."""
 
+    status, code, title = 429, "too-many-attempts", "Too many failed attempts"
+
 
 class Forbidden(DomainError):
     """The caller is known, but may not do this."""
 
+    status, code, title = 403, "forbidden", "Forbidden"
+
 
 class WrongPassword(DomainError):
     """The current password that should confirm a change is not the client's."""
+
+    status, code, title = 403, "wrong-password", "Wrong password"
 
 
 # ── Clients, products, favorites ──────────────────────────────────────────────────────────────────────────
@@ -97,21 +133,31 @@ class WrongPassword(DomainError):
 class UnknownClient(DomainError):
     """There is no client with that id."""
 
+    status, code, title = 404, "unknown-client", "Unknown client"
+
 
 class EmailTaken(DomainError):
     """Another client has that e-mail."""
+
+    status, code, title = 409, "email-taken", "E-mail taken"
 
 
 class LastAdmin(DomainError):
     """Without this one there would be no admin."""
 
+    status, code, title = 409, "last-admin", "Last admin"
+
 
 class ChangedMeanwhile(DomainError):
     """The client's ETag is no longer the one the caller asked to change."""
 
+    status, code, title = 412, "changed-meanwhile", "Changed meanwhile"
+
 
 class UnknownProduct(DomainError):
     """Neither the catalog nor this service's copy of it has that product."""
+
+    status, code, title = 404, "unknown-product", "Unknown product"
 
     @classmethod
     def of(cls, product_id: str) -> Self:
@@ -122,13 +168,19 @@ class UnknownProduct(DomainError):
 class NotFavorite(DomainError):
     """The product is not one of the caller's favorites."""
 
+    status, code, title = 404, "not-favorite", "Not a favorite"
+
 
 class AlreadyFavorite(DomainError):
     """The product is one of the caller's favorites already."""
 
+    status, code, title = 409, "already-favorite", "Already a favorite"
+
 
 class FavoritesFull(DomainError):
     """The caller has as many favorites as a client may have: `maximum`."""
+
+    status, code, title = 409, "favorites-full", "Favorites full"
 
     def __init__(self, detail: str, *, maximum: int) -> None:
         super().__init__(detail)
@@ -138,12 +190,16 @@ class FavoritesFull(DomainError):
 class TooManyChanges(DomainError):
     """Too many favorites were changed in a short time. Wait as long as `Retry-After` says, and try again."""
 
+    status, code, title = 429, "too-many-changes", "Too many changes"
+
 
 # ── Backing services ──────────────────────────────────────────────────────────────────────────────────────
 
 
 class CatalogUnavailable(DomainError):
     """The catalog gave no usable answer and there is nothing older to give instead."""
+
+    status, code, title = 503, "catalog-unavailable", "Catalog unavailable"
 
     @classmethod
     def silent(cls, retry_after: int, reason: str = "") -> Self:
@@ -153,3 +209,29 @@ class CatalogUnavailable(DomainError):
 
 class DatabaseUnavailable(DomainError):
     """PostgreSQL did not answer, or not in time."""
+
+    status, code, title = 503, "database-unavailable", "Database unavailable"
+
+
+class SecretUnavailable(DomainError):
+    """A secret could not be read; the reason, for the log, names it and not what it holds."""
+
+    status, code, title = 503, "secret-unavailable", "Secret unavailable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("The service cannot read a secret that it needs.", retry_after=1, reason=reason)
+
+
+# ── Everything else ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class NoSuchRoute(DomainError):
+    """No route of the function has that path and method."""
+
+    status, code, title = 404, "not-found", "Not found"
+
+
+class InternalError(DomainError):
+    """An unforeseen error."""
+
+    status, code, title = 500, "internal-error", "Internal error"

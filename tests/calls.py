@@ -15,7 +15,7 @@ from uuid import UUID
 
 from shared.accounts import access_tokens
 from shared.accounts.access_tokens import Caller
-from shared.formats.headers import ALWAYS
+from shared.web.headers import ALWAYS
 
 EVENTS = Path(__file__).parents[1] / "events"
 

@@ -18,9 +18,10 @@ from aws_lambda_powertools.event_handler.openapi.merge import OpenAPIMerge
 from pydantic.json_schema import models_json_schema
 
 from shared import errors
+from shared.errors import DomainError
 from shared.favorites.limits import MAX_FAVORITES
 from shared.models import Problem
-from shared.web import PROBLEMS, Resolver
+from shared.web.routing import Resolver
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "functions" / "get_docs" / "openapi.json"
@@ -223,7 +224,7 @@ def _apps() -> list[Resolver]:
 
 
 def _complete(operation: Json, path: str, method: str, *, public: bool, source: Any) -> None:
-    slugs = operation.pop("x-refusals")
+    slugs = operation.pop("x-errors")
     also = operation.pop("x-also")
     tag = _tag(path)
     operation["operationId"] = source.__name__
@@ -318,7 +319,8 @@ def _success(response: Json, status: str, path: str, method: str, *, is_tagged: 
 def _problems(slugs: list[str]) -> dict[str, Json]:
     """The problems by status: a status may have several, told apart by their type."""
     responses: dict[str, Json] = {}
-    for status, slug, _ in PROBLEMS.values():
+    for kind in DomainError.kinds():
+        status, slug = kind.status, kind.code
         if slug not in slugs:
             continue
         response = responses.setdefault(str(status), {"description": _phrase(status)})
@@ -340,11 +342,11 @@ _PROBLEM_HEADERS = {
 
 def _problem_examples() -> Json:
     examples = {}
-    for kind, (status, slug, title) in PROBLEMS.items():
+    for kind in DomainError.kinds():
         value: Json = {
-            "type": f"/problems/{slug}",
-            "title": title,
-            "status": status,
+            "type": kind.type_uri(),
+            "title": kind.title,
+            "status": kind.status,
             "detail": "What exactly was refused, in a sentence.",
             "request_id": "b7c1f0a2-3d53-4c1e-8f4a-5a0f6f2f8f10",
         }
@@ -352,7 +354,7 @@ def _problem_examples() -> Json:
             value["max"] = MAX_FAVORITES
         if kind is errors.InvalidInput:
             value["errors"] = [{"location": "body.name", "message": "Field required", "type": "missing"}]
-        examples[slug] = {"summary": title, "value": value}
+        examples[kind.code] = {"summary": kind.title, "value": value}
     return examples
 
 

@@ -1,25 +1,26 @@
 """PUT /favorites/{product_id}"""
 
-from shared import web
 from shared.errors import CatalogUnavailable, FavoritesFull, TooManyChanges, UnknownProduct
 from shared.favorites import marks
 from shared.favorites.models import Favorite
-from shared.web import Response
+from shared.web import responses, routing
+from shared.web.parameters import ProductRef
+from shared.web.responses import Response
 
-app = web.resolver()
+app = routing.resolver()
 
 
 @app.put(
     "/favorites/<product_id>",
     status_code=201,
-    openapi_extensions=web.refusals(
+    openapi_extensions=routing.errors(
         UnknownProduct, FavoritesFull, TooManyChanges, CatalogUnavailable, also=[200]
     ),
 )
-def add_favorite(product_id: web.ProductRef) -> Response[Favorite]:
+def add_favorite(product_id: ProductRef) -> Response[Favorite]:
     """Mark a product as a favorite of the caller; repeating it changes nothing."""
-    favorite, created = marks.add(web.caller(app), product_id)
-    return web.created(favorite) if created else web.ok(favorite)
+    favorite, created = marks.add(app.caller, product_id)
+    return responses.created(favorite) if created else responses.ok(favorite)
 
 
-lambda_handler = web.entry_point(app)
+lambda_handler = routing.entry_point(app)

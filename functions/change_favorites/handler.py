@@ -1,18 +1,18 @@
 """POST /favorite-changes"""
 
-from shared import web
 from shared.errors import TooManyChanges
 from shared.favorites import changes
 from shared.favorites.models import ChangedFavorites, FavoriteChanges
-from shared.web import Response
+from shared.web import responses, routing
+from shared.web.responses import Response
 
-app = web.resolver()
+app = routing.resolver()
 
 
-@app.post("/favorite-changes", openapi_extensions=web.refusals(TooManyChanges))
+@app.post("/favorite-changes", openapi_extensions=routing.errors(TooManyChanges))
 def change_favorites(wanted: FavoriteChanges) -> Response[ChangedFavorites]:
     """Mark and unmark up to 100 products of the caller; repeating it changes nothing."""
-    return web.ok(changes.change(web.caller(app), wanted))
+    return responses.ok(changes.change(app.caller, wanted))
 
 
-lambda_handler = web.entry_point(app)
+lambda_handler = routing.entry_point(app)

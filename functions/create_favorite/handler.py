@@ -1,25 +1,25 @@
 """POST /favorites"""
 
-from shared import web
 from shared.errors import AlreadyFavorite, CatalogUnavailable, FavoritesFull, TooManyChanges, UnknownProduct
 from shared.favorites import marks
 from shared.favorites.models import Favorite, NewFavorite
-from shared.web import Response
+from shared.web import responses, routing
+from shared.web.responses import Response
 
-app = web.resolver()
+app = routing.resolver()
 
 
 @app.post(
     "/favorites",
     status_code=201,
-    openapi_extensions=web.refusals(
+    openapi_extensions=routing.errors(
         UnknownProduct, AlreadyFavorite, FavoritesFull, TooManyChanges, CatalogUnavailable
     ),
 )
 def create_favorite(new: NewFavorite) -> Response[Favorite]:
     """Mark a product as a favorite of the caller; refused when it is one."""
-    favorite = marks.create(web.caller(app), new.product_id)
-    return web.created(favorite, location=f"/favorites/{new.product_id}")
+    favorite = marks.create(app.caller, new.product_id)
+    return responses.created(favorite, location=f"/favorites/{new.product_id}")
 
 
-lambda_handler = web.entry_point(app)
+lambda_handler = routing.entry_point(app)

@@ -1,22 +1,23 @@
 """DELETE /clients/{client_id}/sessions"""
 
-from shared import web
 from shared.accounts import clients
 from shared.errors import Forbidden, UnknownClient
-from shared.web import Response
+from shared.web import responses, routing
+from shared.web.parameters import ClientRef
+from shared.web.responses import Response
 
-app = web.resolver()
+app = routing.resolver()
 
 
 @app.delete(
     "/clients/<client_id>/sessions",
     status_code=204,
-    openapi_extensions=web.refusals(Forbidden, UnknownClient),
+    openapi_extensions=routing.errors(Forbidden, UnknownClient),
 )
-def end_sessions(client_id: web.ClientRef) -> Response[None]:
+def end_sessions(client_id: ClientRef) -> Response[None]:
     """Log out everywhere: end all sessions and access tokens, your own or anybody's as an admin."""
-    clients.log_out_everywhere(web.caller(app), client_id)
-    return web.no_content()
+    clients.log_out_everywhere(app.caller, client_id)
+    return responses.no_content()
 
 
-lambda_handler = web.entry_point(app, uses=["shared.accounts.sessions"])
+lambda_handler = routing.entry_point(app, preload=["shared.accounts.sessions"])

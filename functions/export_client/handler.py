@@ -1,18 +1,19 @@
 """GET /clients/{client_id}/export"""
 
-from shared import web
 from shared.accounts import exports
 from shared.accounts.exports import Export
 from shared.errors import Forbidden, UnknownClient
-from shared.web import Response
+from shared.web import responses, routing
+from shared.web.parameters import ClientRef
+from shared.web.responses import Response
 
-app = web.resolver()
+app = routing.resolver()
 
 
-@app.get("/clients/<client_id>/export", openapi_extensions=web.refusals(Forbidden, UnknownClient))
-def export_client(client_id: web.ClientRef) -> Response[Export]:
+@app.get("/clients/<client_id>/export", openapi_extensions=routing.errors(Forbidden, UnknownClient))
+def export_client(client_id: ClientRef) -> Response[Export]:
     """Download everything that is held about a client: yourself, or anybody as an admin."""
-    return web.attachment(exports.export(web.caller(app), client_id), "favorites-export.json")
+    return responses.attachment(exports.export(app.caller, client_id), "favorites-export.json")
 
 
-lambda_handler = web.entry_point(app)
+lambda_handler = routing.entry_point(app)

@@ -1,18 +1,19 @@
 """GET /clients/{client_id}"""
 
-from shared import web
 from shared.accounts import clients
 from shared.accounts.models import Client
 from shared.errors import Forbidden, UnknownClient
-from shared.web import Response
+from shared.web import responses, routing
+from shared.web.parameters import ClientRef
+from shared.web.responses import Response
 
-app = web.resolver()
+app = routing.resolver()
 
 
-@app.get("/clients/<client_id>", openapi_extensions=web.refusals(Forbidden, UnknownClient, also=[304]))
-def get_client(client_id: web.ClientRef) -> Response[Client]:
+@app.get("/clients/<client_id>", openapi_extensions=routing.errors(Forbidden, UnknownClient, also=[304]))
+def get_client(client_id: ClientRef) -> Response[Client]:
     """Read a client: yourself, or anybody as an admin."""
-    return web.tagged(app, clients.get(web.caller(app), client_id))
+    return responses.tagged(app, clients.get(app.caller, client_id))
 
 
-lambda_handler = web.entry_point(app)
+lambda_handler = routing.entry_point(app)

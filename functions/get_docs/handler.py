@@ -4,10 +4,11 @@ from functools import cache
 from importlib.resources import files
 from typing import Annotated, Literal
 
-from shared import web
-from shared.web import Query, Response
+from shared.web import responses, routing
+from shared.web.parameters import Query
+from shared.web.responses import Response
 
-app = web.resolver(public=True)
+app = routing.resolver(public=True)
 
 # The page carries its script and style with it; the browser is told to accept nothing else.
 _POLICY = (
@@ -22,18 +23,18 @@ Shape = Annotated[
 ]
 
 
-@app.get("/openapi.json", openapi_extensions=web.refusals())
+@app.get("/openapi.json", openapi_extensions=routing.errors())
 def get_openapi() -> Response[dict[str, object]]:
     """Read this description of the API (OpenAPI 3.1)."""
-    return web.text(_document(), "application/json", _HEADERS)
+    return responses.text(_document(), "application/json", _HEADERS)
 
 
-@app.get("/docs", openapi_extensions=web.refusals())
+@app.get("/docs", openapi_extensions=routing.errors())
 def get_docs(shape: Shape = None) -> Response[str]:
     """Browse this description and try it out (Swagger UI)."""
     if shape == "json":
-        return web.text(_document(), "application/json", _HEADERS)
-    return web.text(_page(), "text/html", _HEADERS | {"Content-Security-Policy": _POLICY})
+        return responses.text(_document(), "application/json", _HEADERS)
+    return responses.text(_page(), "text/html", _HEADERS | {"Content-Security-Policy": _POLICY})
 
 
 @cache
@@ -56,4 +57,4 @@ def _page() -> str:
     return page
 
 
-lambda_handler = web.entry_point(app)
+lambda_handler = routing.entry_point(app)

@@ -1,24 +1,27 @@
 """GET and HEAD /favorites/{product_id}"""
 
-from shared import web
 from shared.errors import NotFavorite, UnknownProduct
 from shared.favorites import marks
 from shared.favorites.models import Favorite
-from shared.web import Response
+from shared.web import responses, routing
+from shared.web.parameters import ProductRef
+from shared.web.responses import Response
 
-app = web.resolver()
+app = routing.resolver()
+
+ERRORS = routing.errors(NotFavorite, UnknownProduct, also=[304])
 
 
-@app.get("/favorites/<product_id>", openapi_extensions=web.refusals(NotFavorite, UnknownProduct, also=[304]))
-def get_favorite(product_id: web.ProductRef) -> Response[Favorite]:
+@app.get("/favorites/<product_id>", openapi_extensions=ERRORS)
+def get_favorite(product_id: ProductRef) -> Response[Favorite]:
     """Tell whether a product is one of the caller's favorites."""
-    return web.tagged(app, marks.get(web.caller(app), product_id))
+    return responses.tagged(app, marks.get(app.caller, product_id))
 
 
-@app.head("/favorites/<product_id>", openapi_extensions=web.refusals(NotFavorite, UnknownProduct, also=[304]))
-def head_favorite(product_id: web.ProductRef) -> Response[Favorite]:
+@app.head("/favorites/<product_id>", openapi_extensions=ERRORS)
+def head_favorite(product_id: ProductRef) -> Response[Favorite]:
     """Tell the same without a body."""
     return get_favorite(product_id)
 
 
-lambda_handler = web.entry_point(app)
+lambda_handler = routing.entry_point(app)

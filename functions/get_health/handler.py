@@ -1,16 +1,17 @@
 """GET /health"""
 
-from shared import health, web
+from shared import health
 from shared.models import Health
-from shared.web import Response
+from shared.web import responses, routing
+from shared.web.responses import Response
 
-app = web.resolver(public=True)
+app = routing.resolver(public=True)
 
 
-@app.get("/health", openapi_extensions=web.refusals(also=[503]))
+@app.get("/health", openapi_extensions=routing.errors(also=[503]))
 def get_health() -> Response[Health]:
     """Tell the state of the service, its database, its cache and the catalog."""
-    return web.health(app, *health.check())
+    return responses.health(app, *health.check())
 
 
-lambda_handler = web.entry_point(app)
+lambda_handler = routing.entry_point(app)

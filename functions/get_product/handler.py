@@ -1,5 +1,5 @@
 """GET, HEAD /products/{product_id}: a cached product is sent before anything else is loaded; see `routes`."""
 
-from shared.products import answers
+from shared.web.product_answers import cached_detail, entry_point
 
-lambda_handler = answers.entry_point(answers.cached_detail, otherwise="functions.get_product.routes")
+lambda_handler = entry_point(cached_detail, otherwise="functions.get_product.routes")

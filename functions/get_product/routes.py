@@ -1,28 +1,30 @@
 """GET and HEAD /products/{product_id}, when the cache has no answer."""
 
-from shared import web
 from shared.errors import CatalogUnavailable, UnknownProduct
 from shared.products import demand
 from shared.products.models import Product
-from shared.web import Response
+from shared.web import responses, routing
+from shared.web.parameters import ProductRef
+from shared.web.responses import Response
 
-app = web.resolver(public=True)
+app = routing.resolver(public=True)
+
+ERRORS = routing.errors(UnknownProduct, CatalogUnavailable, also=[304])
 
 
 @app.get(
-    "/products/<product_id>", openapi_extensions=web.refusals(UnknownProduct, CatalogUnavailable, also=[304])
+    "/products/<product_id>",
+    openapi_extensions=ERRORS,
 )
-def get_product(product_id: web.ProductRef) -> Response[Product]:
+def get_product(product_id: ProductRef) -> Response[Product]:
     """Read a product."""
-    return web.product(app, demand.detail(product_id))
+    return responses.product(app, demand.detail(product_id))
 
 
 @app.head(
-    "/products/<product_id>", openapi_extensions=web.refusals(UnknownProduct, CatalogUnavailable, also=[304])
+    "/products/<product_id>",
+    openapi_extensions=ERRORS,
 )
-def head_product(product_id: web.ProductRef) -> Response[Product]:
+def head_product(product_id: ProductRef) -> Response[Product]:
     """Tell the same without a body."""
     return get_product(product_id)
-
-
-lambda_handler = web.entry_point(app)

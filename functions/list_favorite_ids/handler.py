@@ -2,52 +2,56 @@
 
 from typing import Annotated
 
-from shared import web
 from shared.accounts.access_tokens import Caller
 from shared.errors import InvalidInput
 from shared.favorites import ids
 from shared.favorites.limits import MAX_IDS_PAGE
 from shared.favorites.models import FavoriteIds
-from shared.formats.ids import MAX_ASKED, asked_for
-from shared.web import Query, Response
+from shared.formats.ids import MAX_REQUESTED
+from shared.web import request, responses, routing
+from shared.web.parameters import Cursor, ProductRef, Query
+from shared.web.request import Event, Result
+from shared.web.responses import Response
 
-app = web.resolver()
+app = routing.resolver()
 
 Limit = Annotated[int, Query(ge=1, le=MAX_IDS_PAGE, description="The largest number of ids on a page.")]
 Asked = Annotated[
-    list[web.ProductRef] | None,
+    list[ProductRef] | None,
     Query(
-        max_length=MAX_ASKED,
-        description=f"Only those of these products that are favorites, in this order: up to {MAX_ASKED}, "
+        max_length=MAX_REQUESTED,
+        description=f"Only those of these products that are favorites, in this order: up to {MAX_REQUESTED}, "
         "repeated or separated by commas. They come on one page, whatever `limit` says; without `cursor`.",
         examples=[["7", "12", "40"]],
     ),
 ]
 
 
-@app.get("/favorite-ids", openapi_extensions=web.refusals(also=[304]))
+@app.get("/favorite-ids", openapi_extensions=routing.errors(also=[304]))
 def list_favorite_ids(
-    limit: Limit = MAX_IDS_PAGE, cursor: web.Cursor = None, product_id: Asked = None
+    limit: Limit = MAX_IDS_PAGE, cursor: Cursor = None, product_id: Asked = None
 ) -> Response[FavoriteIds]:
     """Tell which products are favorites of the caller, newest first, or which of those that are asked for."""
-    caller, if_none_match = web.caller(app), web.header(app, "if-none-match")
+    caller, if_none_match = app.caller, app.header("if-none-match")
     if product_id is None:
         found = ids.list_page(caller, limit=limit, cursor=cursor, if_none_match=if_none_match)
-        return web.tagged(app, found.body, etag=found.etag, **web.next_link(app, found.next_cursor))
+        return responses.tagged(
+            app, found.body, etag=found.etag, **responses.next_link(app, found.next_cursor)
+        )
     if cursor is not None:
         raise InvalidInput("does not go with product_id", location="query.cursor", kind="alone")
     found = ids.of_products(caller, product_id, if_none_match=if_none_match)
-    return web.tagged(app, found.body, etag=found.etag)
+    return responses.tagged(app, found.body, etag=found.etag)
 
 
-def short(caller: Caller, event: web.Event) -> web.Result | None:
+def fast_path(caller: Caller, event: Event) -> Result | None:
     """What every page of a shop asks: which of these products?"""
-    asked = asked_for(event.get("queryStringParameters") or {})
-    if_none_match = web.header_of(event, "if-none-match")
+    asked = request.requested_ids(event.get("queryStringParameters") or {})
+    if_none_match = request.header(event, "if-none-match")
     if asked is None or if_none_match.strip() == "*":
         return None
     found = ids.of_products(caller, asked, if_none_match=if_none_match)
-    return web.tagged_result(found.body, {"ETag": found.etag})
+    return responses.tagged_result(found.body, {"ETag": found.etag})
 
 
-lambda_handler = web.entry_point(app, short=short)
+lambda_handler = routing.entry_point(app, fast_path=fast_path)

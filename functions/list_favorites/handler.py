@@ -3,13 +3,15 @@
 import re
 from typing import Annotated, Literal
 
-from shared import web
 from shared.accounts.access_tokens import Caller
 from shared.favorites import pages
 from shared.favorites.models import FavoritePage
-from shared.web import Query, Response
+from shared.web import responses, routing
+from shared.web.parameters import NO_NUL, Cursor, Limit, Query
+from shared.web.request import Event, Result
+from shared.web.responses import Response
 
-app = web.resolver()
+app = routing.resolver()
 
 Sort = Annotated[
     Literal["-favorited_at", "favorited_at", "price", "-price", "title", "price_change"],
@@ -23,7 +25,7 @@ Available = Annotated[
     bool | None, Query(description="Only those that the catalog has still, or only those it no longer has.")
 ]
 Category = Annotated[
-    str | None, Query(max_length=200, pattern=web.NO_NUL, description="Only those of this category.")
+    str | None, Query(max_length=200, pattern=NO_NUL, description="Only those of this category.")
 ]
 PriceDropped = Annotated[
     bool | None,
@@ -31,10 +33,10 @@ PriceDropped = Annotated[
 ]
 
 
-@app.get("/favorites", openapi_extensions=web.refusals(also=[304]))
+@app.get("/favorites", openapi_extensions=routing.errors(also=[304]))
 def list_favorites(
-    limit: web.Limit = 20,
-    cursor: web.Cursor = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
     sort: Sort = "-favorited_at",
     available: Available = None,
     category: Category = None,
@@ -42,7 +44,7 @@ def list_favorites(
 ) -> Response[FavoritePage]:
     """List the caller's favorites."""
     page, next_cursor = pages.list_page(
-        web.caller(app),
+        app.caller,
         limit=limit,
         cursor=cursor,
         sort=sort,
@@ -50,20 +52,20 @@ def list_favorites(
         category=category,
         price_dropped=price_dropped,
     )
-    return web.tagged(app, page, **web.next_link(app, next_cursor))
+    return responses.tagged(app, page, **responses.next_link(app, next_cursor))
 
 
 _LIMIT = re.compile("[1-9][0-9]?|100")
 
 
-def short(caller: Caller, event: web.Event) -> web.Result | None:
+def fast_path(caller: Caller, event: Event) -> Result | None:
     """What is asked for most: the first page, with no more said than how many."""
     parameters = event.get("queryStringParameters") or {}
     limit = parameters.get("limit", "20")
     if parameters.keys() - {"limit"} or not _LIMIT.fullmatch(limit):
         return None
     page, next_cursor = pages.list_page(caller, limit=int(limit), cursor=None, sort="-favorited_at")
-    return web.page_result(event, page, next_cursor)
+    return responses.page_result(event, page, next_cursor)
 
 
-lambda_handler = web.entry_point(app, short=short)
+lambda_handler = routing.entry_point(app, fast_path=fast_path)

@@ -1,5 +1,5 @@
 """GET /products: a cached page is sent before anything else is loaded; the rest is in `routes`."""
 
-from shared.products import answers
+from shared.web.product_answers import cached_page, entry_point
 
-lambda_handler = answers.entry_point(answers.cached_page, otherwise="functions.list_products.routes")
+lambda_handler = entry_point(cached_page, otherwise="functions.list_products.routes")

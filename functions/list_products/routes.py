@@ -2,52 +2,50 @@
 
 from typing import Annotated, Literal
 
-from shared import web
 from shared.errors import CatalogUnavailable, InvalidInput
-from shared.formats.ids import MAX_ASKED
+from shared.formats.ids import MAX_REQUESTED
 from shared.models import Page
 from shared.products import demand
 from shared.products.models import AskedProducts, Product
-from shared.web import Query, Response
+from shared.web import responses, routing
+from shared.web.parameters import NO_NUL, Cursor, Limit, ProductRef, Query
+from shared.web.responses import Response
 
-app = web.resolver(public=True)
+app = routing.resolver(public=True)
 
 Category = Annotated[
     str | None,
-    Query(max_length=200, pattern=web.NO_NUL, description="Only products of exactly this category."),
+    Query(max_length=200, pattern=NO_NUL, description="Only products of exactly this category."),
 ]
 Sort = Annotated[
     Literal["price", "-price", "title", "-title"] | None,
     Query(description="The order, `-` for descending; without it, the catalog's own."),
 ]
 Asked = Annotated[
-    list[web.ProductRef] | None,
+    list[ProductRef] | None,
     Query(
-        max_length=MAX_ASKED,
-        description=f"These products, in this order: up to {MAX_ASKED} ids, repeated or separated by commas. "
-        "The answer has `items` and `missing`, all of them, whatever `limit` says; without `cursor`, "
+        max_length=MAX_REQUESTED,
+        description=f"These products, in this order: up to {MAX_REQUESTED} ids, repeated or separated by "
+        "commas. The answer has `items` and `missing`, all of them, whatever `limit` says; without `cursor`, "
         "`category` and `sort`.",
         examples=[["7", "12", "40"]],
     ),
 ]
 
 
-@app.get("/products", openapi_extensions=web.refusals(CatalogUnavailable, also=[304]))
+@app.get("/products", openapi_extensions=routing.errors(CatalogUnavailable, also=[304]))
 def list_products(
-    limit: web.Limit = 20,
-    cursor: web.Cursor = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
     category: Category = None,
     sort: Sort = None,
     product_id: Asked = None,
 ) -> Response[Page[Product] | AskedProducts]:
     """List the products of the catalog, or those that are asked for by their ids."""
     if product_id is None:
-        return web.product(app, demand.page(limit=limit, cursor=cursor, category=category, sort=sort))
+        return responses.product(app, demand.page(limit=limit, cursor=cursor, category=category, sort=sort))
     sent = app.current_event.query_string_parameters
     for name in ("cursor", "category", "sort"):
         if name in sent:
             raise InvalidInput("does not go with product_id", location=f"query.{name}", kind="alone")
-    return web.product(app, demand.several(list(dict.fromkeys(product_id))))
-
-
-lambda_handler = web.entry_point(app)
+    return responses.product(app, demand.several(list(dict.fromkeys(product_id))))

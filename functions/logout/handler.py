@@ -1,19 +1,19 @@
 """POST /auth/logout"""
 
-from shared import web
 from shared.accounts import sessions
 from shared.accounts.models import RefreshTokenInput
 from shared.errors import InvalidRefreshToken
-from shared.web import Response
+from shared.web import responses, routing
+from shared.web.responses import Response
 
-app = web.resolver(public=True)
+app = routing.resolver(public=True)
 
 
-@app.post("/auth/logout", status_code=204, openapi_extensions=web.refusals(InvalidRefreshToken))
+@app.post("/auth/logout", status_code=204, openapi_extensions=routing.errors(InvalidRefreshToken))
 def logout(held: RefreshTokenInput) -> Response[None]:
     """End the session that the refresh token belongs to."""
     sessions.log_out(held.refresh_token)
-    return web.no_content()
+    return responses.no_content()
 
 
-lambda_handler = web.entry_point(app)
+lambda_handler = routing.entry_point(app)

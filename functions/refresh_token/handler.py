@@ -1,18 +1,18 @@
 """POST /auth/refresh"""
 
-from shared import web
 from shared.accounts import sessions
 from shared.accounts.models import RefreshTokenInput, Tokens
 from shared.errors import InvalidRefreshToken
-from shared.web import Response
+from shared.web import responses, routing
+from shared.web.responses import Response
 
-app = web.resolver(public=True)
+app = routing.resolver(public=True)
 
 
-@app.post("/auth/refresh", openapi_extensions=web.refusals(InvalidRefreshToken))
+@app.post("/auth/refresh", openapi_extensions=routing.errors(InvalidRefreshToken))
 def refresh_token(held: RefreshTokenInput) -> Response[Tokens]:
     """Exchange a refresh token for the next tokens; a use more than 30 s after that revokes the session."""
-    return web.tokens(sessions.refresh(held.refresh_token))
+    return responses.tokens(sessions.refresh(held.refresh_token))
 
 
-lambda_handler = web.entry_point(app, uses=["jwt.api_jwt"])
+lambda_handler = routing.entry_point(app, preload=["jwt.api_jwt"])

@@ -1,22 +1,23 @@
 """DELETE /favorites/{product_id}"""
 
-from shared import web
 from shared.errors import NotFavorite, TooManyChanges, UnknownProduct
 from shared.favorites import marks
-from shared.web import Response
+from shared.web import responses, routing
+from shared.web.parameters import ProductRef
+from shared.web.responses import Response
 
-app = web.resolver()
+app = routing.resolver()
 
 
 @app.delete(
     "/favorites/<product_id>",
     status_code=204,
-    openapi_extensions=web.refusals(NotFavorite, UnknownProduct, TooManyChanges),
+    openapi_extensions=routing.errors(NotFavorite, UnknownProduct, TooManyChanges),
 )
-def remove_favorite(product_id: web.ProductRef) -> Response[None]:
+def remove_favorite(product_id: ProductRef) -> Response[None]:
     """Unmark one of the caller's favorites."""
-    marks.remove(web.caller(app), product_id)
-    return web.no_content()
+    marks.remove(app.caller, product_id)
+    return responses.no_content()
 
 
-lambda_handler = web.entry_point(app)
+lambda_handler = routing.entry_point(app)

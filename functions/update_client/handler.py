@@ -1,6 +1,5 @@
 """PATCH /clients/{client_id}"""
 
-from shared import web
 from shared.accounts import clients
 from shared.accounts.models import Client, ClientChanges
 from shared.errors import (
@@ -11,23 +10,25 @@ from shared.errors import (
     UnknownClient,
     WrongPassword,
 )
-from shared.web import Response
+from shared.web import responses, routing
+from shared.web.parameters import ClientRef
+from shared.web.responses import Response
 
-app = web.resolver()
+app = routing.resolver()
 
 
 @app.patch(
     "/clients/<client_id>",
-    openapi_extensions=web.refusals(
+    openapi_extensions=routing.errors(
         Forbidden, WrongPassword, UnknownClient, EmailTaken, ChangedMeanwhile, TooManyAttempts
     ),
 )
-def update_client(client_id: web.ClientRef, changes: ClientChanges) -> Response[Client]:
+def update_client(client_id: ClientRef, changes: ClientChanges) -> Response[Client]:
     """Change a client's name, e-mail or password (a merge patch); a new password ends all sessions."""
-    if_match = web.header(app, "if-match")
-    return web.changed(
-        clients.update(web.caller(app), client_id, changes, if_match=if_match, source=web.source(app))
+    if_match = app.header("if-match")
+    return responses.changed(
+        clients.update(app.caller, client_id, changes, if_match=if_match, source=app.source_ip)
     )
 
 
-lambda_handler = web.entry_point(app, uses=["shared.accounts.sessions"])
+lambda_handler = routing.entry_point(app, preload=["shared.accounts.sessions"])

@@ -1,1 +1,1 @@
-"""Formats: JSON, cursors, entity tags and headers, e-mails, ids."""
+"""Formats: JSON, cursors, entity tags, e-mails, ids."""

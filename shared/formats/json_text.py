@@ -11,7 +11,7 @@ from uuid import UUID
 import simplejson
 from pydantic import BaseModel
 
-from shared.formats.headers import etag_of
+from shared.formats.etags import etag_of
 
 Model = TypeVar("Model")
 

@@ -20,8 +20,8 @@ from psycopg.errors import ReadOnlySqlTransaction
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, class_row, dict_row, tuple_row
 
-from shared.errors import DatabaseUnavailable
-from shared.platform import deadlines, secrets_manager, settings
+from shared.errors import DatabaseUnavailable, SecretUnavailable
+from shared.platform import deadlines, settings
 
 if TYPE_CHECKING:
     from psycopg.abc import PQGen
@@ -141,7 +141,7 @@ def _open() -> BoundedConnection:
             seconds,
             discard=psycopg.Connection.close,
         )
-    except (psycopg.OperationalError, secrets_manager.SecretUnavailable, TimeoutError) as error:
+    except (psycopg.OperationalError, SecretUnavailable, TimeoutError) as error:
         raise DatabaseUnavailable(
             "The database cannot be reached.", retry_after=1, reason=f"not connected: {error}"
         ) from error

@@ -12,7 +12,7 @@ import json
 import os
 import time
 
-from shared.errors import DomainError
+from shared.errors import SecretUnavailable
 from shared.platform import deadlines, logs
 
 PORT = 2773
@@ -23,13 +23,6 @@ PAUSE = 0.1  # seconds between them
 KEPT = 900  # seconds for which `kept` does not ask again
 
 _kept: dict[str, tuple[float, str]] = {}
-
-
-class SecretUnavailable(DomainError):
-    """A secret could not be read; the reason, for the log, names it and not what it holds."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__("The service cannot read a secret that it needs.", retry_after=1, reason=reason)
 
 
 def is_arn(value: str) -> bool:

@@ -27,7 +27,7 @@ def database_url() -> str:
 def database_credentials() -> dict[str, str]:
     """`user` and `password` for an address that has none: what the secret DATABASE_CREDENTIALS holds now.
 
-    Empty for an address that has them. Raises secrets_manager.SecretUnavailable, and MissingSetting
+    Empty for an address that has them. Raises SecretUnavailable, and MissingSetting
     for a secret of another shape.
     """
     if "@" in database_url():
@@ -66,7 +66,7 @@ def event_bus_name() -> str:
 def access_token_keys() -> Mapping[str, str]:
     """Key id to HMAC secret; the first one signs, all of them verify, so that keys can be rotated.
 
-    Raises secrets_manager.SecretUnavailable.
+    Raises SecretUnavailable.
     """
     value = _required("ACCESS_TOKEN_KEYS")
     return keys_of(secrets_manager.kept(value) if secrets_manager.is_arn(value) else value)
@@ -90,7 +90,7 @@ def keys_of(text: str) -> Mapping[str, str]:
 def first_admin() -> tuple[str, str] | None:
     """E-mail and password of the admin whom the migrations create; None where none is to be created.
 
-    Raises secrets_manager.SecretUnavailable.
+    Raises SecretUnavailable.
     """
     email, password = os.environ.get("ADMIN_EMAIL", ""), os.environ.get("ADMIN_PASSWORD", "")
     if not (email and password):
@@ -103,7 +103,7 @@ def role_passwords() -> dict[str, str]:
 
     SERVICE_CREDENTIALS and CATALOG_CREDENTIALS hold what DATABASE_CREDENTIALS does, or its ARN. Anything else
     makes no role: nothing, or the name of the secret's resource, which is what SAM CLI has for it.
-    Raises secrets_manager.SecretUnavailable, and MissingSetting for a secret of another shape.
+    Raises SecretUnavailable, and MissingSetting for a secret of another shape.
     """
     passwords = {}
     for name in ("SERVICE_CREDENTIALS", "CATALOG_CREDENTIALS"):

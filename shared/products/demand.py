@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 from shared.errors import CatalogUnavailable, DatabaseUnavailable, UnknownProduct
 from shared.formats import cursors, json_text
-from shared.formats.headers import etag_of
+from shared.formats.etags import etag_of
 from shared.models import Page
 from shared.platform import deadlines, logs, metrics
 from shared.platform.valkey import TIMEOUT, CacheDown

@@ -23,7 +23,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from shared.formats.headers import etag_of
+from shared.formats.etags import etag_of
 from shared.platform import settings, valkey
 
 HARD_TTL = 24 * 60 * 60  # seconds for which a stale body may still be served

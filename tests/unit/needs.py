@@ -16,7 +16,7 @@ from botocore.session import Session
 
 ROOT = Path(__file__).parents[2]
 SETTINGS, SECRETS = "shared.platform.settings", "shared.platform.secrets_manager"
-AUTHENTICATES = ("shared.web", "_authenticate")
+AUTHENTICATES = ("shared.web.routing", "_authenticate")
 CLIENTS = ("shared.accounts.", "shared.favorites.")
 CALLER = ("shared.accounts.access_tokens", "Caller")  # the type alone, which every route of ours names
 # Settings that name a server inside the VPC, or one that is reached through its way out.

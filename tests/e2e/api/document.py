@@ -15,7 +15,7 @@ import httpx
 from openapi_schema_validator import OAS31Validator, oas31_format_checker
 
 from local.stack import ROOT
-from shared.formats.headers import ALWAYS
+from shared.web.headers import ALWAYS
 
 DOCUMENT: dict[str, Any] = json.loads((ROOT / "functions/get_docs/openapi.json").read_text(encoding="utf-8"))
 

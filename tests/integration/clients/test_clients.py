@@ -34,7 +34,7 @@ from shared.errors import (
 from shared.favorites import changes, ids, marks, pages
 from shared.favorites.models import FavoriteChanges
 from shared.formats import json_text
-from shared.formats.headers import etag_of
+from shared.formats.etags import etag_of
 from shared.formats.json_text import Rendered, dumps
 from shared.platform import database
 from shared.platform import valkey as cache

@@ -12,9 +12,8 @@ import pytest
 from local.servers.http_server import HttpServer
 from local.servers.postgres import Postgres
 from shared.accounts import access_tokens
-from shared.errors import DatabaseUnavailable
+from shared.errors import DatabaseUnavailable, SecretUnavailable
 from shared.platform import database, secrets_manager, settings
-from shared.platform.secrets_manager import SecretUnavailable
 from tests.calls import caller
 
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:AccessTokenKeys/x-a1b2c3"

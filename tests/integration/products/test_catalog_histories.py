@@ -26,7 +26,7 @@ from local.servers.services import wait_until
 from local.servers.valkey import Valkey
 from shared.errors import UnknownProduct
 from shared.favorites import marks
-from shared.formats.headers import etag_of
+from shared.formats.etags import etag_of
 from shared.platform import settings as service_settings
 from shared.platform import valkey as cache
 from shared.products import catalog as catalog_client

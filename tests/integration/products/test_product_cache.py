@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from local.servers.valkey import Valkey
-from shared.formats.headers import etag_of
+from shared.formats.etags import etag_of
 from shared.platform import valkey as cache
 from shared.products import product_cache
 from shared.products.product_cache import Entry, Lease, ListState, Taken

@@ -15,10 +15,10 @@ from local.servers.valkey import Valkey
 from shared.errors import CatalogUnavailable, DatabaseUnavailable, UnknownProduct
 from shared.platform import database
 from shared.platform import valkey as cache
-from shared.products import answers as product_answers
 from shared.products import catalog as catalog_client
 from shared.products import demand, product_cache, product_copy
 from shared.products.demand import Answer
+from shared.web import product_answers
 from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog, product
 from tests.integration import concurrency

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from local.servers.valkey import Valkey
 from shared.errors import CatalogUnavailable, InvalidCursor, UnknownProduct
 from shared.formats import cursors
-from shared.products import answers, demand, poll, product_cache, product_copy
 from shared.products import catalog as catalog_client
+from shared.products import demand, poll, product_cache, product_copy
 from shared.products.demand import Answer
 from shared.products.product_cache import ListState
+from shared.web import product_answers
 from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog, product
 from tests.integration import concurrency, recorder
@@ -85,7 +86,7 @@ def test_a_cached_page_is_two_commands_and_nothing_else(valkey: Valkey, catalog:
         assert page().state == "hit"
     assert counted == {"hmget": 1, "get": 1}
     with concurrency.commands(valkey.url) as counted:
-        assert answers.cached_page({"queryStringParameters": None, "rawPath": "/products"})
+        assert product_answers.cached_page({"queryStringParameters": None, "rawPath": "/products"})
     assert counted == {"hmget": 1, "get": 1}
     assert sent == []
     assert catalog.calls == {}
@@ -235,7 +236,7 @@ def test_products_by_their_ids_come_from_the_cache_then_the_copy_then_the_catalo
     catalog.forget_calls()
     event = {"queryStringParameters": {"product_id": "5,3,1"}, "rawPath": "/products"}
     with concurrency.commands(valkey.url) as counted, concurrency.statements() as sent:
-        found = answers.cached_page(event)
+        found = product_answers.cached_page(event)
     assert found
     entry, state = found
     assert (state, ids(Answer(entry, "hit"))) == ("hit", ["5", "3", "1"])

@@ -25,9 +25,10 @@ from shared.errors import DatabaseUnavailable, UnknownProduct
 from shared.platform import database
 from shared.platform import valkey as cache
 from shared.platform.settings import database_url
-from shared.products import answers, demand, product_cache, product_copy
 from shared.products import catalog as catalog_client
+from shared.products import demand, product_cache, product_copy
 from shared.products import poll as catalog_poll
+from shared.web import product_answers
 from tests.calls import sample
 from tests.hostile_catalog import MEGABYTE, Answer, HostileCatalog, product
 from tests.integration import concurrency, recorder
@@ -668,12 +669,12 @@ def polled(catalog: HostileCatalog) -> HostileCatalog:
 
 def request_product(product_id: str) -> str | None:
     """X-Cache, where the short way knows the product; None where the catalog may have to be asked."""
-    found = answers.cached_detail({"pathParameters": {"product_id": product_id}})
+    found = product_answers.cached_detail({"pathParameters": {"product_id": product_id}})
     return found[1] if found else None
 
 
 def request_page(**parameters: str) -> str | None:
-    found = answers.cached_page({"queryStringParameters": parameters})
+    found = product_answers.cached_page({"queryStringParameters": parameters})
     return found[1] if found else None
 
 

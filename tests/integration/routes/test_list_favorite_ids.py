@@ -3,10 +3,10 @@
 import psycopg
 import pytest
 
-from functions.list_favorite_ids import handler as list_favorite_ids
 from local.servers.valkey import Valkey
 from shared.accounts.access_tokens import Caller
 from shared.favorites import marks
+from shared.web import request
 from tests.calls import Answer
 from tests.integration import accounts, concurrency
 from tests.integration.accounts import ask
@@ -82,7 +82,7 @@ def test_the_short_way_and_the_long_one_answer_alike(
 
     short = answers()
     assert [answer.status for answer in short] == [200, 304]
-    monkeypatch.setattr(list_favorite_ids, "asked_for", lambda _: None)
+    monkeypatch.setattr(request, "requested_ids", lambda _: None)
     assert answers() == short
 
 

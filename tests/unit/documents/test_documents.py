@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import pytest
 
 from local import settings
-from shared.web import PROBLEMS
+from shared.errors import DomainError
 from tests import documents
 from tests.documents import ROOT, Route, codes, table
 from tests.unit.documents.test_names import TEMPLATE
@@ -155,8 +155,8 @@ def test_the_shapes_of_the_contract_have_the_fields_of_the_openapi_document() ->
 
 def test_the_errors_of_the_contract_are_the_problems_in_the_code() -> None:
     told = {codes(kind)[0]: int(status) for kind, status, _ in table(CONTRACT, "type")}
-    known = {f"/problems/{kind.slug}": kind.status for kind in PROBLEMS.values()}
-    assert told == known, f"the table of errors in {CONTRACT} and PROBLEMS in shared/web.py differ"
+    known = {kind.type_uri(): kind.status for kind in DomainError.kinds()}
+    assert told == known, f"the table of errors in {CONTRACT} and shared/errors.py differ"
 
 
 # ── Settings ──────────────────────────────────────────────────────────────────────────────────────────────

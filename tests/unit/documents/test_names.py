@@ -201,7 +201,7 @@ def test_only_who_verifies_or_issues_tokens_gets_the_keys(folder: str) -> None:
     expected = folder in NEEDING_A_CALLER or folder in ISSUING_TOKENS
     assert ("ACCESS_TOKEN_KEYS" in variables(folder)) == expected
     handler = (ROOT / "functions" / folder / "handler.py").read_text()
-    assert expected == ("web.resolver()" in handler or folder in ISSUING_TOKENS)
+    assert expected == ("routing.resolver()" in handler or folder in ISSUING_TOKENS)
 
 
 def test_nobody_gets_the_keys_or_the_admins_password_from_globals() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from shared import models, web
+from shared import models
 from shared.accounts import exports
 from shared.accounts import models as accounts
 from shared.accounts.models import Client
@@ -84,8 +84,3 @@ def test_what_needs_the_database_or_a_secret_says_how_that_fails(
     if needs and method != "head":
         content = operation["responses"]["503"]["content"]["application/problem+json"]
         assert content["examples"].keys() >= {"database-unavailable", "secret-unavailable"}
-
-
-def test_every_problem_has_its_own_type() -> None:
-    slugs = [kind.slug for kind in web.PROBLEMS.values()]
-    assert len(slugs) == len(set(slugs))

@@ -9,7 +9,6 @@ from functions.list_favorites.handler import Sort
 from shared.errors import CatalogUnavailable, FavoritesFull, UnknownProduct
 from shared.favorites import pages
 from shared.favorites.models import Refused
-from shared.web import PROBLEMS
 from tests.calls import ADMIN, ANA, SOMEBODY_ELSE, call, token
 
 pytestmark = pytest.mark.usefixtures("backends")
@@ -167,7 +166,7 @@ def test_a_time_that_does_not_fit_is_told_why(when: str, kind: str, message: str
 def test_a_product_is_refused_with_the_types_of_the_problems_that_one_alone_has() -> None:
     kinds = (UnknownProduct, CatalogUnavailable, FavoritesFull)
     types, *_ = get_args(get_type_hints(Refused, include_extras=True)["type"])
-    assert set(get_args(types)) == {f"/problems/{PROBLEMS[kind].slug}" for kind in kinds}
+    assert set(get_args(types)) == {kind.type_uri() for kind in kinds}
 
 
 # ── Query ─────────────────────────────────────────────────────────────────────────────────────────────────

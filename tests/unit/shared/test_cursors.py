@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from shared import web
 from shared.errors import InvalidCursor, InvalidInput
 from shared.formats import cursors
+from shared.web import parameters
 from tests.unit.properties import given, st
 
 # What a list is named by and sorted by comes out of PostgreSQL: any text but NUL and half characters.
@@ -31,7 +31,7 @@ def test_a_cursor_goes_into_an_address_as_it_is(list_name: str, position: Positi
 
 @pytest.mark.parametrize("title", ["x" * 1_000, "茶" * 1_000, "🫖" * 1_000, '"' * 1_000])
 def test_a_cursor_of_the_longest_title_is_taken_back(title: str) -> None:
-    (annotation,) = typing.get_args(web.Cursor)[1:]
+    (annotation,) = typing.get_args(parameters.Cursor)[1:]
     longest = next(limit.max_length for limit in annotation.metadata if hasattr(limit, "max_length"))
     assert len(cursors.encode("products:title:=" + "c" * 200, title, "9" * 64)) <= longest
 

@@ -1,8 +1,7 @@
-"""Product answers as HTTP: the headers that let clients and proxies cache them, and the short way to a hit.
+"""Answers about products: their HTTP caching headers, and the fast path for a fresh entry of the cache.
 
-A fresh entry is sent as it lies in the cache, before routing, validation, models or the database driver are
-even loaded: `entry_point` asks the cache and hands everything that is not settled there to the function's
-`routes` module.
+The fast path sends a cached body before routing, validation, models or the database driver are loaded. What
+it does not answer, the app in the function's `routes` module does.
 """
 
 from __future__ import annotations
@@ -11,48 +10,42 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, cast
 
-from shared.formats.headers import ALWAYS, matches, next_link, take_body_away
-from shared.formats.ids import asked_for, is_product_id
-from shared.platform import lean_imports, metrics, snapshots
+from shared.formats.ids import is_product_id
+from shared.platform import metrics, snapshots
 from shared.products import product_cache
 from shared.products.product_cache import Entry, Joined
-
-Event = dict[str, Any]
-Response = dict[str, Any]
+from shared.web import entry
+from shared.web.entry import Handler
+from shared.web.headers import matches, next_link
+from shared.web.request import Event, Result, requested_ids
 
 _PAGE_PARAMETERS = {"limit", "cursor", "category", "sort"}
 _WHEN_STALE = "stale-while-revalidate=60, stale-if-error=86400"
 
 
-def entry_point(
-    cached: Callable[[Event], tuple[Entry, str] | None], *, otherwise: str
-) -> Callable[[Event, Any], Response]:
-    """A Lambda handler: what `cached` finds, or else what `lambda_handler` of the named module answers.
+def entry_point(cached: Callable[[Event], tuple[Entry, str] | None], *, otherwise: str) -> Handler[Result]:
+    """The Lambda handler that sends what `cached` finds, and else what the named module's `app` answers.
 
     With SnapStart that module is in the snapshot: there, loading it costs no request anything.
     """
     if snapshots.are_taken():
         snapshots.protect()
         import_module(otherwise)
-    lean_imports.done()
 
-    def lambda_handler(event: Event, context: Any) -> Response:
+    def answer_event(event: Event, context: Any) -> Result:
         try:
             found = cached(event)
-        except Exception:  # noqa: BLE001 — whatever it is, the long way around tells it as a problem
+        except Exception:  # noqa: BLE001 — the app answers the same request with the right problem
             found = None
         if found is None:
-            handler: Callable[[Event, Any], Response] = import_module(otherwise).lambda_handler
-            return handler(event, context)
-        entry, state = found
-        status, headers, body = answer(entry, state, event)
-        headers |= ALWAYS
-        result = {"statusCode": status, "headers": headers, "body": body, "isBase64Encoded": False}
-        if event["requestContext"]["http"]["method"] == "HEAD":
-            take_body_away(result)
-        return result
+            # Imported here: the fast path needs neither routing nor validation.
+            from shared.web import routing
 
-    return lambda_handler
+            return routing.answer(import_module(otherwise).app, event, context)
+        status, headers, body = answer(*found, event)
+        return {"statusCode": status, "headers": headers, "body": body, "isBase64Encoded": False}
+
+    return entry.http(answer_event)
 
 
 def cached_detail(event: Event) -> tuple[Entry, str] | None:
@@ -62,7 +55,7 @@ def cached_detail(event: Event) -> tuple[Entry, str] | None:
     """
     product_id = (event.get("pathParameters") or {}).get("product_id", "")
     if not is_product_id(product_id) or event.get("queryStringParameters"):
-        return None  # the long way refuses it
+        return None  # the app answers it with a problem
     entry = product_cache.get(product_id)
     if entry is None or entry.status != 200:
         return None
@@ -81,7 +74,7 @@ def cached_page(event: Event) -> tuple[Entry, str] | None:
     if "product_id" in parameters:
         return _cached_products(parameters)
     if not parameters.keys() <= _PAGE_PARAMETERS:
-        return None  # the long way refuses it
+        return None  # the app answers it with a problem
     place = product_cache.place_of(
         limit=parameters.get("limit", "20"),
         cursor=parameters.get("cursor"),
@@ -96,13 +89,13 @@ def cached_page(event: Event) -> tuple[Entry, str] | None:
 
 def _cached_products(parameters: dict[str, str]) -> tuple[Entry, str] | None:
     """The products of GET /products?product_id=…, if all are fresh. Raises CacheDown."""
-    asked = asked_for(parameters)
-    if asked is None:
+    product_ids = requested_ids(parameters)
+    if product_ids is None:
         return None
-    found = product_cache.get_all(asked)
+    found = product_cache.get_all(product_ids)
     if None in found:
         return None
-    joined = product_cache.join(dict(zip(asked, cast("list[Entry]", found), strict=True)))
+    joined = product_cache.join(dict(zip(product_ids, cast("list[Entry]", found), strict=True)))
     return (joined, "hit") if joined.is_fresh else None
 
 
@@ -111,10 +104,10 @@ def answer(entry: Entry, state: str, event: Event) -> tuple[int, dict[str, str],
 
     In whole seconds, `max-age` is the whole lifetime and `Age` what is used up of it (RFC 9111 §4.2); a
     client may use a stale body for a minute while it asks again, and for a day while this service is down
-    (RFC 5861). What the catalog could not confirm nobody may keep.
+    (RFC 5861). A body that the catalog could not confirm is not to be stored.
     """
     age = entry.age
-    # A page that follows a cursor is never kept: making it says nothing of how well the cache does.
+    # Pages behind a cursor are never cached, so a miss there says nothing about the cache.
     is_unkept = state == "miss" and "cursor" in (event.get("queryStringParameters") or {})
     metrics.gather(
         {"ProductAnswers": (1, "Count"), "ProductAge": (round(age, 1), "Seconds")},

@@ -1,0 +1,1 @@
+"""HTTP: the entry of every function, callers, parameters, bodies, responses and problems."""

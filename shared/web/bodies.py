@@ -1,0 +1,47 @@
+"""Request bodies: JSON objects of a bounded size."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+from shared.errors import BodyTooLarge, InvalidInput, UnsupportedMediaType
+from shared.web import request
+from shared.web.request import Event
+
+MAX_BODY = 64 * 1024  # bytes; the longest legitimate body is a few hundred
+
+_JSON = "application/json"
+_MERGE_PATCH = "application/merge-patch+json"  # RFC 7396
+
+
+def checked(event: Event) -> Event:
+    """The event, its body checked and labeled application/json where its method has one.
+
+    Raises UnsupportedMediaType, BodyTooLarge and InvalidInput.
+    """
+    method = request.method(event)
+    if method not in ("POST", "PATCH"):
+        return event
+    _check_media_type(event, (_MERGE_PATCH, _JSON) if method == "PATCH" else (_JSON,))
+    body: str = event.get("body") or ""
+    if len(body) > MAX_BODY:
+        raise BodyTooLarge(f"The body is longer than {MAX_BODY} bytes.")
+    try:
+        text = base64.b64decode(body).decode() if event.get("isBase64Encoded") else body
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput("is not JSON", location="body", kind="json_invalid") from error
+    if not isinstance(value, dict):  # of a list, Powertools would take an item for the body
+        raise InvalidInput("is not an object", location="body", kind="object_type")
+    others = {name: value for name, value in event["headers"].items() if name.lower() != "content-type"}
+    return event | {"headers": others | {"content-type": _JSON}, "body": text, "isBase64Encoded": False}
+
+
+def _check_media_type(event: Event, accepted: tuple[str, ...]) -> None:
+    media_type = request.header(event, "content-type").partition(";")[0].strip().lower()
+    if media_type and media_type not in accepted:
+        raise UnsupportedMediaType(
+            f"The body has to be {' or '.join(accepted)}.",
+            accept_patch=", ".join(accepted) if _MERGE_PATCH in accepted else None,
+        )

@@ -1,0 +1,109 @@
+"""Errors as problem details (RFC 9457): the only place that turns them into HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+
+from shared import errors
+from shared.errors import DomainError
+from shared.formats import json_text
+from shared.platform import logs, metrics
+from shared.web import request
+from shared.web.request import Event, Result
+
+# An id in the path that does not fit its pattern names something that cannot exist.
+_UNKNOWN_BY_PARAMETER: dict[str, DomainError] = {
+    "client_id": errors.UnknownClient("There is no such client."),
+    "product_id": errors.UnknownProduct("There is no such product."),
+}
+
+
+def result(error: Exception, event: Event) -> Result:
+    """The answer of a function for the error.
+
+    A status of 500 or more leaves one line in the log, with the reason and the request's id. Of an unforeseen
+    error the caller learns only that id.
+    """
+    known, input_errors = _as_domain_error(error, event)
+    fields = {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
+    if known.status == 401:
+        fields["WWW-Authenticate"] = _challenge(known)
+    if isinstance(known, errors.UnsupportedMediaType) and known.accept_patch:
+        fields["Accept-Patch"] = known.accept_patch  # RFC 5789 §2.2
+    if known.retry_after is not None:
+        fields["Retry-After"] = str(known.retry_after)
+    if isinstance(known, errors.InternalError):
+        logs.logger().error("unforeseen", exc_info=error, request_id=request.request_id(event))
+        metrics.count("InternalErrors")
+    elif known.status >= 500:
+        log_unavailable(known.code, str(known), event)
+    body: dict[str, Any] = {
+        "type": known.type_uri(),
+        "title": known.title,
+        "status": known.status,
+        "detail": known.detail,
+        "request_id": request.request_id(event),
+    }
+    if isinstance(known, errors.InvalidInput):
+        body["errors"] = input_errors
+    if isinstance(known, errors.FavoritesFull):
+        body["max"] = known.maximum
+    return {
+        "statusCode": known.status,
+        "headers": fields,
+        "body": json_text.dumps(body),
+        "isBase64Encoded": False,
+    }
+
+
+def log_unavailable(what: str, reason: str, event: Event) -> None:
+    """Log why a request could not be answered."""
+    # Of PostgreSQL's message, the first line is the reason; the lines after it may quote data.
+    logs.logger().error(what, reason=reason.partition("\n")[0], request_id=request.request_id(event))
+
+
+def _challenge(error: DomainError) -> str:
+    """What the caller needs (RFC 6750 §3); a more recent log-in is RFC 9470 §3."""
+    if isinstance(error, errors.InvalidToken):
+        return 'Bearer error="invalid_token"'
+    if isinstance(error, errors.LogInTooLongAgo):
+        return f'Bearer error="insufficient_user_authentication", max_age="{error.max_age}"'
+    return "Bearer"
+
+
+def _as_domain_error(error: Exception, event: Event) -> tuple[DomainError, list[dict[str, str]]]:
+    """The error as one of ours, and which input is wrong in what way."""
+    if isinstance(error, RecursionError):  # JSON so deep that only Powertools' own reading of it failed
+        error = errors.InvalidInput("is not JSON", location="body", kind="json_invalid")
+    if isinstance(error, errors.InvalidInput):
+        return error, [{"location": error.location, "message": error.message, "type": error.kind}]
+    if isinstance(error, DomainError):
+        return error, []
+    if isinstance(error, NotFoundError):
+        # Powertools matches no path with an unusual character in an id.
+        for name in event.get("pathParameters") or {}:
+            return _UNKNOWN_BY_PARAMETER[name], []
+        return errors.NoSuchRoute("There is nothing at this address."), []
+    if isinstance(error, RequestValidationError):
+        return _of_validation(error)
+    return errors.InternalError(
+        "Something went wrong on our side. Tell us the request id: with it we find out what."
+    ), []
+
+
+def _of_validation(error: RequestValidationError) -> tuple[DomainError, list[dict[str, str]]]:
+    found = list(error.errors())
+    in_path = next((item["loc"][1] for item in found if item["loc"][0] == "path"), None)
+    if in_path is not None:
+        return _UNKNOWN_BY_PARAMETER[in_path], []
+    return errors.InvalidInput("", location="", kind=""), [
+        {
+            "location": ".".join(str(part) for part in item["loc"]),
+            "message": str(item["msg"]).removeprefix("Value error, "),
+            "type": str(item["type"]),
+        }
+        for item in found
+    ]

@@ -1,0 +1,48 @@
+"""What a function reads from the event of API Gateway (payload format 2.0)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shared.formats.ids import MAX_REQUESTED, is_product_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Event = dict[str, Any]
+Result = dict[str, Any]
+
+
+def method(event: Event) -> str:
+    """The request's method, in capitals."""
+    return str(event["requestContext"]["http"]["method"])
+
+
+def header(event: Event, name: str) -> str:
+    """A request header by its lower-case name; empty where there is none."""
+    for key, value in (event.get("headers") or {}).items():
+        if key.lower() == name:
+            return str(value)
+    return ""
+
+
+def source_ip(event: Event) -> str:
+    """The IP address of the connection to API Gateway, which no header can forge (docs/decisions.md)."""
+    return str(event["requestContext"]["http"]["sourceIp"])
+
+
+def request_id(event: Event) -> str:
+    """The id of the request, by which it is found in the log."""
+    return str(event.get("requestContext", {}).get("requestId", ""))
+
+
+def requested_ids(parameters: Mapping[str, str]) -> list[str] | None:
+    """The products of the query parameter `product_id`, each once, where it is the only parameter.
+
+    API Gateway joins repeated parameters with commas. None for any other query, and for invalid ids: the
+    app's validation answers those.
+    """
+    product_ids = parameters.get("product_id", "").split(",")
+    if len(parameters) > 1 or len(product_ids) > MAX_REQUESTED or not all(map(is_product_id, product_ids)):
+        return None
+    return list(dict.fromkeys(product_ids))

@@ -1,0 +1,130 @@
+"""Answers of functions: JSON with its status and headers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from aws_lambda_powertools.event_handler.api_gateway import Response
+from pydantic import BaseModel
+
+from shared.formats import json_text
+from shared.formats.json_text import Rendered
+from shared.models import Health, Page
+from shared.web import headers, problems
+from shared.web.request import Event, Result
+
+if TYPE_CHECKING:
+    from shared.products.demand import Answer
+    from shared.web.routing import Resolver
+
+__all__ = ["Response"]
+
+Body = TypeVar("Body")
+Item = TypeVar("Item", bound=BaseModel)
+
+_JSON = "application/json"
+_KEPT_PRIVATELY = {"Cache-Control": "private, no-cache"}
+
+
+def ok(body: Body | Rendered[Body], **fields: str) -> Response[Body]:
+    """200 with the body as JSON, and the header fields."""
+    return _json(200, body, fields)
+
+
+def created(body: Body | Rendered[Body], location: str | None = None) -> Response[Body]:
+    """201 with the body as JSON, and where it can be read."""
+    return _json(201, body, {"Location": location} if location else {})
+
+
+def no_content() -> Response[None]:
+    """204."""
+    return Response(204)
+
+
+def tagged(
+    app: Resolver, body: Body | Rendered[Body] | None, *, etag: str | None = None, **fields: str
+) -> Response[Body]:
+    """200 with the body and its ETag, or 304 where the caller has it already (RFC 9110 §13.1.2).
+
+    `etag` is the body's own hash where none is given. A body of None is one that the caller has.
+    """
+    body = None if body is None else json_text.rendered(body)
+    etag = etag or (body.etag if body else "")
+    fields = {"ETag": etag} | fields
+    if body is None or headers.matches(app.current_event.headers, etag):
+        return Response(304, headers=_KEPT_PRIVATELY | fields)
+    return _json(200, body, fields)
+
+
+def tagged_result(body: Rendered[Any] | None, fields: dict[str, str]) -> Result:
+    """Like `tagged`, for a fast path; `fields` include the ETag."""
+    fields = _KEPT_PRIVATELY | fields
+    if body is None:
+        return {"statusCode": 304, "headers": fields, "body": "", "isBase64Encoded": False}
+    fields["Content-Type"] = _JSON
+    return {"statusCode": 200, "headers": fields, "body": body.text, "isBase64Encoded": False}
+
+
+def page_result(event: Event, body: Rendered[Any], next_cursor: str | None) -> Result:
+    """A page with its ETag and the Link to the next one, or 304, for a fast path."""
+    fields = {"ETag": body.etag}
+    if next_cursor:
+        fields["Link"] = headers.next_link(event, next_cursor)
+    is_there = headers.matches(event.get("headers") or {}, fields["ETag"])
+    return tagged_result(None if is_there else body, fields)
+
+
+def changed(body: Body) -> Response[Body]:
+    """200 with what a change has made, and its ETag."""
+    text = json_text.rendered(body)
+    return ok(text, ETag=text.etag)
+
+
+def tokens(body: Body) -> Response[Body]:
+    """200 with tokens, which no cache may keep (RFC 6749 §5.1)."""
+    return _json(200, body, {"Cache-Control": "no-store"})
+
+
+def page(
+    app: Resolver, body: Page[Item] | Rendered[Page[Item]], next_cursor: str | None
+) -> Response[Page[Item]]:
+    """200 with a page and, where there is a next one, the Link to it."""
+    return _json(200, body, next_link(app, next_cursor))
+
+
+def next_link(app: Resolver, next_cursor: str | None) -> dict[str, str]:
+    """The header field that leads to the next page, if there is one."""
+    return {"Link": headers.next_link(app.event, next_cursor)} if next_cursor else {}
+
+
+def product(app: Resolver, answer: Answer) -> Response[Any]:
+    """The ready body with the headers of the product cache, or 304."""
+    # Imported here: the other functions do not load the cache.
+    from shared.web import product_answers
+
+    status, fields, body = product_answers.answer(answer.entry, answer.state, app.event)
+    return Response(status, headers=fields, body=body)
+
+
+def health(app: Resolver, body: Health, reason: str) -> Response[Health]:
+    """200 while answers are served, else 503, logged with the reason; the body names what is down."""
+    if body.status == "down":
+        problems.log_unavailable("down", reason, app.event)
+    return _json(503 if body.status == "down" else 200, body, {"Cache-Control": "no-store"})
+
+
+def attachment(body: Body | Rendered[Body], name: str) -> Response[Body]:
+    """200 with JSON that a browser saves as a file of that name, and that nobody else may keep."""
+    fields = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    return _json(200, body, fields)
+
+
+def text(body: str, content_type: str, fields: dict[str, str]) -> Response[Any]:
+    """200 with a ready text, and the header fields."""
+    return Response(200, content_type, body, fields)
+
+
+def _json(status: int, body: Body | Rendered[Body], fields: dict[str, str]) -> Response[Body]:
+    text = json_text.dumps(body)
+    # Rendered here, so that Powertools passes it on as it is; the type is that of what was rendered.
+    return Response(status, _JSON, cast("Body", text), _KEPT_PRIVATELY | fields)

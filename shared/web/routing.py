@@ -1,0 +1,130 @@
+"""Routing and validation by Powertools: the app of a function, and the Lambda handler that serves it.
+
+A route needs a caller unless its app is public.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any, cast
+
+from aws_lambda_powertools.event_handler.api_gateway import APIGatewayHttpResolver, Response
+
+from shared.accounts import access_tokens
+from shared.accounts.access_tokens import Caller
+from shared.errors import DomainError, InvalidInput, MissingCredentials
+from shared.platform import secrets_manager, snapshots
+from shared.web import bodies, entry, problems, request
+from shared.web.entry import Handler
+from shared.web.request import Event, Result
+
+FastPath = Callable[[Caller, Event], Result | None]
+
+
+class Resolver(APIGatewayHttpResolver):
+    """Powertools' resolver, with this service's problems and its own JSON."""
+
+    def __init__(self, *, public: bool) -> None:
+        super().__init__(enable_validation=True)
+        self.public = public
+        # Answers are rendered by shared.formats.json_text, for the exact decimals that Powertools' response
+        # validation would turn into strings; mypy checks their types instead.
+        del self._response_validation_middleware
+        self.use([_without_unknown_parameters])
+        self.exception_handler(Exception)(self._problem)
+
+    @property
+    def event(self) -> Event:
+        """The event of the request that the app is answering."""
+        return self.current_event.raw_event
+
+    @property
+    def caller(self) -> Caller:
+        """Who makes the request; only for routes that are not public."""
+        return cast("Caller", self.context["caller"])
+
+    @property
+    def source_ip(self) -> str:
+        """The IP address that the request comes from."""
+        return request.source_ip(self.event)
+
+    def header(self, name: str) -> str | None:
+        """A header of the request by its case-insensitive name, None where there is none."""
+        return self.current_event.headers.get(name)
+
+    def _problem(self, error: Exception) -> Response[str]:
+        result = problems.result(error, self.event)
+        return Response(result["statusCode"], body=result["body"], headers=result["headers"])
+
+
+def resolver(*, public: bool = False) -> Resolver:
+    """The app of one function; its routes need a caller, unless it is `public`."""
+    return Resolver(public=public)
+
+
+def entry_point(
+    app: Resolver, *, fast_path: FastPath | None = None, preload: Sequence[str] = ()
+) -> Handler[Result]:
+    """The Lambda handler that serves the app.
+
+    `fast_path` may answer the most frequent request without the app, whose routing and validation take longer
+    than a statement of one row. It returns None for everything else, invalid requests included.
+
+    `preload` names modules that a first request would import. They are imported in the init phase, for which
+    Lambda gives an environment a whole CPU; requests get a share that depends on the memory.
+    """
+    for module in (*preload, *(() if app.public else ("jwt.api_jwt",)), *secrets_manager.modules()):
+        import_module(module)
+    if snapshots.are_taken():
+        snapshots.protect()
+
+    def answer_event(event: Event, context: Any) -> Result:
+        return answer(app, event, context, fast_path)
+
+    return entry.http(answer_event)
+
+
+def answer(app: Resolver, event: Event, context: Any, fast_path: FastPath | None = None) -> Result:
+    """What the app answers, once the caller and the body were checked; any error is a problem."""
+    try:
+        if not app.public:
+            app.context["caller"] = _authenticate(event)
+        result = fast_path(app.caller, event) if fast_path else None
+        return result or app.resolve(bodies.checked(event), context)
+    except Exception as error:  # noqa: BLE001 — unforeseen errors become problems too
+        return problems.result(error, event)
+
+
+def errors(*kinds: type[DomainError], also: Sequence[int] = ()) -> dict[str, Any]:
+    """What a route's description in the OpenAPI document needs beside its types (tools.openapi).
+
+    `kinds` are the errors of its own that it answers with, `also` the further statuses of its success:
+    304 for a route with an entity tag (`responses.tagged`), any other with the same body.
+    """
+    return {"x-errors": [kind.code for kind in kinds], "x-also": list(also)}
+
+
+def _authenticate(event: Event) -> Caller:
+    """The caller that the Authorization header's bearer token names (RFC 6750 §2.1)."""
+    scheme, _, token = request.header(event, "authorization").strip().partition(" ")
+    if scheme.lower() != "bearer":
+        raise MissingCredentials("This route needs an access token: Authorization: Bearer …")
+    return access_tokens.verify(token.strip())
+
+
+def _without_unknown_parameters(app: Resolver, answer: Callable[[Resolver], Response[Any]]) -> Response[Any]:
+    """Let the route answer, unless the query has a parameter that it does not declare.
+
+    Ignoring a misspelled parameter would give a wrong answer that looks right. Runs after Powertools'
+    validation, so that an error in the path is reported first.
+    """
+    sent = app.event.get("queryStringParameters")
+    if sent:
+        known = {field.alias for field in app.context["_route"].dependant.query_params}
+        for name in sent:
+            if name not in known:
+                raise InvalidInput(
+                    "is not a parameter of this route", location=f"query.{name}", kind="extra_forbidden"
+                )
+    return answer(app)
