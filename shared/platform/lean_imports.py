@@ -5,8 +5,7 @@ class of Powertools brings AppSync, Bedrock and a tracer along, one of redis-py 
 The modules in `LEAN` are therefore entered into `sys.modules` without having run. What is in their table is
 taken from where it is defined, a submodule is imported as ever, and at the first other name the module's own
 code runs after all, in the same module object. So nothing is missing, nothing is loaded twice, and what
-somebody had loaded before stays as it is; only the order differs. The standard library is left alone; what
-packages import of it for nobody, the build puts off (layers/dependencies/put_off.py).
+somebody had loaded before stays as it is; only the order differs. The standard library is left alone.
 
 All of this is done where functions run, and nowhere else: there one thread does all the importing. A program
 with several (pytest, `make run`) imports as ever; two threads, one in such a module's own code and one in its
