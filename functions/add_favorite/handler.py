@@ -1,7 +1,7 @@
 """PUT /favorites/{product_id}"""
 
 from shared.errors import CatalogUnavailable, FavoritesFull, TooManyChanges, UnknownProduct
-from shared.favorites import marks
+from shared.favorites import items
 from shared.favorites.models import Favorite
 from shared.web import responses, routing
 from shared.web.parameters import ProductRef
@@ -19,7 +19,7 @@ app = routing.resolver()
 )
 def add_favorite(product_id: ProductRef) -> Response[Favorite]:
     """Mark a product as a favorite of the caller; repeating it changes nothing."""
-    favorite, created = marks.add(app.caller, product_id)
+    favorite, created = items.add(app.caller, product_id)
     return responses.created(favorite) if created else responses.ok(favorite)
 
 

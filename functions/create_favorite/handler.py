@@ -1,7 +1,7 @@
 """POST /favorites"""
 
 from shared.errors import AlreadyFavorite, CatalogUnavailable, FavoritesFull, TooManyChanges, UnknownProduct
-from shared.favorites import marks
+from shared.favorites import items
 from shared.favorites.models import Favorite, NewFavorite
 from shared.web import responses, routing
 from shared.web.responses import Response
@@ -18,7 +18,7 @@ app = routing.resolver()
 )
 def create_favorite(new: NewFavorite) -> Response[Favorite]:
     """Mark a product as a favorite of the caller; refused when it is one."""
-    favorite = marks.create(app.caller, new.product_id)
+    favorite = items.create(app.caller, new.product_id)
     return responses.created(favorite, location=f"/favorites/{new.product_id}")
 
 

@@ -1,7 +1,7 @@
 """GET and HEAD /favorites/{product_id}"""
 
 from shared.errors import NotFavorite, UnknownProduct
-from shared.favorites import marks
+from shared.favorites import items
 from shared.favorites.models import Favorite
 from shared.web import responses, routing
 from shared.web.parameters import ProductRef
@@ -15,7 +15,7 @@ ERRORS = routing.errors(NotFavorite, UnknownProduct, also=[304])
 @app.get("/favorites/<product_id>", openapi_extensions=ERRORS)
 def get_favorite(product_id: ProductRef) -> Response[Favorite]:
     """Tell whether a product is one of the caller's favorites."""
-    return responses.tagged(app, marks.get(app.caller, product_id))
+    return responses.tagged(app, items.get(app.caller, product_id))
 
 
 @app.head("/favorites/<product_id>", openapi_extensions=ERRORS)

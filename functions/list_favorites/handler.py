@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Literal
 
 from shared.accounts.access_tokens import Caller
-from shared.favorites import pages
+from shared.favorites import listing
 from shared.favorites.models import FavoritePage
 from shared.web import responses, routing
 from shared.web.parameters import NO_NUL, Cursor, Limit, Query
@@ -43,7 +43,7 @@ def list_favorites(
     price_dropped: PriceDropped = None,
 ) -> Response[FavoritePage]:
     """List the caller's favorites."""
-    page, next_cursor = pages.list_page(
+    page, next_cursor = listing.list_page(
         app.caller,
         limit=limit,
         cursor=cursor,
@@ -64,7 +64,7 @@ def fast_path(caller: Caller, event: Event) -> Result | None:
     limit = parameters.get("limit", "20")
     if parameters.keys() - {"limit"} or not _LIMIT.fullmatch(limit):
         return None
-    page, next_cursor = pages.list_page(caller, limit=int(limit), cursor=None, sort="-favorited_at")
+    page, next_cursor = listing.list_page(caller, limit=int(limit), cursor=None, sort="-favorited_at")
     return responses.page_result(event, page, next_cursor)
 
 

@@ -1,7 +1,7 @@
 """DELETE /favorites/{product_id}"""
 
 from shared.errors import NotFavorite, TooManyChanges, UnknownProduct
-from shared.favorites import marks
+from shared.favorites import items
 from shared.web import responses, routing
 from shared.web.parameters import ProductRef
 from shared.web.responses import Response
@@ -16,7 +16,7 @@ app = routing.resolver()
 )
 def remove_favorite(product_id: ProductRef) -> Response[None]:
     """Unmark one of the caller's favorites."""
-    marks.remove(app.caller, product_id)
+    items.remove(app.caller, product_id)
     return responses.no_content()
 
 

@@ -31,7 +31,7 @@ from shared.errors import (
     UnknownClient,
     WrongPassword,
 )
-from shared.favorites import changes, ids, marks, pages
+from shared.favorites import bulk, ids, items, listing
 from shared.favorites.models import FavoriteChanges
 from shared.formats import json_text
 from shared.formats.etags import etag_of
@@ -237,14 +237,14 @@ OWN_ACTIONS: dict[str, Callable[[Caller], object]] = {
     "remove": lambda caller: clients.remove(caller, "me"),
     "export": lambda caller: exports.export(caller, "me"),
     "log out everywhere": lambda caller: clients.log_out_everywhere(caller, "me"),
-    "add a favorite": lambda caller: marks.add(caller, "1"),
-    "create a favorite": lambda caller: marks.create(caller, "1"),
-    "get a favorite": lambda caller: marks.get(caller, "1"),
-    "list favorites": lambda caller: pages.list_page(caller, limit=20, cursor=None, sort="-favorited_at"),
-    "remove a favorite": lambda caller: marks.remove(caller, "1"),
+    "add a favorite": lambda caller: items.add(caller, "1"),
+    "create a favorite": lambda caller: items.create(caller, "1"),
+    "get a favorite": lambda caller: items.get(caller, "1"),
+    "list favorites": lambda caller: listing.list_page(caller, limit=20, cursor=None, sort="-favorited_at"),
+    "remove a favorite": lambda caller: items.remove(caller, "1"),
     "list favorite ids": lambda caller: ids.list_page(caller, limit=20, cursor=None),
     "ask for favorite ids": lambda caller: ids.of_products(caller, ["1"]),
-    "change favorites": lambda caller: changes.change(caller, FavoriteChanges(add=[], remove=["1"])),
+    "change favorites": lambda caller: bulk.change(caller, FavoriteChanges(add=[], remove=["1"])),
 }
 
 
@@ -253,7 +253,7 @@ OWN_ACTIONS: dict[str, Callable[[Caller], object]] = {
 @pytest.mark.usefixtures("catalog")
 def test_a_removed_clients_token_is_refused_everywhere(action: str, product_is_known: bool) -> None:
     if product_is_known:
-        marks.add(accounts.new_caller(), "1")
+        items.add(accounts.new_caller(), "1")
     caller = accounts.new_caller()
     clients.remove(caller, "me")
     with pytest.raises(InvalidToken):
@@ -277,13 +277,13 @@ def test_access_tokens_end_at_once_and_the_next_ones_count(
     db: psycopg.Connection, action: str, end: str
 ) -> None:
     caller = accounts.new_caller()
-    marks.add(caller, "1")
+    items.add(caller, "1")
     END_OF_TOKENS[end](db, caller)
     with pytest.raises(InvalidToken):
         OWN_ACTIONS[action](caller)
     newer = accounts.now(db, caller.client_id)
     assert clients.get(newer, "me").client_id == caller.client_id
-    assert marks.get(newer, "1")
+    assert items.get(newer, "1")
 
 
 # ── Listing ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -665,7 +665,7 @@ def test_a_change_of_the_name_is_one_transaction_of_two_statements() -> None:
 def test_favorites_and_tokens_go_with_a_removed_client(db: psycopg.Connection, by: str) -> None:
     ana, ben = accounts.register(email="ana@example.com"), accounts.register(email="ben@example.com")
     for client in (ana, ben):
-        marks.add(accounts.caller(client), "1")
+        items.add(accounts.caller(client), "1")
     of_ana = sessions.log_in("ana@example.com", PASSWORD)
     of_ben = sessions.log_in("ben@example.com", PASSWORD)
     if by == "self":

@@ -16,7 +16,7 @@ from shared.accounts.exports import Export
 from shared.accounts.models import ClientChanges
 from shared.errors import Forbidden, InvalidToken, UnknownClient
 from shared.events import outbox_relay
-from shared.favorites import marks
+from shared.favorites import items
 from shared.platform import database
 from tests.integration import accounts
 from tests.integration.accounts import PASSWORD
@@ -50,8 +50,8 @@ def ana(db: psycopg.Connection) -> Caller:
         "INSERT INTO refresh_tokens VALUES (sha256('before'), gen_random_uuid(), %s, now(), now())",
         [client.client_id],
     )
-    marks.add(accounts.caller(client), "1")
-    marks.add(accounts.caller(client), "2")
+    items.add(accounts.caller(client), "1")
+    items.add(accounts.caller(client), "2")
     db.execute(
         """
         INSERT INTO outbox_refused (outbox_id, event_id, stream, detail_type, detail, created_at, reason)
@@ -202,7 +202,7 @@ def test_an_export_is_what_its_model_says_and_holds_no_hash(db: psycopg.Connecti
 
 def test_an_export_is_of_this_client_alone(db: psycopg.Connection, ana: Caller) -> None:
     ben = accounts.register("Ben", "ben@example.com")
-    marks.add(accounts.caller(ben), "3")
+    items.add(accounts.caller(ben), "3")
     assert [favorite["product_id"] for favorite in exported(ana)["favorites"]] == ["1", "2"]
     assert "ben@example.com" not in exports.export(ana, "me").text
     assert json.loads(exports.export(accounts.new_admin(db), ben.client_id).text)["favorites"]

@@ -26,7 +26,7 @@ from shared.accounts.access_tokens import Caller
 from shared.accounts.models import ClientChanges
 from shared.errors import AlreadyFavorite, EmailTaken, InvalidRefreshToken, NotFavorite, UnknownProduct
 from shared.events import outbox_relay
-from shared.favorites import changes, ids, marks, pages
+from shared.favorites import bulk, ids, items, listing
 from shared.favorites.models import FavoriteChanges, Mark
 from shared.platform import database
 from shared.platform.database import Connection
@@ -178,7 +178,7 @@ class Scene:
         become(CATALOG)
         assert deliver(changed_product(T, 7)) == []
         become(SERVICE)
-        marks.add(self.ana, "7")
+        items.add(self.ana, "7")
 
     def admin(self) -> Caller:
         """Ana, who is an admin from now on."""
@@ -288,40 +288,40 @@ def get_product(scene: Scene) -> None:
 
 
 def add_favorite(scene: Scene) -> None:
-    assert marks.add(scene.ana, "9")[1] is True  # the copy did not have it
-    assert marks.add(scene.ana, "9")[1] is False
+    assert items.add(scene.ana, "9")[1] is True  # the copy did not have it
+    assert items.add(scene.ana, "9")[1] is False
     scene.catalog.answer("/products/10", Answer.null())
     with pytest.raises(UnknownProduct):
-        marks.add(scene.ana, "10")
+        items.add(scene.ana, "10")
     with pytest.raises(UnknownProduct):
-        marks.add(scene.ana, "no-number")
+        items.add(scene.ana, "no-number")
     assert "FavoriteAdded" in scene.events()
 
 
 def create_favorite(scene: Scene) -> None:
-    assert marks.create(scene.ana, "9")
+    assert items.create(scene.ana, "9")
     with pytest.raises(AlreadyFavorite):
-        marks.create(scene.ana, "9")
+        items.create(scene.ana, "9")
 
 
 def get_favorite(scene: Scene) -> None:
-    assert '"product_id":"7"' in marks.get(scene.ana, "7").text
+    assert '"product_id":"7"' in items.get(scene.ana, "7").text
     with pytest.raises(NotFavorite):
-        marks.get(scene.ana, "8")
+        items.get(scene.ana, "8")
 
 
 def list_favorites(scene: Scene) -> None:
-    marks.add(scene.ana, "9")
+    items.add(scene.ana, "9")
     for sort in ("favorited_at", "-favorited_at"):
-        _, cursor = pages.list_page(scene.ana, limit=1, cursor=None, sort=sort)
+        _, cursor = listing.list_page(scene.ana, limit=1, cursor=None, sort=sort)
         assert cursor
-        pages.list_page(scene.ana, limit=1, cursor=cursor, sort=sort)
+        listing.list_page(scene.ana, limit=1, cursor=cursor, sort=sort)
 
 
 def remove_favorite(scene: Scene) -> None:
-    marks.remove(scene.ana, "7")
+    items.remove(scene.ana, "7")
     with pytest.raises(NotFavorite):
-        marks.remove(scene.ana, "7")
+        items.remove(scene.ana, "7")
     assert "FavoriteRemoved" in scene.events()
 
 
@@ -331,7 +331,7 @@ def list_favorite_ids(scene: Scene) -> None:
 
 
 def change_favorites(scene: Scene) -> None:
-    done = changes.change(
+    done = bulk.change(
         scene.ana,
         FavoriteChanges(
             add=[Mark(product_id="9"), Mark(product_id="998"), Mark(product_id="x")], remove=["7"]

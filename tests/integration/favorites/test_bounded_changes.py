@@ -7,7 +7,7 @@ import pytest
 
 from shared.accounts.access_tokens import Caller
 from shared.errors import TooManyChanges
-from shared.favorites import changes, limits, marks
+from shared.favorites import bulk, items, limits
 from shared.favorites.models import FavoriteChanges, Mark
 from tests.integration import accounts
 from tests.integration.favorites.test_favorite_counts import products
@@ -15,8 +15,8 @@ from tests.integration.favorites.test_favorite_counts import products
 pytestmark = pytest.mark.usefixtures("catalog")
 
 
-def bulk(caller: Caller, *, add: list[str] | None = None, remove: list[str] | None = None) -> None:
-    changes.change(
+def change_many(caller: Caller, *, add: list[str] | None = None, remove: list[str] | None = None) -> None:
+    bulk.change(
         caller,
         FavoriteChanges(add=[Mark(product_id=each) for each in add or []], remove=remove or []),
     )
@@ -35,19 +35,19 @@ def test_a_client_may_change_a_thousand_favorites_and_others_still_may(
 ) -> None:
     known = products(db, 101)
     for _ in range(5):
-        bulk(ana, add=known[:100])
-        bulk(ana, remove=known[:100])
-    bulk(ana, add=known[:100])  # the requests so far took some seconds, which are given back
+        change_many(ana, add=known[:100])
+        change_many(ana, remove=known[:100])
+    change_many(ana, add=known[:100])  # the requests so far took some seconds, which are given back
     with pytest.raises(TooManyChanges):
-        bulk(ana, remove=known[:1])
-    marks.add(accounts.new_caller(), known[0])
+        change_many(ana, remove=known[:1])
+    items.add(accounts.new_caller(), known[0])
 
 
 CHANGING: dict[str, Callable[[Caller], object]] = {
-    "PUT": lambda caller: marks.add(caller, "p0002"),
-    "POST": lambda caller: marks.create(caller, "p0002"),
-    "DELETE": lambda caller: marks.remove(caller, "p0001"),
-    "bulk": lambda caller: bulk(caller, add=["p0002"], remove=["p0001"]),
+    "PUT": lambda caller: items.add(caller, "p0002"),
+    "POST": lambda caller: items.create(caller, "p0002"),
+    "DELETE": lambda caller: items.remove(caller, "p0001"),
+    "bulk": lambda caller: change_many(caller, add=["p0002"], remove=["p0001"]),
 }
 
 
@@ -56,13 +56,13 @@ def test_every_way_to_change_is_bounded_and_writes_nothing(
     db: psycopg.Connection, ana: Caller, how: str
 ) -> None:
     products(db, 2)
-    marks.add(ana, "p0001")
+    items.add(ana, "p0001")
     db.execute("DELETE FROM outbox")
     count_changes(db, ana, limits.CHANGES_AT_ONCE + 50)
     with pytest.raises(TooManyChanges) as refused:
         CHANGING[how](ana)
     assert refused.value.retry_after == 5
-    assert marks.add(ana, "p0001")[1] is False  # a repeated request changes nothing, and is no change
+    assert items.add(ana, "p0001")[1] is False  # a repeated request changes nothing, and is no change
     assert db.execute("SELECT FROM outbox").rowcount == 0
     count_changes(db, ana, limits.CHANGES_AT_ONCE - 10)
     CHANGING[how](ana)
@@ -70,8 +70,8 @@ def test_every_way_to_change_is_bounded_and_writes_nothing(
 
 def test_what_is_counted_is_each_favorite_that_changes(db: psycopg.Connection, ana: Caller) -> None:
     known = products(db, 50)
-    bulk(ana, add=known)
-    bulk(ana, add=known)
+    change_many(ana, add=known)
+    change_many(ana, add=known)
     (ahead,) = db.execute(
         "SELECT extract(epoch FROM changes_counted_to - now()) FROM clients"
     ).fetchone() or (0,)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from local.servers.valkey import Valkey
 from shared.accounts.access_tokens import Caller
 from shared.errors import NotFavorite
-from shared.favorites import changes, marks
+from shared.favorites import bulk, items
 from shared.favorites.models import ChangedFavorites, FavoriteChanges, Mark
 from shared.products import demand
 from tests.hostile_catalog import Answer as Says
@@ -32,7 +32,7 @@ def change(
     caller: Caller, add: Sequence[str | Mark] | None = None, remove: list[str] | None = None
 ) -> ChangedFavorites:
     marks_ = [each if isinstance(each, Mark) else Mark(product_id=each) for each in add or []]
-    return changes.change(caller, FavoriteChanges(add=marks_, remove=remove or []))
+    return bulk.change(caller, FavoriteChanges(add=marks_, remove=remove or []))
 
 
 def outcomes(changed: ChangedFavorites) -> dict[str, list[str]]:
@@ -105,12 +105,12 @@ def test_a_guests_date_is_kept_and_an_existing_favorite_keeps_its_own(
     ana: Caller, db: psycopg.Connection
 ) -> None:
     known = products(db, 2)
-    marks.add(ana, known[0])
-    mine = simplejson.loads(marks.get(ana, known[0]).text, use_decimal=True)
+    items.add(ana, known[0])
+    mine = simplejson.loads(items.get(ana, known[0]).text, use_decimal=True)
     db.execute("UPDATE products SET price = 3")
     long_ago = datetime.now(UTC) - timedelta(days=30)
     change(ana, [Mark(product_id=each, favorited_at=long_ago) for each in known])
-    kept, new = (simplejson.loads(marks.get(ana, each).text, use_decimal=True) for each in known)
+    kept, new = (simplejson.loads(items.get(ana, each).text, use_decimal=True) for each in known)
     assert (kept["favorited_at"], kept["price_when_favorited"]) == (mine["favorited_at"], Decimal(1))
     assert datetime.fromisoformat(new["favorited_at"]) == long_ago
     assert new["price_when_favorited"] == 3
@@ -205,8 +205,8 @@ def test_whatever_is_changed_at_once_every_event_tells_a_change_and_every_change
         some = random.sample(known, 6)
         choices: list[Callable[[], object]] = [
             partial(change, ana, some[:3], some[3:]),
-            partial(marks.add, ana, some[0]),
-            partial(marks.remove, ana, some[0]),
+            partial(items.add, ana, some[0]),
+            partial(items.remove, ana, some[0]),
         ]
         work.append(choices[number % 3])
     changed = concurrency.at_once(work)

@@ -11,7 +11,7 @@ from functions.run_migrations.migrations import Migration
 from shared.accounts import clients
 from shared.accounts.access_tokens import Caller
 from shared.errors import FavoritesFull, NotFavorite
-from shared.favorites import changes, marks
+from shared.favorites import bulk, items
 from shared.favorites.limits import MAX_FAVORITES
 from shared.favorites.models import ChangedFavorites, FavoriteChanges, Mark
 from tests.integration import accounts, concurrency
@@ -59,8 +59,8 @@ def counted(db: psycopg.Connection, caller: Caller) -> tuple[int, int]:
     return int(row[0]), int(row[1])
 
 
-def bulk(caller: Caller, add: list[str], remove: list[str] | None = None) -> ChangedFavorites:
-    return changes.change(
+def change_many(caller: Caller, add: list[str], remove: list[str] | None = None) -> ChangedFavorites:
+    return bulk.change(
         caller, FavoriteChanges(add=[Mark(product_id=name) for name in add], remove=remove or [])
     )
 
@@ -73,12 +73,12 @@ def test_every_change_moves_the_revision_and_what_changes_nothing_does_not(
 ) -> None:
     products(db, 3)
     does: list[tuple[Callable[[], object], int, bool]] = [
-        (partial(marks.add, ana, "p0001"), 1, True),
-        (partial(marks.add, ana, "p0001"), 1, False),
-        (partial(marks.create, ana, "p0002"), 2, True),
-        (partial(bulk, ana, ["p0001", "p0003"], ["p0002"]), 2, True),
-        (partial(bulk, ana, ["p0001", "p0003"], ["p0002"]), 2, False),
-        (partial(marks.remove, ana, "p0001"), 1, True),
+        (partial(items.add, ana, "p0001"), 1, True),
+        (partial(items.add, ana, "p0001"), 1, False),
+        (partial(items.create, ana, "p0002"), 2, True),
+        (partial(change_many, ana, ["p0001", "p0003"], ["p0002"]), 2, True),
+        (partial(change_many, ana, ["p0001", "p0003"], ["p0002"]), 2, False),
+        (partial(items.remove, ana, "p0001"), 1, True),
     ]
     count, revision = counted(db, ana)
     assert (count, revision) == (0, 0)
@@ -93,17 +93,17 @@ def test_every_change_moves_the_revision_and_what_changes_nothing_does_not(
 def test_another_clients_count_and_revision_stay(ana: Caller, db: psycopg.Connection) -> None:
     ben = accounts.new_caller()
     products(db, 1)
-    marks.add(ben, "p0001")
+    items.add(ben, "p0001")
     before = counted(db, ben)
-    marks.add(ana, "p0001")
-    marks.remove(ana, "p0001")
+    items.add(ana, "p0001")
+    items.remove(ana, "p0001")
     assert counted(db, ben) == before
 
 
 def test_a_change_of_favorites_does_not_change_the_client(ana: Caller, db: psycopg.Connection) -> None:
     products(db, 1)
     before = clients.get(ana, "me")
-    marks.add(ana, "p0001")
+    items.add(ana, "p0001")
     assert clients.get(ana, "me") == before
 
 
@@ -115,13 +115,13 @@ def test_a_client_with_favorites_can_be_removed(ana: Caller, db: psycopg.Connect
 
 def test_a_restored_count_brings_no_revision_twice(ana: Caller, db: psycopg.Connection) -> None:
     products(db, 2)
-    marks.add(ana, "p0001")
+    items.add(ana, "p0001")
     _, backed_up = counted(db, ana)
-    marks.add(ana, "p0002")
+    items.add(ana, "p0002")
     _, lost = counted(db, ana)
     db.execute("DELETE FROM favorites WHERE product_id = 'p0002'")
     db.execute("UPDATE clients SET favorites_revision = %s", [backed_up])
-    marks.add(ana, "p0002")
+    items.add(ana, "p0002")
     assert counted(db, ana)[1] > lost
 
 
@@ -140,14 +140,14 @@ def test_one_more_than_fits_is_refused_and_one_less_makes_room(
     ana: Caller, db: psycopg.Connection, at_the_edge: list[str]
 ) -> None:
     for product_id in at_the_edge[:3]:
-        marks.add(ana, product_id)
-    for add in (marks.add, marks.create):
+        items.add(ana, product_id)
+    for add in (items.add, items.create):
         with pytest.raises(FavoritesFull) as refused:
             add(ana, at_the_edge[3])
         assert refused.value.maximum == MAX_FAVORITES
-    assert marks.add(ana, at_the_edge[0])[1] is False  # it is one still
-    marks.remove(ana, at_the_edge[0])
-    assert marks.add(ana, at_the_edge[3])[1] is True
+    assert items.add(ana, at_the_edge[0])[1] is False  # it is one still
+    items.remove(ana, at_the_edge[0])
+    assert items.add(ana, at_the_edge[3])[1] is True
     assert counted(db, ana)[0] == MAX_FAVORITES
 
 
@@ -155,7 +155,7 @@ def test_in_a_bulk_the_order_of_the_request_decides_what_fits(
     ana: Caller, db: psycopg.Connection, at_the_edge: list[str]
 ) -> None:
     wanted = [at_the_edge[9], "p0001", at_the_edge[1], "998", *at_the_edge[5:8]]
-    done = bulk(ana, wanted, ["p0002"])
+    done = change_many(ana, wanted, ["p0002"])
     assert done.already == ["p0001"]
     assert done.removed == ["p0002"]  # which makes room for one more
     assert done.added == [at_the_edge[9], at_the_edge[1], *at_the_edge[5:7]]
@@ -170,7 +170,7 @@ def test_in_a_bulk_the_order_of_the_request_decides_what_fits(
 def test_of_a_hundred_who_add_at_the_edge_as_many_as_fit_do(
     ana: Caller, db: psycopg.Connection, at_the_edge: list[str]
 ) -> None:
-    outcomes = concurrency.at_once([partial(marks.add, ana, product_id) for product_id in at_the_edge[:100]])
+    outcomes = concurrency.at_once([partial(items.add, ana, product_id) for product_id in at_the_edge[:100]])
     kinds = [type(outcome).__name__ for outcome in outcomes]
     assert sorted(set(kinds)) == ["FavoritesFull", "tuple"], [
         each for each in outcomes if isinstance(each, Exception)
@@ -187,9 +187,9 @@ def test_single_and_bulk_changes_at_the_edge_never_exceed_it_and_fail_nobody(
     for start in range(20):
         some = [at_the_edge[(start * 3 + step) % len(at_the_edge)] for step in range(10)]
         work += [
-            partial(bulk, ana, some, [f"p{start + 1:04}"]),
-            partial(marks.add, ana, some[0]),
-            partial(marks.remove, ana, some[-1]),
+            partial(change_many, ana, some, [f"p{start + 1:04}"]),
+            partial(items.add, ana, some[0]),
+            partial(items.remove, ana, some[-1]),
         ]
     outcomes = concurrency.at_once(work)
     unexpected = [
@@ -205,9 +205,9 @@ def test_single_and_bulk_changes_at_the_edge_never_exceed_it_and_fail_nobody(
 def test_the_same_product_at_the_edge_is_added_once_and_refused_to_nobody(
     ana: Caller, db: psycopg.Connection, at_the_edge: list[str]
 ) -> None:
-    marks.add(ana, at_the_edge[0])
-    marks.add(ana, at_the_edge[1])
-    outcomes = concurrency.at_once([partial(marks.add, ana, at_the_edge[2])] * 30)
+    items.add(ana, at_the_edge[0])
+    items.add(ana, at_the_edge[1])
+    outcomes = concurrency.at_once([partial(items.add, ana, at_the_edge[2])] * 30)
     assert [outcome for outcome in outcomes if isinstance(outcome, Exception)] == []
     assert sum(outcome[1] for outcome in outcomes if isinstance(outcome, tuple)) == 1
     assert counted(db, ana)[0] == MAX_FAVORITES

@@ -8,7 +8,7 @@ import pytest
 
 from shared.accounts.access_tokens import Caller
 from shared.errors import InvalidCursor
-from shared.favorites import ids, marks
+from shared.favorites import ids, items
 from tests.integration import accounts, concurrency
 from tests.integration.favorites.test_favorite_counts import holds, products
 
@@ -79,7 +79,7 @@ def test_the_entity_tag_changes_with_every_change_and_only_then(ana: Caller, db:
     known = products(db, 2)
     etag = ids.list_page(ana, limit=10, cursor=None).etag
     assert ids.of_products(ana, known, if_none_match=etag).body is None
-    for change in (marks.add, marks.remove):
+    for change in (items.add, items.remove):
         change(ana, known[0])
         found = ids.list_page(ana, limit=10, cursor=None, if_none_match=etag)
         assert found.body is not None

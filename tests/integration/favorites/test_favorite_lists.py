@@ -11,7 +11,7 @@ import simplejson
 
 from shared.accounts.access_tokens import Caller
 from shared.errors import InvalidCursor
-from shared.favorites import pages
+from shared.favorites import listing
 from shared.favorites.limits import MAX_FAVORITES
 from tests.integration import accounts, concurrency
 from tests.integration.favorites.test_favorite_counts import holds, products
@@ -62,7 +62,7 @@ def walk(caller: Caller, limit: int, **asked: Any) -> list[Item]:
     while first or cursor:
         first = False
         with concurrency.statements() as sent:
-            body, cursor = pages.list_page(caller, limit=limit, cursor=cursor, **asked)
+            body, cursor = listing.list_page(caller, limit=limit, cursor=cursor, **asked)
         assert len(sent) == 1
         page = simplejson.loads(body.text, use_decimal=True)
         assert page["count"] == 30
@@ -80,7 +80,7 @@ def test_the_pages_together_are_the_whole_list_in_its_order(ana: Caller, sort: s
     assert items == sorted(items, key=key, reverse=reverse)
 
 
-@pytest.mark.parametrize("sort", pages.ORDERS)
+@pytest.mark.parametrize("sort", listing.ORDERS)
 def test_a_part_of_the_list_has_those_that_it_asks_for_in_the_same_order(ana: Caller, sort: str) -> None:
     whole = walk(ana, 100, sort=sort)
     of_category = {item["product_id"] for item in walk(ana, 3, sort=sort, category="garden")}
@@ -102,22 +102,22 @@ def test_a_part_of_the_list_has_those_that_it_asks_for_in_the_same_order(ana: Ca
 
 
 def test_a_cursor_is_good_for_its_own_part_alone(ana: Caller) -> None:
-    _, cursor = pages.list_page(ana, limit=1, cursor=None, sort="price", available=True)
+    _, cursor = listing.list_page(ana, limit=1, cursor=None, sort="price", available=True)
     assert cursor
     for asked in ({"available": False}, {"available": True, "category": "garden"}, {}):
         with pytest.raises(InvalidCursor):
-            pages.list_page(ana, limit=1, cursor=cursor, sort="price", **asked)
+            listing.list_page(ana, limit=1, cursor=cursor, sort="price", **asked)
 
 
 def test_a_price_that_moves_between_two_pages_moves_its_own_favorite_alone(
     ana: Caller, db: psycopg.Connection
 ) -> None:
     whole = [item["product_id"] for item in walk(ana, 100, sort="price")]
-    body, cursor = pages.list_page(ana, limit=10, cursor=None, sort="price")
+    body, cursor = listing.list_page(ana, limit=10, cursor=None, sort="price")
     first = [item["product_id"] for item in simplejson.loads(body.text)["items"]]
     moved = whole[20]
     db.execute("UPDATE products SET price = 0 WHERE product_id = %s", [moved])
-    body, _ = pages.list_page(ana, limit=100, cursor=cursor, sort="price")
+    body, _ = listing.list_page(ana, limit=100, cursor=cursor, sort="price")
     rest = [item["product_id"] for item in simplejson.loads(body.text)["items"]]
     assert first + rest == [product_id for product_id in whole if product_id != moved]
 
@@ -125,7 +125,7 @@ def test_a_price_that_moves_between_two_pages_moves_its_own_favorite_alone(
 # ── What it costs ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("sort", pages.ORDERS)
+@pytest.mark.parametrize("sort", listing.ORDERS)
 def test_a_page_reads_no_more_than_one_clients_favorites_and_sorts_them_in_memory(
     db: psycopg.Connection, sort: str
 ) -> None:
@@ -136,7 +136,7 @@ def test_a_page_reads_no_more_than_one_clients_favorites_and_sorts_them_in_memor
     db.execute("ANALYZE")
     parameters = {"limit": 21, "value": None, "product_id": None, "available": None, "category": None}
     plan = db.execute(
-        f"EXPLAIN (ANALYZE, FORMAT JSON) {pages.statement(pages.ORDERS[sort])}",
+        f"EXPLAIN (ANALYZE, FORMAT JSON) {listing.statement(listing.ORDERS[sort])}",
         ana.as_parameters | parameters | {"price_dropped": None},
     ).fetchone()
     assert plan

@@ -15,7 +15,7 @@ from local.servers.postgres import Postgres
 from local.servers.valkey import Valkey
 from shared.accounts.access_tokens import Caller
 from shared.errors import AlreadyFavorite, CatalogUnavailable, InvalidCursor, NotFavorite, UnknownProduct
-from shared.favorites import marks, pages
+from shared.favorites import items, listing
 from shared.favorites.models import Favorite
 from shared.products import demand, product_copy
 from tests.faults.proxy import Fault, FaultProxy, Mode
@@ -31,14 +31,14 @@ TTL = 300
 
 
 def add(caller: Caller, product_id: str = "7") -> tuple[dict[str, Any], bool]:
-    favorite, created = marks.add(caller, product_id)
+    favorite, created = items.add(caller, product_id)
     return simplejson.loads(favorite.text, use_decimal=True), created
 
 
 def page(
     caller: Caller, limit: int = 20, cursor: str | None = None, sort: str = "-favorited_at"
 ) -> tuple[list[dict[str, Any]], str | None]:
-    body, next_cursor = pages.list_page(caller, limit=limit, cursor=cursor, sort=sort)
+    body, next_cursor = listing.list_page(caller, limit=limit, cursor=cursor, sort=sort)
     shown = simplejson.loads(body.text, use_decimal=True)
     assert shown["next_cursor"] == next_cursor
     return shown["items"], next_cursor
@@ -65,12 +65,12 @@ def test_a_favorite_whose_answer_was_lost_and_asked_for_again_is_new(
         url = migrated_postgres.url.replace(f":{migrated_postgres.port}/", f":{proxy.port}/")
         environment.setenv("DATABASE_URL", url)
         cold_start()
-        assert marks.add(ana, "7")[1]
-        marks.remove(ana, "7")  # on the connection that is open now
+        assert items.add(ana, "7")[1]
+        items.remove(ana, "7")  # on the connection that is open now
         proxy.set(Fault(Mode.SWALLOW, answers=1))
-        marks.create(ana, "7")
+        items.create(ana, "7")
         with pytest.raises(AlreadyFavorite):
-            marks.create(ana, "7")
+            items.create(ana, "7")
     assert count(db) == 2
 
 
@@ -96,7 +96,7 @@ def test_what_postgres_renders_has_the_fields_of_the_model(ana: Caller, catalog:
     rated, unrated = product(7), product(8, rating=None)
     for each in (rated, unrated):
         catalog.answer(f"/products/{each['id']}", Says.json(each))
-        favorite, _ = marks.add(ana, str(each["id"]))
+        favorite, _ = items.add(ana, str(each["id"]))
         model = Favorite.model_validate_json(favorite.text)
         assert list(simplejson.loads(favorite.text)) == list(Favorite.model_fields)
         assert (model.review is None) == (each is unrated)
@@ -132,9 +132,9 @@ def test_a_product_that_does_not_exist_is_never_written(
 ) -> None:
     for _ in range(2):
         with pytest.raises(UnknownProduct):
-            marks.add(ana, product_id)
+            items.add(ana, product_id)
         with pytest.raises(UnknownProduct):
-            marks.create(ana, product_id)
+            items.create(ana, product_id)
     assert count(db) == 0
 
 
@@ -145,7 +145,7 @@ def test_while_nobody_can_tell_whether_it_exists_it_is_not_written(
     catalog.answer_all(answer)
     for _ in range(2):
         with pytest.raises(CatalogUnavailable):
-            marks.add(ana, "7")
+            items.add(ana, "7")
     assert count(db) == 0
 
 
@@ -159,7 +159,7 @@ def test_known_products_are_added_while_the_catalog_and_valkey_are_down(
     assert add(ana)[1]
     assert not add(ana)[1]
     assert ids(page(ana)[0]) == ["7"]
-    marks.remove(ana, "7")
+    items.remove(ana, "7")
 
 
 def test_a_product_that_only_the_cache_has_is_brought_into_the_copy(
@@ -179,14 +179,14 @@ def test_a_removed_product_cannot_become_a_favorite(
     with pytest.raises(UnknownProduct):
         demand.detail("7")
     with pytest.raises(UnknownProduct):
-        marks.add(ana, "7")
+        items.add(ana, "7")
     assert count(db) == 0
 
 
 def test_creating_what_is_a_favorite_already_is_refused(ana: Caller, db: psycopg.Connection) -> None:
-    marks.create(ana, "7")
+    items.create(ana, "7")
     with pytest.raises(AlreadyFavorite):
-        marks.create(ana, "7")
+        items.create(ana, "7")
     assert count(db) == 1
 
 
@@ -208,7 +208,7 @@ def test_of_a_hundred_who_add_it_at_once_one_creates_it(
 @pytest.mark.usefixtures("connection_per_thread")
 def test_of_many_who_create_it_at_once_one_does(ana: Caller, db: psycopg.Connection) -> None:
     demand.detail("7")
-    outcomes = concurrency.at_once([partial(marks.create, ana, "7")] * 20)
+    outcomes = concurrency.at_once([partial(items.create, ana, "7")] * 20)
     assert sorted(type(outcome).__name__ for outcome in outcomes) == [*["AlreadyFavorite"] * 19, "Rendered"]
     assert count(db) == 1
 
@@ -216,7 +216,7 @@ def test_of_many_who_create_it_at_once_one_does(ana: Caller, db: psycopg.Connect
 @pytest.mark.usefixtures("connection_per_thread")
 def test_adding_and_removing_at_once_fails_nobody(ana: Caller, db: psycopg.Connection) -> None:
     demand.detail("7")
-    both: list[Callable[[], object]] = [partial(add, ana), partial(marks.remove, ana, "7")]
+    both: list[Callable[[], object]] = [partial(add, ana), partial(items.remove, ana, "7")]
     for _ in range(10):
         outcomes = concurrency.at_once(both * 4)
         assert {type(outcome) for outcome in outcomes} <= {tuple, type(None), NotFavorite}
@@ -228,22 +228,22 @@ def test_adding_and_removing_at_once_fails_nobody(ana: Caller, db: psycopg.Conne
 
 def test_a_favorite_can_be_looked_up_and_another_clients_cannot(ana: Caller) -> None:
     favorite, _ = add(ana)
-    assert simplejson.loads(marks.get(ana, "7").text, use_decimal=True) == favorite
+    assert simplejson.loads(items.get(ana, "7").text, use_decimal=True) == favorite
     with pytest.raises(NotFavorite):
-        marks.get(accounts.new_caller(), "7")
+        items.get(accounts.new_caller(), "7")
     with pytest.raises(NotFavorite):
-        marks.get(ana, "8")
+        items.get(ana, "8")
 
 
 def test_a_removed_favorite_is_gone_and_can_be_added_again(ana: Caller) -> None:
     ben = accounts.new_caller()
     add(ana)
     add(ben)
-    marks.remove(ana, "7")
+    items.remove(ana, "7")
     with pytest.raises(NotFavorite):
-        marks.get(ana, "7")
+        items.get(ana, "7")
     with pytest.raises(NotFavorite):
-        marks.remove(ana, "7")
+        items.remove(ana, "7")
     assert ids(page(ben)[0]) == ["7"]
     assert add(ana)[1]
 

@@ -34,7 +34,7 @@ from shared.accounts.models import ClientChanges
 from shared.errors import AlreadyFavorite, DatabaseUnavailable, EmailTaken, NotFavorite
 from shared.events import dead_letters, event_bridge, outbox_reader, outbox_relay
 from shared.events.outbox_relay import Relayed
-from shared.favorites import marks
+from shared.favorites import items
 from shared.platform import database, deadlines
 from shared.platform.settings import database_url
 from shared.products import product_copy
@@ -87,8 +87,8 @@ def held(db: psycopg.Connection) -> Caller:
     """Product 7 at 22.30, a favorite of two clients; one of them."""
     change(T)
     first, second = accounts.new_caller(), accounts.new_caller()
-    marks.add(first, "7")
-    marks.add(second, "7")
+    items.add(first, "7")
+    items.add(second, "7")
     forget(db)
     return first
 
@@ -192,7 +192,7 @@ def test_what_a_poll_sees_is_told_the_same(db: psycopg.Connection, catalog: Host
     lists(product(7), product(8), product(9))
     caller = accounts.new_caller()
     for product_id in ("7", "8"):
-        marks.add(caller, product_id)
+        items.add(caller, product_id)
     forget(db)
     lists(product(7, price=1), product(9, price=1))
     lists(product(7, price=1), product(9, price=1))
@@ -212,8 +212,8 @@ def test_a_clients_life_is_told(db: psycopg.Connection) -> None:
     change(T)
     client = accounts.register("Ana", "ana@example.com")
     caller = accounts.caller(client)
-    marks.add(caller, "7")
-    marks.remove(caller, "7")
+    items.add(caller, "7")
+    items.remove(caller, "7")
     clients.remove(caller, "me")
     events = waiting(db, f"client:{client.client_id}")
     assert [kind for kind, _ in events] == [
@@ -241,11 +241,11 @@ def test_nothing_personal_is_told(db: psycopg.Connection) -> None:
 
 def test_what_did_not_happen_is_not_told(db: psycopg.Connection, held: Caller) -> None:
     with pytest.raises(AlreadyFavorite):
-        marks.create(held, "7")
-    marks.add(held, "7")
-    marks.remove(held, "7")
+        items.create(held, "7")
+    items.add(held, "7")
+    items.remove(held, "7")
     with pytest.raises(NotFavorite):
-        marks.remove(held, "7")
+        items.remove(held, "7")
     client = clients.get(held, "me")
     with pytest.raises(EmailTaken):
         accounts.register(email=client.email)
@@ -267,8 +267,8 @@ DOING: dict[str, Callable[[Caller], object]] = {
         changed_as_product(price=Decimal(1)), T + 1
     ),
     "a product's removal": lambda _: product_copy.mark_removed("7", T + 1),
-    "a favorite removed": lambda caller: marks.remove(caller, "7"),
-    "a favorite added": lambda caller: marks.add(caller, "8"),
+    "a favorite removed": lambda caller: items.remove(caller, "7"),
+    "a favorite added": lambda caller: items.add(caller, "8"),
     "a client removed": lambda caller: clients.remove(caller, "me"),
     "a client registered": lambda _: accounts.register(email="new@example.com"),
 }  # fmt: skip
@@ -1079,12 +1079,12 @@ def queue(environment: pytest.MonkeyPatch) -> Iterator[Queue]:
 def _all_that_can_happen() -> None:
     change(T)
     caller = accounts.new_caller()
-    marks.add(caller, "7")
+    items.add(caller, "7")
     change(T + 1, price=Decimal("19.90"))
     change(T + 2, price=Decimal("119.90"))
     remove(T + 3)
     change(T + 4, price=Decimal("119.90"))
-    marks.remove(caller, "7")
+    items.remove(caller, "7")
     clients.remove(caller, "me")
 
 

@@ -11,8 +11,8 @@ from shared.accounts import clients, sessions
 from shared.accounts.access_tokens import Caller
 from shared.accounts.models import ClientChanges
 from shared.errors import DomainError, InvalidInput
-from shared.favorites import changes as favorites_changes
-from shared.favorites import marks
+from shared.favorites import bulk as favorites_changes
+from shared.favorites import items
 from shared.favorites.models import FavoriteChanges
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import accounts
@@ -25,8 +25,8 @@ def change(caller: Caller, if_match: str | None = None, **given: str) -> None:
 
 
 def mark_twice(caller: Caller) -> None:
-    marks.create(caller, "7")
-    marks.create(caller, "7")
+    items.create(caller, "7")
+    items.create(caller, "7")
 
 
 NOT_A_FAVORITE = "The product is not one of your favorites."
@@ -54,10 +54,10 @@ BY_A_CLIENT: dict[str, tuple[str, Callable[[Caller], object]]] = {
         "The e-mail or the password is wrong.",
         lambda ana: sessions.log_in(clients.get(ana, "me").email, "a guess"),
     ),
-    "unknown": ("There is no product '99'.", lambda ana: marks.add(ana, "99")),
+    "unknown": ("There is no product '99'.", lambda ana: items.add(ana, "99")),
     "twice": ("The product is already one of your favorites.", mark_twice),
-    "get": (NOT_A_FAVORITE, lambda ana: marks.get(ana, "7")),
-    "unmark": (NOT_A_FAVORITE, lambda ana: marks.remove(ana, "7")),
+    "get": (NOT_A_FAVORITE, lambda ana: items.get(ana, "7")),
+    "unmark": (NOT_A_FAVORITE, lambda ana: items.remove(ana, "7")),
 }
 
 

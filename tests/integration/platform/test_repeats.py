@@ -12,7 +12,7 @@ import pytest
 from shared.accounts import clients, sessions
 from shared.accounts.access_tokens import Caller
 from shared.events import dead_letters, outbox_relay
-from shared.favorites import changes, ids, marks, pages
+from shared.favorites import bulk, ids, items, listing
 from shared.favorites.models import FavoriteChanges, Mark
 from shared.platform import database
 from shared.products import catalog as catalog_client
@@ -50,7 +50,7 @@ def admin(catalog: HostileCatalog, db: psycopg.Connection) -> Caller:
     catalog.answer("/products", Answer.json([product(7), product(8)]))
     assert sync()
     admin = accounts.new_admin(db)
-    marks.add(admin, "7")
+    items.add(admin, "7")
     return admin
 
 
@@ -78,15 +78,15 @@ ASKED: dict[str, tuple[int, Callable[[Caller], object]]] = {
     "a client": (1, lambda admin: clients.get(admin, "me")),
     "the clients": (2, lambda admin: clients.list_all(admin, limit=1, cursor=None, email=None)),
     "log-in and refreshing": (3, refresh),
-    "a favorite": (1, lambda admin: marks.get(admin, "7")),
-    "marking": (1, lambda admin: marks.add(admin, "8")),
+    "a favorite": (1, lambda admin: items.get(admin, "7")),
+    "marking": (1, lambda admin: items.add(admin, "8")),
     "merging": (
         1,
-        lambda admin: changes.change(admin, FavoriteChanges(add=[Mark(product_id="8")], remove=[])),
+        lambda admin: bulk.change(admin, FavoriteChanges(add=[Mark(product_id="8")], remove=[])),
     ),
     "a page of favorites": (
         1,
-        lambda admin: pages.list_page(admin, limit=1, cursor=None, sort="-favorited_at"),
+        lambda admin: listing.list_page(admin, limit=1, cursor=None, sort="-favorited_at"),
     ),
     "the ids of favorites": (1, lambda admin: ids.list_page(admin, limit=1, cursor=None)),
     "which of these": (1, lambda admin: ids.of_products(admin, ["7", "8"])),

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from local.servers.services import wait_until
 from local.servers.valkey import Valkey
 from shared.errors import UnknownProduct
-from shared.favorites import marks
+from shared.favorites import items
 from shared.formats.etags import etag_of
 from shared.platform import settings as service_settings
 from shared.platform import valkey as cache
@@ -197,7 +197,7 @@ def test_what_favorites_are_told_is_one_unbroken_story(
         for changes in history.happened:
             product_id = f"{run}-{changes[0].product}"
             deliver(changed(T, content_of(0, product_id)))
-            marks.add(caller, product_id)
+            items.add(caller, product_id)
         environments.deliver(events_of(history, run))
         for changes in history.happened:
             told = db.execute(
@@ -440,7 +440,7 @@ def test_an_event_that_comes_while_the_list_is_written_leaves_the_product_its_pl
 @pytest.mark.usefixtures("connection_per_thread")
 def test_what_is_told_begins_where_the_one_before_it_ended(db: psycopg.Connection) -> None:
     deliver(changed_product(T))
-    marks.add(accounts.new_caller(), "7")
+    items.add(accounts.new_caller(), "7")
     while_uncommitted(db, CHANGED_ROW, then=changed_product(T + 6, price=10))
     told = db.execute("SELECT detail_type, detail FROM outbox WHERE stream = 'product:7'").fetchall()
     assert [(kind, detail["old_price"], detail["new_price"]) for kind, detail in told] == [

@@ -17,7 +17,7 @@ from functions.refresh_product_cache.handler import lambda_handler
 from local.servers.postgres import Postgres
 from local.servers.valkey import Valkey
 from shared.errors import UnknownProduct
-from shared.favorites import marks
+from shared.favorites import items
 from shared.platform import database, valkey
 from shared.products import demand, product_cache, product_copy, push
 from tests.calls import call, sample
@@ -172,8 +172,8 @@ def test_a_poisoned_message_alone_fails_and_its_reason_is_logged(
 def test_the_good_ones_around_poison_are_applied_once(db: psycopg.Connection) -> None:
     deliver(changed_product(T, 7, price=20), changed_product(T, 8, price=20))
     caller = accounts.new_caller()
-    marks.add(caller, "7")
-    marks.add(caller, "8")
+    items.add(caller, "7")
+    items.add(caller, "8")
     mixed = [
         POISON["no JSON"],
         text(changed_product(T + 1, 7, price=10)),

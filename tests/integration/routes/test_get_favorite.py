@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from shared.accounts.access_tokens import Caller
-from shared.favorites import marks
+from shared.favorites import items
 from tests.calls import Answer, sample
 from tests.integration.accounts import ask
 
@@ -16,7 +16,7 @@ PRIVATE = "private, no-cache"
 def test_who_has_the_favorite_already_gets_a_304_until_it_changes(
     ana: Caller, db: psycopg.Connection
 ) -> None:
-    marks.add(ana, "7")
+    items.add(ana, "7")
     first = ask("get_favorite", ana)
     assert (first.status, first.headers["Content-Type"]) == (200, "application/json")
     known = {"if-none-match": first.headers["ETag"]}
@@ -45,7 +45,7 @@ def test_head_answers_like_get_without_the_body(ana: Caller) -> None:
     refusal = head(ana)
     assert (refusal.status, refusal.body) == (404, "")
     assert refusal.headers["Content-Type"] == "application/problem+json"
-    marks.add(ana, "7")
+    items.add(ana, "7")
     get, answer = ask("get_favorite", ana), head(ana)
     assert (answer.status, answer.body) == (200, "")
     assert answer.headers == {**get.headers, "Content-Length": str(len(get.body))}

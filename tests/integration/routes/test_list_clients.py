@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from shared.accounts.access_tokens import Caller
-from shared.favorites import marks
+from shared.favorites import items
 from tests.integration import accounts
 from tests.integration.accounts import ask
 
@@ -56,7 +56,7 @@ def test_an_email_filter_does_not_regard_case(root: Caller) -> None:
 @pytest.mark.usefixtures("catalog")
 def test_a_cursor_of_another_list_is_422(root: Caller) -> None:
     for product_id in ("7", "3"):
-        marks.add(root, product_id)
+        items.add(root, product_id)
     foreign = ask("list_favorites", root, query={"limit": "1"}).json["next_cursor"]
     assert ask("list_clients", root, query={"cursor": foreign}).wrong == ["query.cursor"]
 

@@ -5,7 +5,7 @@ import pytest
 
 from local.servers.valkey import Valkey
 from shared.accounts.access_tokens import Caller
-from shared.favorites import marks
+from shared.favorites import items
 from shared.web import request
 from tests.calls import Answer
 from tests.integration import accounts, concurrency
@@ -66,7 +66,7 @@ def test_who_has_the_revision_already_gets_a_304_until_it_changes(ana: Caller, k
     for tag in (etag, f"W/{etag}", "*"):
         same = ask("list_favorite_ids", ana, query=query, headers={"if-none-match": tag})
         assert (same.status, same.body, same.headers["ETag"]) == (304, "", etag)
-    marks.remove(ana, known[1])
+    items.remove(ana, known[1])
     changed = ask("list_favorite_ids", ana, query=query, headers={"if-none-match": etag})
     assert changed.status == 200
     assert changed.headers["ETag"] != etag

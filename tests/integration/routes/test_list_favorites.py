@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from shared.accounts.access_tokens import Caller
-from shared.favorites import marks
+from shared.favorites import items
 from tests.integration.accounts import ask
 from tests.integration.favorites.test_favorite_counts import holds, products
 
@@ -18,7 +18,7 @@ PRIVATE = "private, no-cache"
 def test_a_page_shows_each_favorite_as_it_is_looked_up(ana: Caller) -> None:
     assert ask("list_favorites", ana, query={}).json == {"items": [], "next_cursor": None, "count": 0}
     for product_id in ("7", "3"):
-        marks.add(ana, product_id)
+        items.add(ana, product_id)
     answer = ask("list_favorites", ana, query={})
     shown = [ask("get_favorite", ana, path={"product_id": product_id}).json for product_id in ("3", "7")]
     assert answer.json == {"items": shown, "next_cursor": None, "count": 2}
@@ -28,7 +28,7 @@ def test_a_page_shows_each_favorite_as_it_is_looked_up(ana: Caller) -> None:
 
 
 def test_who_has_the_page_already_gets_a_304_until_it_changes(ana: Caller, db: psycopg.Connection) -> None:
-    marks.add(ana, "7")
+    items.add(ana, "7")
     etag = ask("list_favorites", ana).headers["ETag"]
     same = ask("list_favorites", ana, headers={"if-none-match": etag})
     assert (same.status, same.body, same.headers["ETag"]) == (304, "", etag)
@@ -40,7 +40,7 @@ def test_who_has_the_page_already_gets_a_304_until_it_changes(ana: Caller, db: p
 
 def test_the_link_leads_to_the_next_page_with_the_same_parameters(ana: Caller) -> None:
     for product_id in ("7", "3", "5"):
-        marks.add(ana, product_id)
+        items.add(ana, product_id)
     query = {"limit": "2", "sort": "favorited_at"}
     answer = ask("list_favorites", ana, query=query)
     target, relation = answer.headers["Link"].split("; ")
@@ -66,7 +66,7 @@ def test_the_link_leads_to_the_next_page_with_the_same_parameters(ana: Caller) -
 )
 def test_a_cursor_is_good_for_its_own_list_only(ana: Caller, others: dict[str, str]) -> None:
     for product_id in ("7", "3"):
-        marks.add(ana, product_id)
+        items.add(ana, product_id)
     cursor = ask("list_favorites", ana, query={"limit": "1"}).json["next_cursor"]
     assert ask("list_favorites", ana, query={"cursor": cursor} | others).wrong == ["query.cursor"]
 

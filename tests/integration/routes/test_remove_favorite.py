@@ -3,7 +3,7 @@
 import pytest
 
 from shared.accounts.access_tokens import Caller
-from shared.favorites import marks
+from shared.favorites import items
 from tests.integration import concurrency
 from tests.integration.accounts import ask
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.usefixtures("catalog")
 
 
 def test_a_favorite_is_removed_in_one_statement_with_204_and_then_none(ana: Caller) -> None:
-    marks.add(ana, "7")
+    items.add(ana, "7")
     with concurrency.statements() as sent:
         removed = ask("remove_favorite", ana)
     assert (removed.status, removed.body, len(sent)) == (204, "", 1)

@@ -7,7 +7,7 @@ import pytest
 
 from functions.list_favorites.handler import Sort
 from shared.errors import CatalogUnavailable, FavoritesFull, UnknownProduct
-from shared.favorites import pages
+from shared.favorites import listing
 from shared.favorites.models import Refused
 from tests.calls import ADMIN, ANA, SOMEBODY_ELSE, call, token
 
@@ -259,7 +259,7 @@ def test_a_repeated_parameter_is_422_and_not_guessed(function: str, name: str) -
 
 def test_the_sorts_that_the_route_takes_are_those_that_the_pages_know() -> None:
     sorts, *_ = get_args(Sort)
-    assert set(get_args(sorts)) == pages.ORDERS.keys()
+    assert set(get_args(sorts)) == listing.ORDERS.keys()
 
 
 NO_PATHS = ["x" * 65, "a b", "7;", "é", "%2e", "7\n", "\0", "7,8", "..%2fclients", ""]
