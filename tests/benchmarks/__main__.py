@@ -10,9 +10,10 @@ import sys
 from contextlib import nullcontext
 from datetime import UTC, datetime
 
-from tests.benchmarks import built, cold, page, scale, warm
+from tests.benchmarks import cold, page, scale, warm
 from tests.benchmarks.figures import FIGURES, Part
-from tests.benchmarks.stand import Stand
+from tests.benchmarks.fixtures import built
+from tests.benchmarks.fixtures.stand import Stand
 
 PARTS = ("cold", "warm", "scale")
 PLAIN = ("get_product", "list_favorites", "login")  # enough to see what TLS costs

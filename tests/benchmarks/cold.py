@@ -1,7 +1,7 @@
 """Cold starts of what `sam build` makes: `python -m tests.benchmarks.cold [--plain] [function …]`.
 
-From the start of the process to the end of the first invocation, as in `tests/benchmarks/built.py`, with TLS
-to PostgreSQL and to Valkey (`--plain`: without). Beside it, in turns: a handler that does nothing, and the
+From the start of the process to the end of the first invocation, as in `fixtures/built.py`, with TLS to
+PostgreSQL and to Valkey (`--plain`: without). Beside it, in turns: a handler that does nothing, and the
 smallest service on the original's stack, with its bytecode and without.
 """
 
@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from local.processes.lifeline import Lifeline
-from tests.benchmarks import built
-from tests.benchmarks.figures import FIGURES, Part, Plot, Table
-from tests.benchmarks.stand import Stand
+from tests.benchmarks.figures import FIGURES, Part, Table
+from tests.benchmarks.fixtures import built
+from tests.benchmarks.fixtures.stand import Stand
 
 PRODUCT = ("get_product", "list_products")
 DATABASE = (
@@ -146,14 +146,6 @@ def _part(subjects: dict[str, Subject], times: dict[str, list[float]], *, tls: b
     how = "TLS to PostgreSQL and Valkey" if tls else "without TLS"
     part.tables.append(Table(f"Cold starts, {how}", head, rows))
     part.values = {key: max(values) for key, values in ratios.items() if tls and key in FIGURES}
-    part.plots.append(
-        Plot(
-            "cold-tls.png" if tls else "cold.png",
-            f"Cold start, {how}",
-            "ms",
-            {name: {"": medians[name]} for name in subjects},
-        )
-    )
     return part
 
 

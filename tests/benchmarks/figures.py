@@ -65,23 +65,12 @@ class Table:
 
 
 @dataclass
-class Plot:
-    """Bars side by side: for each name on the axis, one value of each series."""
-
-    file: str
-    title: str
-    unit: str
-    bars: dict[str, dict[str, float]]
-
-
-@dataclass
 class Part:
     """What one command found: figures by their keys in `FIGURES`, and what a reader wants to see besides."""
 
     command: str
     values: dict[str, float] = field(default_factory=dict)
     tables: list[Table] = field(default_factory=list)
-    plots: list[Plot] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def print(self) -> bool:

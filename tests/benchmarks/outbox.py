@@ -66,7 +66,8 @@ class Bus:
                     throttled = bus._throttles and bus._calls % THROTTLED == 0
                     for entry in () if throttled else entries:
                         detail = json.loads(entry["Detail"])
-                        bus._taken[detail["stream"]].append(detail["number"])
+                        if "number" in detail:
+                            bus._taken[detail["stream"]].append(detail["number"])
                 if throttled:
                     self._answer({"__type": "ThrottlingException", "message": "Rate exceeded"}, 400)
                 else:

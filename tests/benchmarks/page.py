@@ -1,4 +1,4 @@
-"""Writes docs/benchmarks.md and its plots from what the benchmarks found: nobody edits that page by hand.
+"""Writes docs/benchmarks.md from what the benchmarks found: nobody edits that page by hand.
 
 What was found is kept beside it in docs/benchmarks.json, and tests/unit/documents/test_benchmarks.py compares
 the two.
@@ -21,11 +21,11 @@ from typing import Any
 import psutil
 
 from local.servers import postgres
-from tests.benchmarks import built
-from tests.benchmarks.figures import FIGURES, Part, Plot, Table, shown
+from tests.benchmarks.figures import FIGURES, Part, Table, shown
+from tests.benchmarks.fixtures import built
 
 DOCS = built.ROOT / "docs"
-PAGE, FOUND, IMAGES = DOCS / "benchmarks.md", DOCS / "benchmarks.json", DOCS / "images"
+PAGE, FOUND = DOCS / "benchmarks.md", DOCS / "benchmarks.json"
 
 _BEGINNING = """\
 # Benchmarks
@@ -70,16 +70,13 @@ _TITLES = {"cold": "Cold starts", "warm": "Warm requests", "scale": "At 10 milli
 
 
 def write(part: Part, began: datetime) -> None:
-    """Keep what was found in place of what that part found before, and make the page and the plots of it."""
+    """Keep what was found in place of what that part found before, and make the page of it."""
     found = _found()
     parts = {each["command"]: each for each in found["parts"]}
     parts[part.command] = asdict(part) | {"measured": machine(began)}
     found["parts"] = [parts[command] for command in _TITLES if command in parts]
     FOUND.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     PAGE.write_text(render(found))
-    IMAGES.mkdir(exist_ok=True)
-    for plot in part.plots:
-        _draw(plot)
 
 
 def measured() -> set[str]:
@@ -137,7 +134,6 @@ def render(found: Mapping[str, Any]) -> str:
             lines += [f"### {table['title']}", "", *_table(Table(**table)), ""]
         lines += [f"- {note}" for note in part["notes"]]
         lines += ["", f"Measured {'; '.join(part['measured'])}.", ""]
-        lines += ["", *(f"![{plot['title']}](images/{plot['file']})" for plot in part["plots"]), ""]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
 
 
@@ -147,44 +143,6 @@ def _table(table: Table) -> list[str]:
         f"|---|{'--:|' * (len(table.head) - 1)}",
         *(f"| {' | '.join(row)} |" for row in table.rows),
     ]
-
-
-def _draw(plot: Plot) -> None:
-    # Not at the top: to check the page nobody needs it.
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
-    series = list(dict.fromkeys(name for bars in plot.bars.values() for name in bars))
-    labels = list(plot.bars)
-    thickness = 0.8 / len(series)
-    figure, axes = pyplot.subplots(figsize=(8, 0.6 + 0.32 * len(labels) * max(1, len(series) * 0.7)))
-    for number, name in enumerate(series):
-        places = [place + number * thickness for place in range(len(labels))]
-        drawn = axes.barh(
-            places, [plot.bars[label].get(name, 0) for label in labels], thickness, label=name or None
-        )
-        axes.bar_label(
-            drawn,
-            [shown(plot.bars[label][name], "") if name in plot.bars[label] else "" for label in labels],
-            fontsize=7,
-            padding=2,
-        )
-    axes.set_yticks(
-        [place + thickness * (len(series) - 1) / 2 for place in range(len(labels))], labels, fontsize=8
-    )
-    axes.invert_yaxis()
-    axes.margins(x=0.1)
-    axes.set_xlabel(plot.unit, fontsize=8)
-    axes.set_title(plot.title, fontsize=9)
-    axes.spines[["top", "right"]].set_visible(False)
-    if len(series) > 1:
-        axes.legend(fontsize=7, frameon=False)
-    figure.tight_layout()
-    # Without the time of drawing, an image changes only with what it shows.
-    figure.savefig(IMAGES / plot.file, dpi=110, metadata={"Software": None})
-    pyplot.close(figure)
 
 
 def _usable() -> int:

@@ -20,11 +20,11 @@ from typing import Any, NamedTuple
 import psutil
 
 from local.processes.lifeline import Lifeline
-from tests.benchmarks import built
-from tests.benchmarks.built import Environment
-from tests.benchmarks.figures import Part, Plot, Table
-from tests.benchmarks.function_process import FunctionProcess, Step
-from tests.benchmarks.stand import PRODUCT, Stand
+from tests.benchmarks.figures import Part, Table
+from tests.benchmarks.fixtures import built
+from tests.benchmarks.fixtures.built import Environment
+from tests.benchmarks.fixtures.function_process import FunctionProcess, Step
+from tests.benchmarks.fixtures.stand import PRODUCT, Stand
 
 ROUNDS, REQUESTS = 5, 400
 OURS, BARE, STACK = "this service", "bare", "FastAPI stack"
@@ -65,40 +65,24 @@ def measure(stand: Stand, rounds: int = ROUNDS, requests: int = REQUESTS) -> Par
     """All operations, one after the other."""
     part = Part("warm")
     rows: list[list[str]] = []
-    p50: dict[str, dict[str, float]] = {}
-    cpu: dict[str, dict[str, float]] = {}
-    memory: dict[str, dict[str, float]] = {}
     for name, (key, prepare) in _OPERATIONS.items():
         with ExitStack() as running:
             subjects = prepare(Start(stand.plain, running), stand)
             check(name, subjects)
             found = take_turns(subjects, rounds, requests if key != "login" else requests // 4)
             resident = {who: _resident(subject.environment) for who, subject in subjects.items()}
-        p50[name] = {who: _median(turns, 0.5) * 1000 for who, turns in found.items()}
-        cpu[name] = {
-            who: statistics.median(turn.cpu for turn in turns) * 1000 for who, turns in found.items()
-        }
-        memory[name] = resident
         ratios = {who: ratios_of(found[OURS], found[who]) for who in found if who != OURS}
         for who, turns in found.items():
-            shown = [
-                f"{_median(turns, 0.5) * 1000:.2f}",
-                f"{_median(turns, 0.99) * 1000:.2f}",
-                f"{cpu[name][who]:.3f}",
-            ]
+            cpu = statistics.median(turn.cpu for turn in turns) * 1000
+            times = [f"{_median(turns, share) * 1000:.2f}" for share in (0.5, 0.99)]
             ratio = [f"{value:.2f}" for value in ratios[who]] if who in ratios else ["", ""]
-            rows.append([f"{name}, {who}", *shown, f"{resident[who]:.0f}", *ratio])
+            rows.append([f"{name}, {who}", *times, f"{cpu:.3f}", f"{resident[who]:.0f}", *ratio])
         if BARE in ratios and key in {"product", "favorites"}:
             part.values[f"warm.{key}.p50"], part.values[f"warm.{key}.cpu"] = ratios[BARE]
         kind = "memory.product" if key in {"product", "products"} else "memory.database"
         part.values[kind] = max(part.values.get(kind, 0.0), resident[OURS])
     head = ["", "p50 ms", "p99 ms", "CPU ms", "MB", "ours ÷ it: p50", "CPU"]
     part.tables.append(Table("Warm requests", head, rows))
-    part.plots += [
-        Plot("warm-p50.png", "Warm request, p50", "ms", p50),
-        Plot("warm-cpu.png", "CPU of a warm request", "ms", cpu),
-        Plot("memory.png", "Resident memory", "MB", memory),
-    ]
     return part
 
 

@@ -9,8 +9,9 @@ from psycopg.rows import dict_row
 
 from local.servers.postgres import Postgres
 from local.servers.valkey import Valkey
-from tests.benchmarks import filling, scale, sessions
-from tests.benchmarks.function_process import FunctionProcess
+from tests.benchmarks import operations
+from tests.benchmarks.fixtures import filling, sessions
+from tests.benchmarks.fixtures.function_process import FunctionProcess
 from tests.integration.conftest import ACCESS_TOKEN_KEYS, NOBODY_LISTENS
 
 
@@ -39,6 +40,6 @@ def test_every_statement_of_favorites_is_a_bounded_index_scan(
     filled: FunctionProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ACCESS_TOKEN_KEYS", ACCESS_TOKEN_KEYS)
-    plans = scale.plans(sessions.Sessions(filling.SMALL, filled), filled)
-    assert scale.all_unbounded(plans) == []
+    plans = operations.plans(sessions.Sessions(filling.SMALL, filled), filled)
+    assert operations.all_unbounded(plans) == []
     assert plans.keys() == sessions.ROWS.keys()

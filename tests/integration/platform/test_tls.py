@@ -12,7 +12,7 @@ from local.servers.postgres import Postgres
 from local.servers.valkey import Valkey
 from shared.errors import DatabaseUnavailable
 from shared.platform import database, deadlines, valkey
-from tests.benchmarks.tls import Tls
+from tests.benchmarks.fixtures.tls import Tls
 from tests.integration import recorder
 
 RDS = Path(valkey.AUTHORITIES).parent / "rds"

@@ -6,21 +6,15 @@ import pytest
 
 from local.aws.template import template_data
 from local.settings import TEMPLATE
-from tests.benchmarks import built, page, scale
+from tests.benchmarks import operations, page
 from tests.benchmarks.figures import FIGURES, Part
+from tests.benchmarks.fixtures import built
 
 GOOD = {"rows": 21, "sorted": 21, "pages": 110, "whole_tables": []}
 
 
 def test_the_page_shows_what_was_found() -> None:
     assert page.PAGE.read_text() == page.render(json.loads(page.FOUND.read_text()))
-
-
-def test_every_plot_of_the_page_is_there() -> None:
-    found = json.loads(page.FOUND.read_text())
-    files = {plot["file"] for part in found["parts"] for plot in part["plots"]}
-    assert files
-    assert files <= {image.name for image in page.IMAGES.glob("*.png")}
 
 
 def test_a_figure_that_is_over_is_said_to_be_over(capsys: pytest.CaptureFixture[str]) -> None:
@@ -31,7 +25,7 @@ def test_a_figure_that_is_over_is_said_to_be_over(capsys: pytest.CaptureFixture[
     found = {"parts": [{"command": "scale", "values": {"scale.p99": limit + 0.01}}]}
     for part in found["parts"]:
         assert isinstance(part, dict)
-        part |= {"tables": [], "plots": [], "notes": [], "measured": []}
+        part |= {"tables": [], "notes": [], "measured": []}
     assert page.render(found).count(", over**") == 1
 
 
@@ -49,8 +43,8 @@ def test_a_figure_that_was_not_measured_is_said_not_to_be() -> None:
     ],
 )
 def test_a_plan_that_reads_more_than_it_answers_is_unbounded(bad: dict[str, object]) -> None:
-    assert not scale.unbounded(GOOD, 21)
-    assert len(scale.unbounded(GOOD | bad, 21)) == 1
+    assert not operations.unbounded(GOOD, 21)
+    assert len(operations.unbounded(GOOD | bad, 21)) == 1
 
 
 def test_the_benchmarks_give_a_function_the_memory_of_the_template() -> None:
