@@ -1,0 +1,170 @@
+"""Who may do what: each role allows what the code of its functions needs, and nothing else."""
+
+import json
+
+import pytest
+
+from tests.unit.deploy.sam_template import (
+    Resource,
+    as_list,
+    functions,
+    of_type,
+    ref,
+    role_of,
+    statements,
+)
+from tests.unit.documents.test_names import FOLDERS, resource_of
+from tests.unit.needs import needs
+
+# These know no resource at all.
+WITHOUT_RESOURCE = {
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+}
+# Lambda makes and removes the functions' network interfaces with their role, wherever it does. A Deny keeps
+# the function's own code from it.
+ANYWHERE_IN_THE_ACCOUNT = {
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:UnassignPrivateIpAddresses",
+    "cloudwatch:DescribeAlarms",
+}
+# What Secrets Manager wants for an action where the secret has a key of ours; to read, everybody may decrypt.
+WITH_A_KEY = {"secretsmanager:PutSecretValue": "kms:GenerateDataKey"}
+OF_A_QUEUE = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+
+
+def test_no_role_has_an_asterisk_where_a_resource_could_stand(resources: dict[str, Resource]) -> None:
+    seen = list(statements(resources))
+    assert len(seen) > 10
+    for name, statement in seen:
+        if statement["Effect"] == "Allow" and "*" in as_list(statement["Resource"]):
+            assert set(as_list(statement["Action"])) <= WITHOUT_RESOURCE, name
+
+
+def test_a_pattern_of_resources_does_not_leave_the_stack(resources: dict[str, Resource]) -> None:
+    for name, statement in statements(resources):
+        for resource in as_list(statement["Resource"]):
+            text = resource.get("Fn::Sub", "") if isinstance(resource, dict) else resource
+            if (
+                "*" in text
+                and text != "*"
+                and not set(as_list(statement["Action"])) <= ANYWHERE_IN_THE_ACCOUNT
+            ):
+                assert "${AWS::StackName}-" in text.split("*")[0], name
+
+
+def test_the_functions_own_code_makes_no_network_interfaces(resources: dict[str, Resource]) -> None:
+    by_effect: dict[str, set[str]] = {"Allow": set(), "Deny": set()}
+    for statement in resources["NetworkPolicy"]["Properties"]["PolicyDocument"]["Statement"]:
+        by_effect[statement["Effect"]] |= {a for a in as_list(statement["Action"]) if a.startswith("ec2:")}
+    assert by_effect["Deny"] == by_effect["Allow"]
+
+
+def test_no_role_allows_actions_by_pattern_or_borrows_a_policy_of_awss(
+    resources: dict[str, Resource],
+) -> None:
+    for name, statement in statements(resources):
+        assert not any("*" in action for action in as_list(statement["Action"])), name
+    for name, role in of_type(resources, "AWS::IAM::Role").items():
+        borrowed = [arn for arn in role.get("ManagedPolicyArns", []) if "Ref" not in arn]
+        assert borrowed == [], name
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_role_allows_what_the_code_of_its_functions_needs_and_nothing_else(
+    resources: dict[str, Resource], folder: str
+) -> None:
+    function = functions(resources)[resource_of(folder)]
+    needed = needs(folder)
+    variables = function["Environment"]["Variables"]
+    named = {ref(variables[name]) for name in needed.secrets}
+    expected = {("secretsmanager:GetSecretValue", name) for name in named if name in resources}
+    called = needed.actions | {WITH_A_KEY[action] for action in needed.actions & WITH_A_KEY.keys()}
+    queues = [
+        ref(mapping["EventSourceArn"])
+        for mapping in of_type(resources, "AWS::Lambda::EventSourceMapping").values()
+        if resource_of(folder) in json.dumps(mapping["FunctionName"])
+    ]
+    expected |= {(action, queue) for queue in queues for action in OF_A_QUEUE}
+    own = {"Role": {"Type": "AWS::IAM::Role", "Properties": role_of(resources, folder)}}
+    allowed = {
+        (action, ref(resource))
+        for _, statement in statements(own)
+        for action in as_list(statement["Action"])
+        for resource in as_list(statement["Resource"])
+    }
+    assert {pair for pair in allowed if pair[0] not in called} == expected
+    assert {action for action, _ in allowed if action in called} == called
+    for action in called:
+        assert len({resource for allowed_action, resource in allowed if allowed_action == action}) == 1
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_who_connects_to_something_is_in_the_network_and_nobody_else(
+    resources: dict[str, Resource], folder: str
+) -> None:
+    inside = needs(folder).connects
+    assert ("SubnetIds" in functions(resources)[resource_of(folder)]["VpcConfig"]) == inside
+    policies = {ref(policy) for policy in role_of(resources, folder)["ManagedPolicyArns"]}
+    assert policies == {"FunctionPolicy", "NetworkPolicy"} if inside else {"FunctionPolicy"}
+
+
+def test_functions_that_may_do_the_same_share_a_role(resources: dict[str, Resource]) -> None:
+    used = {ref(function["Role"]) for function in functions(resources).values()}
+    alike = [json.dumps(resources[name]["Properties"], sort_keys=True) for name in sorted(used)]
+    assert len(set(alike)) == len(alike)
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_only_who_reads_the_keys_is_told_where_they_are(resources: dict[str, Resource], folder: str) -> None:
+    variables = functions(resources)[resource_of(folder)]["Environment"]["Variables"]
+    assert ("ACCESS_TOKEN_KEYS" in variables) == ("ACCESS_TOKEN_KEYS" in needs(folder).secrets)
+
+
+def test_no_secret_is_in_a_variable(resources: dict[str, Resource]) -> None:
+    for name, function in functions(resources).items():
+        variables = function["Environment"]["Variables"]
+        assert "resolve:" not in json.dumps(variables), name
+        for variable in {"ACCESS_TOKEN_KEYS", "ADMIN_PASSWORD"} & variables.keys():
+            assert resources[ref(variables[variable])]["Type"] == "AWS::SecretsManager::Secret"
+        assert "@" not in json.dumps(variables["DATABASE_URL"])
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_function_logs_in_to_the_database_as_who_knows_enough_and_no_more(
+    resources: dict[str, Resource], folder: str
+) -> None:
+    variables = functions(resources)[resource_of(folder)]["Environment"]["Variables"]
+    if folder == "run_migrations":
+        assert variables["DATABASE_CREDENTIALS"] == {"Fn::GetAtt": ["Database", "MasterUserSecret.SecretArn"]}
+    elif "DATABASE_CREDENTIALS" in needs(folder).secrets:
+        credentials = ref(variables["DATABASE_CREDENTIALS"])
+        assert credentials == ("ServiceCredentials" if needs(folder).clients else "CatalogCredentials")
+
+
+def test_only_products_are_in_reach_of_who_anybody_may_call(resources: dict[str, Resource]) -> None:
+    assert resources["CatalogCredentials"]["Properties"]["GenerateSecretString"]["SecretStringTemplate"] == (
+        '{"username": "favorites_catalog"}'
+    )
+
+
+def test_the_keys_are_rotated_by_the_function_that_only_their_secret_may_invoke(
+    resources: dict[str, Resource],
+) -> None:
+    rotation = resources["AccessTokenKeysRotation"]["Properties"]
+    assert ref(rotation["SecretId"]) == "AccessTokenKeys"
+    assert ref(rotation["RotationLambdaARN"]) == "RotateAccessTokenKeysFunction"
+    assert rotation["RotationRules"] == {"ScheduleExpression": "rate(30 days)"}
+    permission = resources["RotateAccessTokenKeysPermission"]["Properties"]
+    assert permission["SourceArn"] == {"Ref": "AccessTokenKeys"}
+    assert permission["SourceAccount"] == {"Ref": "AWS::AccountId"}
+
+
+def test_a_password_that_was_renewed_is_read_anew(resources: dict[str, Resource]) -> None:
+    for name, function in functions(resources).items():
+        variables = function["Environment"]["Variables"]
+        assert variables["PARAMETERS_SECRETS_EXTENSION_CACHE_ENABLED"] == "false", name
