@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -41,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "event":
                 answer = running.deliver(_data(), asked.file, asked.function, asked.token)
                 show(json.dumps(answer, indent=2, ensure_ascii=False))
+            case "events":
+                _events(asked)
             case "catalog":
                 change = _change(asked)
                 show(running.change_product(_data(), asked.product_id, change, push=asked.push))
@@ -62,6 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     event.add_argument("file", type=Path, help="the event, as in events/")
     event.add_argument("--function", help="default: the one that the file is named after")
     event.add_argument("--token", help="an access token in place of the sample's placeholder")
+    events = commands.add_parser("events", help="show the events that went out, each as one line of JSON")
+    events.add_argument("type", nargs="?", help="of one type only, such as FavoriteAdded")
+    events.add_argument("--follow", action="store_true", help="go on with those that come, until Ctrl-C")
     catalog = commands.add_parser("catalog", help="change the sample catalog")
     changes = catalog.add_subparsers(dest="change", required=True)
     for name, does in (
@@ -75,6 +81,15 @@ def _parser() -> argparse.ArgumentParser:
             change.add_argument("price", help="such as 9.90")
         change.add_argument("--no-push", dest="push", action="store_false", help="leave it to the next poll")
     return parser
+
+
+def _events(asked: argparse.Namespace) -> None:
+    from local.aws.outgoing import read_events  # with SAM CLI, as for the others
+
+    with suppress(KeyboardInterrupt):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for event in read_events(_data(), asked.type, follow=asked.follow):
+            show(event)
 
 
 def _change(asked: argparse.Namespace) -> str:
@@ -91,6 +106,7 @@ def _reset() -> None:
 
 def _run(port: str) -> None:
     from local import settings
+    from local.aws.outgoing import checked_url
     from local.stack import Stack
 
     stack = Stack(
@@ -99,6 +115,8 @@ def _run(port: str) -> None:
         settings=settings.settings_from(os.environ),
         concurrency=settings.whole_number(os.environ, "LOCAL_CONCURRENCY", 4),
         schedule_seconds=settings.whole_number(os.environ, "LOCAL_SCHEDULE_SECONDS", 30),
+        visibility_seconds=settings.whole_number(os.environ, "LOCAL_VISIBILITY_SECONDS", 2),
+        events_url=checked_url(os.environ.get("EVENTS_URL")),
         log=log_to(_data() / "metrics.jsonl", os.environ),
     )
     _serve(

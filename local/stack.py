@@ -12,9 +12,11 @@ from typing import IO, NoReturn
 
 from local.aws.api_gateway import ApiGateway
 from local.aws.aws_endpoint import AwsEndpoint
-from local.aws.event_bus import EventBus
+from local.aws.event_bus import Consumer, EventBus
+from local.aws.event_queue import VISIBILITY_SECONDS
 from local.aws.execution_environment import FunctionFailed
 from local.aws.functions import Functions
+from local.aws.outgoing import EventFile, EventPoster
 from local.aws.schedules import Schedules
 from local.aws.template import Template
 from local.running import Running, forget
@@ -39,8 +41,9 @@ class Stack(ServiceGroup):
     become (`CATALOG_URL` for CatalogUrl), and for the variables that are not its business (see
     local.settings); with DATABASE_URL, REDIS_URL or CATALOG_URL among them, a server of the caller's is used
     and none started. `schedule_seconds` is the longest time between two runs of a schedule; None is no runs
-    at all. `log` takes the functions' logs, the access log, and a line for each event and each run of a
-    schedule.
+    at all. `visibility_seconds` is after how long a failed event is delivered again. Events that go out are
+    appended to `events.jsonl` in `data`, and posted to `events_url` if there is one. `log` takes the
+    functions' logs, the access log, and a line for each event and each run of a schedule.
 
     Beside the API it serves a page to see it work, `/shop`.
 
@@ -56,6 +59,8 @@ class Stack(ServiceGroup):
         settings: Mapping[str, str] | None = None,
         concurrency: int = 4,
         schedule_seconds: float | None = None,
+        visibility_seconds: float = VISIBILITY_SECONDS,
+        events_url: str | None = None,
         log: Log = print,
     ) -> None:
         super().__init__()
@@ -64,6 +69,8 @@ class Stack(ServiceGroup):
         self._settings = dict(settings or {})
         self._concurrency = concurrency
         self._schedule_seconds = schedule_seconds
+        self._visibility_seconds = visibility_seconds
+        self._events_url = events_url
         self._log = log
         self._bus: EventBus | None = None
         self.postgres: Postgres | None = None
@@ -139,7 +146,19 @@ class Stack(ServiceGroup):
             functions.invoke("RunMigrationsFunction", {})
         except FunctionFailed as error:
             raise ServiceFailed(f"The migrations failed: {error}") from error
-        self._bus = bus = EventBus(template.rules, template.queues, functions.invoke, self._log)
+        consumers: list[Consumer] = [EventFile(self._data)]
+        if self._events_url is not None:
+            poster = EventPoster(self._events_url, self._log, self._visibility_seconds)
+            self._running.callback(poster.stop)
+            consumers.append(poster)
+        self._bus = bus = EventBus(
+            template.rules,
+            template.queues,
+            functions.invoke,
+            self._log,
+            consumers=consumers,
+            visibility=self._visibility_seconds,
+        )
         self._running.callback(bus.stop)
         endpoint.serve(functions, bus)
         return functions, bus

@@ -9,6 +9,7 @@ import re
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
+from datetime import UTC, datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -141,7 +142,9 @@ class _Handler(BaseHTTPRequestHandler):
         if missing:
             return {"ErrorCode": "InvalidArgument", "ErrorMessage": f"{missing[0]} is missing."}
         try:
-            return {"EventId": self._bus.put(entry["Source"], entry["DetailType"], entry["Detail"])}
+            time = entry.get("Time")  # boto3 sends seconds since the epoch, AWS's command line a text
+            moment = datetime.fromtimestamp(time, UTC) if isinstance(time, int | float) else None
+            return {"EventId": self._bus.put(entry["Source"], entry["DetailType"], entry["Detail"], moment)}
         except ValueError as error:
             return {"ErrorCode": "MalformedDetail", "ErrorMessage": f"Detail is malformed: {error}."}
 

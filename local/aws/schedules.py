@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from local.aws.event_bus import ACCOUNT, REGION
+from local.aws.event_queue import ACCOUNT, REGION
 from local.aws.execution_environment import FunctionFailed
 from local.aws.functions import Functions
 from local.aws.template import Schedule

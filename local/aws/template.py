@@ -56,7 +56,8 @@ class Schedule:
 class Queue:
     """A queue whose messages invoke a function, at most `batch` at once, each at most `receives` times.
 
-    With `reports_failures` the function's answer tells which of a batch failed.
+    With `reports_failures` the function's answer tells which of a batch failed. At most `consumers` batches
+    are under way at the same time.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Queue:
     batch: int
     receives: int
     reports_failures: bool
+    consumers: int = 5  # Lambda begins with five pollers
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,7 @@ def _queue(function: str, event: Mapping[str, Any], resources: Mapping[str, Any]
         batch=int(event.get("BatchSize", 10)),
         receives=int(redrive.get("maxReceiveCount", 5)),
         reports_failures="ReportBatchItemFailures" in event.get("FunctionResponseTypes", []),
+        consumers=int(event.get("ScalingConfig", {}).get("MaximumConcurrency", 5)),
     )
 
 

@@ -72,7 +72,9 @@ class Endpoint:
         (folder / "handler.py").write_text(HANDLER)
         template = Template(root / "template.yaml", {})
         self.functions = Functions(template, log=self.lines.append)
-        self.bus = EventBus(template.rules, template.queues, self.functions.invoke, self.lines.append)
+        self.bus = EventBus(
+            template.rules, template.queues, self.functions.invoke, self.lines.append, duplicates=0
+        )
         self.endpoint = AwsEndpoint()
         self.url = self.endpoint.start()
         self.endpoint.serve(self.functions, self.bus)
@@ -105,7 +107,7 @@ def test_an_event_reaches_the_function_of_the_rules_queue(endpoint: Endpoint) ->
     assert len({result["EventId"] for result in answer["Entries"]}) == 2
     assert wait_until(lambda: "read_letter | read one" in endpoint.lines, timeout=10)
     assert 'event | post Letter {"text": "one"}' in endpoint.lines
-    assert 'event | other Letter {"text": "hello"}' in endpoint.lines
+    assert 'event (no rule takes it) | other Letter {"text": "hello"}' in endpoint.lines
 
 
 def test_entries_that_cannot_be_are_refused_one_by_one(endpoint: Endpoint) -> None:

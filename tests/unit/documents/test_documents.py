@@ -191,7 +191,7 @@ def test_every_parameter_of_the_template_is_told_of() -> None:
 def test_the_settings_of_make_run_alone_are_those_that_it_reads() -> None:
     told = {codes(variable)[0] for variable, *_ in table(SETTINGS, "variable")}
     source = "".join(file.read_text() for file in (ROOT / "local").glob("*.py"))
-    assert told == {"PORT"} | set(re.findall(r"\"(LOCAL_[A-Z]+(?:_[A-Z]+)*)\"", source))
+    assert told == {"PORT", "EVENTS_URL"} | set(re.findall(r"\"(LOCAL_[A-Z]+(?:_[A-Z]+)*)\"", source))
 
 
 @pytest.mark.parametrize("page", [*documents.pages(), "functions/get_docs/openapi.json"])

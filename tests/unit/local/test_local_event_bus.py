@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from local.aws.event_bus import EventBus, EventQueue, matches
+from local.aws.event_bus import EventBus, matches
+from local.aws.event_queue import EventQueue
 from local.aws.execution_environment import FunctionFailed
 from local.aws.template import Queue, Rule
 
@@ -35,6 +36,10 @@ class Function:
         failed = [record["messageId"] for record in records if self.fails(record["body"])]
         return {"batchItemFailures": [{"itemIdentifier": each} for each in failed]}
 
+    @property
+    def bodies(self) -> Bodies:
+        return [record["body"] for record in self.records]
+
     def received(self, body: str) -> int:
         return sum(batch.count(body) for batch in self.batches)
 
@@ -51,13 +56,15 @@ def lines() -> list[str]:
 
 @pytest.fixture
 def queue(function: Function, lines: list[str]) -> Iterator[EventQueue]:
-    queue = EventQueue(letters(), function, lines.append, retry_seconds=0.01)
+    queue = EventQueue(letters(), function, lines.append, visibility=0.01, duplicates=0)
     yield queue
     queue.stop()
 
 
 def letters(*, reports_failures: bool = True) -> Queue:
-    return Queue("Letters", "ReadFunction", batch=3, receives=5, reports_failures=reports_failures)
+    return Queue(
+        "Letters", "ReadFunction", batch=3, receives=5, reports_failures=reports_failures, consumers=1
+    )
 
 
 def test_a_message_arrives_as_a_record_of_sqs(queue: EventQueue, function: Function) -> None:
@@ -80,7 +87,7 @@ def test_a_batch_is_no_longer_than_the_queue_says(function: Function, lines: lis
         go_on.wait(5)
         return answer
 
-    queue = EventQueue(letters(), invoke, lines.append)
+    queue = EventQueue(letters(), invoke, lines.append, duplicates=0)
     queue.send("0")
     assert entered.wait(5)
     for number in range(1, 6):
@@ -88,7 +95,8 @@ def test_a_batch_is_no_longer_than_the_queue_says(function: Function, lines: lis
     go_on.set()
     assert queue.wait_until_empty(5)
     queue.stop()
-    assert function.batches == [["0"], ["1", "2", "3"], ["4", "5"]]
+    assert [len(batch) for batch in function.batches] == [1, 3, 2]
+    assert sorted(function.bodies) == ["0", "1", "2", "3", "4", "5"]
 
 
 def test_a_poison_message_ends_as_a_dead_letter_and_holds_nobody_back(
@@ -128,7 +136,7 @@ def test_a_function_that_raises_failed_with_all_of_the_batch(
     "answer", [{"batchItemFailures": [{"itemIdentifier": "nobody's"}]}, {"batchItemFailures": [{}]}, [1]]
 )
 def test_an_answer_that_names_no_message_of_the_batch_fails_all_of_it(answer: Any, lines: list[str]) -> None:
-    queue = EventQueue(letters(), lambda _name, _event: answer, lines.append, retry_seconds=0)
+    queue = EventQueue(letters(), lambda _name, _event: answer, lines.append, visibility=0)
     queue.send("a")
     assert queue.wait_until_empty(5)
     queue.stop()
@@ -137,7 +145,7 @@ def test_an_answer_that_names_no_message_of_the_batch_fails_all_of_it(answer: An
 
 @pytest.mark.parametrize("answer", [None, {}, {"batchItemFailures": None}, {"batchItemFailures": []}])
 def test_an_answer_without_failures_takes_the_batch(answer: Any, lines: list[str]) -> None:
-    queue = EventQueue(letters(), lambda _name, _event: answer, lines.append)
+    queue = EventQueue(letters(), lambda _name, _event: answer, lines.append, duplicates=0)
     queue.send("a")
     assert queue.wait_until_empty(5)
     queue.stop()
@@ -146,11 +154,57 @@ def test_an_answer_without_failures_takes_the_batch(answer: Any, lines: list[str
 
 def test_failures_count_only_where_the_queue_asks_for_them(function: Function, lines: list[str]) -> None:
     function.fails = lambda _: True
-    queue = EventQueue(letters(reports_failures=False), function, lines.append)
+    queue = EventQueue(letters(reports_failures=False), function, lines.append, duplicates=0)
     queue.send("a")
     assert queue.wait_until_empty(5)
     queue.stop()
     assert function.received("a") == 1
+
+
+def test_several_consumers_work_at_the_same_time(lines: list[str]) -> None:
+    together = threading.Barrier(3, timeout=5)
+    queue = EventQueue(
+        Queue("Letters", "ReadFunction", batch=1, receives=1, reports_failures=True, consumers=3),
+        lambda *_: together.wait() and None,
+        lines.append,
+        duplicates=0,
+    )
+    for body in "abc":
+        queue.send(body)
+    assert queue.wait_until_empty(5)
+    queue.stop()
+    assert lines == []
+
+
+def test_messages_come_in_any_order_and_some_of_them_twice(function: Function, lines: list[str]) -> None:
+    go_on = threading.Event()
+
+    def invoke(name: str, event: Mapping[str, Any]) -> Any:
+        go_on.wait(5)
+        return function(name, event)
+
+    queue = EventQueue(letters(), invoke, lines.append, duplicates=0.2)
+    bodies = [str(number) for number in range(100)]
+    for body in bodies:
+        queue.send(body)
+    go_on.set()
+    assert queue.wait_until_empty(5)
+    queue.stop()
+    arrived = function.bodies
+    assert list(dict.fromkeys(arrived)) != bodies
+    assert sorted(set(arrived)) == sorted(bodies)
+    assert 100 < len(arrived) <= 200
+    assert all(arrived.count(body) <= 2 for body in bodies)
+
+
+def test_a_message_that_failed_stays_invisible_for_its_time(function: Function, lines: list[str]) -> None:
+    queue = EventQueue(letters(), function, lines.append, visibility=0.3, duplicates=0)
+    function.fails = lambda body: function.received(body) == 1
+    started = time.monotonic()
+    queue.send("again")
+    assert queue.wait_until_empty(5)
+    assert time.monotonic() - started >= 0.3
+    queue.stop()
 
 
 def test_a_queue_that_is_stopped_delivers_no_more(queue: EventQueue, function: Function) -> None:
@@ -165,7 +219,7 @@ def test_a_queue_that_is_stopped_delivers_no_more(queue: EventQueue, function: F
 
 @pytest.fixture
 def bus(function: Function, lines: list[str]) -> Iterator[EventBus]:
-    bus = EventBus([CATALOG_RULE], [letters()], function, lines.append)
+    bus = EventBus([CATALOG_RULE], [letters()], function, lines.append, duplicates=0)
     yield bus
     bus.stop()
 
@@ -182,14 +236,17 @@ def test_an_event_that_matches_goes_to_the_queue_in_eventbridges_envelope(
     assert '"detail": {"price": 9.90}' in body
 
 
-def test_an_event_that_does_not_match_is_shown_and_goes_nowhere(
+def test_an_event_that_no_rule_takes_is_shown_as_such_and_goes_nowhere(
     bus: EventBus, function: Function, lines: list[str]
 ) -> None:
     bus.put("favorites", "FavoriteAdded", '{\n "product_id": "7"}')
     bus.put("catalog", "Other", "{}")
     bus.wait_until_delivered(5)
     assert function.batches == []
-    assert lines == ['event | favorites FavoriteAdded { "product_id": "7"}', "event | catalog Other {}"]
+    assert lines == [
+        'event | favorites FavoriteAdded { "product_id": "7"}',
+        "event (no rule takes it) | catalog Other {}",
+    ]
 
 
 def test_a_long_event_is_one_short_line(bus: EventBus, lines: list[str]) -> None:
