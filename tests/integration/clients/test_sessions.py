@@ -197,23 +197,6 @@ def test_the_own_part_of_a_refresh_token_has_256_bits_and_is_never_the_same() ->
 # ── Rotation ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_refresh_token_is_exchanged_for_another_that_works() -> None:
-    ana = accounts.register(email=EMAIL)
-    first = log_in()
-    second = sessions.refresh(first.refresh_token)
-    third = sessions.refresh(second.refresh_token)
-    assert len({first.refresh_token, second.refresh_token, third.refresh_token}) == 3
-    assert access_tokens.verify(third.access_token).client_id == ana.client_id
-
-
-def test_a_session_is_one_row_however_often_it_is_refreshed(db: psycopg.Connection) -> None:
-    accounts.register(email=EMAIL)
-    tokens = log_in()
-    for _ in range(5):
-        tokens = sessions.refresh(tokens.refresh_token)
-    assert db.execute("SELECT count(*) FROM sessions").fetchone() == (1,)
-
-
 def test_refreshed_access_tokens_say_when_the_password_was_given(db: psycopg.Connection) -> None:
     accounts.register(email=EMAIL)
     tokens = log_in()
