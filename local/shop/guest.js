@@ -4,7 +4,6 @@ import * as api from "./api.js";
 
 const STORE = "shop.guest";
 const MAX = 100; // products: what one POST /favorite-changes and one GET /products take
-const OLDEST = 90 * 24 * 60 * 60 * 1000 - 60_000; // milliseconds back that favorited_at may lie, less a minute
 
 /** The list, newest first: `[{product_id, favorited_at}]`. */
 export const list = () => api.stored(STORE, (value) => Array.isArray(value) && value.every(isMark)) ?? [];
@@ -33,12 +32,12 @@ export const unmark = (...gone) => keep(list().filter(({ product_id }) => !gone.
 export async function merge() {
   const marked = list();
   if (marked.length === 0) return null;
-  const now = api.serviceTime();
+  // By this service's clock, which may differ from that of this machine.
   const add = marked.map(({ product_id, favorited_at }) => {
     const time = api.serviceTime(Date.parse(favorited_at));
-    const accepted = Math.min(Math.max(time, now - OLDEST), now);
-    return { product_id, favorited_at: new Date(accepted).toISOString() };
+    return { product_id, favorited_at: new Date(time).toISOString() };
   });
+  add.reverse(); // the oldest first: of times ahead, the last product counts as the newest
   const answer = await api.changeFavorites({ add });
   const later = answer.refused.filter(({ type }) => type === "/problems/catalog-unavailable");
   const waiting = later.map(({ product_id }) => product_id);

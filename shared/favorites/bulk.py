@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, LiteralString
 
 from psycopg.rows import class_row
 
 from shared.accounts import access_tokens
 from shared.accounts.access_tokens import Caller
-from shared.errors import CatalogUnavailable, DomainError, InvalidInput
+from shared.errors import CatalogUnavailable, DomainError, FavoritesFull, InvalidInput, UnknownProduct
 from shared.favorites.limits import MAX_CHANGES, MAX_FAVORITES, check_changes
 from shared.favorites.models import ChangedFavorites, FavoriteChanges, Refused
+from shared.formats.ids import is_product_id
 from shared.platform import database
 
 
@@ -34,26 +36,30 @@ def change(caller: Caller, changes: FavoriteChanges) -> ChangedFavorites:
     """What became of each product; asking for the same again changes nothing.
 
     Unmarking comes first and makes room; then the request's order decides what still fits (MAX_FAVORITES).
-    Raises InvalidInput, TooManyChanges, and InvalidToken where the caller's token no longer counts.
+    Raises InvalidInput, TooManyChanges, and InvalidToken where the caller's token is revoked.
     """
-    _check(changes)
+    add, remove = _distinct(changes)
+    # An id that no product can have does not reach the database: PostgreSQL has no text with NUL.
+    possible = {product_id: moment for product_id, moment in add.items() if is_product_id(product_id)}
     reasons: dict[str, DomainError] = {}
-    if unknown := _unknown(caller, changes):
+    if unknown := _unknown(caller, list(possible)):
         from shared.products import discovery  # for what the copy does not have; most merges never load it
 
         reasons = discovery.make_known(unknown)
-    count, outcomes = database.transaction(lambda current: _write(current, caller, changes))
+    count, outcomes = database.transaction(
+        lambda current: _write(current, caller, possible, list(filter(is_product_id, remove)))
+    )
     by_outcome: dict[str, list[str]] = defaultdict(list)
+    for product_id in remove:
+        by_outcome[outcomes.get(product_id, "absent")].append(product_id)
     refused: list[Refused] = []
-    for each in outcomes:
-        if each.outcome == "full":
-            refused.append(Refused(product_id=each.product_id, type="/problems/favorites-full"))
-        elif each.outcome != "unknown":
-            by_outcome[each.outcome].append(each.product_id)
-        elif isinstance(reasons.get(each.product_id), CatalogUnavailable):
-            refused.append(Refused(product_id=each.product_id, type="/problems/catalog-unavailable"))
+    for product_id in add:
+        outcome = outcomes.get(product_id, "unknown")
+        if outcome in ("added", "already"):
+            by_outcome[outcome].append(product_id)
         else:
-            refused.append(Refused(product_id=each.product_id, type="/problems/unknown-product"))
+            kind = _refusal(outcome, reasons.get(product_id))
+            refused.append(Refused(product_id=product_id, type=kind.type_uri()))
     return ChangedFavorites(
         added=by_outcome["added"],
         already=by_outcome["already"],
@@ -64,22 +70,29 @@ def change(caller: Caller, changes: FavoriteChanges) -> ChangedFavorites:
     )
 
 
-def _check(changes: FavoriteChanges) -> None:
+def _refusal(outcome: str, reason: DomainError | None) -> type[DomainError]:
+    if outcome == "full":
+        return FavoritesFull
+    return CatalogUnavailable if isinstance(reason, CatalogUnavailable) else UnknownProduct
+
+
+def _distinct(changes: FavoriteChanges) -> tuple[dict[str, datetime | None], list[str]]:
+    """The products to mark, with their times, and those to unmark; of doubles the first counts."""
     if not 1 <= len(changes.add) + len(changes.remove) <= MAX_CHANGES:
         raise InvalidInput(
             f"add and remove have 1 to {MAX_CHANGES} products together", location="body", kind="length"
         )
-    seen: set[str] = set()
-    places = [(mark.product_id, f"body.add.{place}.product_id") for place, mark in enumerate(changes.add)]
-    places += [(product_id, f"body.remove.{place}") for place, product_id in enumerate(changes.remove)]
-    for product_id, location in places:
-        if product_id in seen:
-            raise InvalidInput("is in the request already", location=location, kind="repeated")
-        seen.add(product_id)
+    add: dict[str, datetime | None] = {}
+    for mark in changes.add:
+        add.setdefault(mark.product_id, mark.favorited_at)
+    for place, product_id in enumerate(changes.remove):
+        if product_id in add:
+            raise InvalidInput("is in add too", location=f"body.remove.{place}", kind="repeated")
+    return add, list(dict.fromkeys(changes.remove))
 
 
-def _unknown(caller: Caller, changes: FavoriteChanges) -> list[str]:
-    """The products to mark that the copy does not have, and that are no favorites."""
+def _unknown(caller: Caller, product_ids: list[str]) -> list[str]:
+    """The products that the copy does not have, and that are no favorites."""
     client = database.fetch_one(
         _Unknown,
         """
@@ -95,7 +108,7 @@ def _unknown(caller: Caller, changes: FavoriteChanges) -> list[str]:
           FROM clients
          WHERE clients.client_id = %(client_id)s AND token_generation = %(generation)s
         """,
-        caller.as_parameters | {"product_ids": [mark.product_id for mark in changes.add]},
+        caller.as_parameters | {"product_ids": product_ids},
         repeatable=True,
     )
     if client is None:
@@ -118,7 +131,10 @@ WITH asked AS (
 ), held AS (
     SELECT product_id FROM favorites JOIN asked USING (product_id) WHERE client_id = %(client_id)s
 ), known AS (
-    SELECT product_id, price, coalesce(asked.favorited_at, now()) AS favorited_at, place,
+    SELECT product_id, price, place,
+           coalesce(asked.favorited_at,
+                    now() - ((SELECT count(*) FROM asked) - place) * interval '1 microsecond')
+               AS favorited_at,
            row_number() OVER (ORDER BY place)
                <= %(max)s - %(count)s + (SELECT count(*) FROM removed) AS fits
       FROM asked
@@ -142,29 +158,19 @@ WITH asked AS (
               FROM known WHERE fits) AS events
      ORDER BY step, place
 )
-SELECT product_id, outcome
-  FROM (SELECT 1 AS step, product_id, place,
-               CASE WHEN product_id IN (SELECT product_id FROM removed) THEN 'removed' ELSE 'absent' END
-                   AS outcome
-          FROM unwanted
-         UNION ALL
-        SELECT 2, product_id, asked.place,
-               CASE WHEN product_id IN (SELECT product_id FROM held) THEN 'already'
-                    WHEN fits THEN 'added'
-                    WHEN NOT fits THEN 'full'
-                    ELSE 'unknown'
-               END
-          FROM asked
-          LEFT JOIN known USING (product_id)) AS outcomes
- ORDER BY step, place
+SELECT product_id, 'removed' AS outcome FROM removed
+ UNION ALL
+SELECT product_id, 'already' FROM held
+ UNION ALL
+SELECT product_id, CASE WHEN fits THEN 'added' ELSE 'full' END FROM known
 """
 
 
 def _write(
-    current: database.Connection, caller: Caller, changes: FavoriteChanges
-) -> tuple[int, list[_Outcome]]:
-    """How many favorites the client had, and what became of each product."""
-    # A statement of its own: what the next one sees is what is there once the client's row is locked.
+    current: database.Connection, caller: Caller, add: dict[str, datetime | None], remove: list[str]
+) -> tuple[int, dict[str, str]]:
+    """How many favorites the client had, and the outcome of each product."""
+    # A separate statement: the next one needs a snapshot taken after the client's row was locked.
     client = current.execute(
         """
         SELECT favorites_count, extract(epoch FROM changes_counted_to - now())::float AS seconds_ahead
@@ -180,9 +186,10 @@ def _write(
     parameters: dict[str, Any] = caller.as_parameters | {
         "count": client["favorites_count"],
         "max": MAX_FAVORITES,
-        "add": [mark.product_id for mark in changes.add],
-        "favorited_at": [mark.favorited_at for mark in changes.add],
-        "remove": changes.remove,
+        "add": list(add),
+        "favorited_at": list(add.values()),
+        "remove": remove,
     }
     with current.cursor(row_factory=class_row(_Outcome)) as cursor:
-        return client["favorites_count"], cursor.execute(_CHANGE, parameters).fetchall()
+        outcomes = cursor.execute(_CHANGE, parameters).fetchall()
+    return client["favorites_count"], {each.product_id: each.outcome for each in outcomes}

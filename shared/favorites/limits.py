@@ -1,8 +1,7 @@
-"""The limits: favorites of a client, changes of one request, how far back a mark may lie."""
+"""The limits: favorites of a client, changes of one request and of a short time."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from math import ceil
 
 from shared.errors import TooManyChanges
@@ -12,9 +11,6 @@ MAX_FAVORITES = 5_000
 
 MAX_IDS_PAGE = 1_000  # ids on a page: 13 kB with ids of ten characters, and no more than 67 kB
 MAX_CHANGES = 100  # products that one request may mark and unmark; with the longest ids still below 64 KiB
-
-# How long ago a guest may have marked what is merged at log-in.
-OLDEST_MARK = timedelta(days=90)
 
 # Each change of a favorite is an event, and the events of a client are sent one after the other. So a client
 # may make this many changes at once, and then one in so many seconds. The triggers count them in the client's

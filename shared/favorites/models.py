@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import MINYEAR, UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from shared.favorites.limits import MAX_CHANGES, MAX_FAVORITES, OLDEST_MARK
+from shared.errors import CatalogUnavailable, FavoritesFull, UnknownProduct
+from shared.favorites.limits import MAX_CHANGES, MAX_FAVORITES
 from shared.models import Input, Model, Page
 from shared.products.models import Price, ProductId, Review
 
@@ -76,43 +77,54 @@ def _rfc_3339(value: object) -> object:
     raise PydanticCustomError("rfc_3339", "is no RFC 3339 time with an offset")
 
 
-def _recent(moment: datetime | None) -> datetime | None:
-    now = datetime.now(UTC)
+def _past(moment: datetime | None) -> datetime | None:
+    """The time in UTC; None, which is now, for one ahead of our clock: clocks of browsers are."""
     if moment is None:
         return None
-    if moment > now:
-        raise PydanticCustomError("ahead", "may not lie ahead")
-    if moment < now - OLDEST_MARK:
-        raise PydanticCustomError("too_old", "may lie {days} days back", {"days": OLDEST_MARK.days})
-    return moment
+    try:
+        moment = moment.astimezone(UTC)
+    except OverflowError:  # on the first or the last day that there is, east or west of UTC
+        moment = datetime(MINYEAR, 1, 1, tzinfo=UTC) if moment.year == MINYEAR else None
+    return moment if moment and moment < datetime.now(UTC) else None
+
+
+# Any text: a guest's list with one id that no product can have is merged without it.
+GivenId = Annotated[str, Field(description="The catalog's id of a product.", examples=["7"])]
 
 
 class Mark(Input):
     """A product to mark; `favorited_at` is when a guest did, where that was before the log-in."""
 
-    product_id: ProductId
+    product_id: GivenId
     favorited_at: Annotated[
         AwareDatetime | None,
         BeforeValidator(_rfc_3339),
-        AfterValidator(_recent),
-        Field(description=f"RFC 3339 with an offset; up to {OLDEST_MARK.days} days back, and not ahead."),
+        AfterValidator(_past),
+        Field(
+            description="RFC 3339 with an offset. A time ahead is taken as now. Without it, the products of "
+            "the request count as marked now, one after the other."
+        ),
     ] = None
 
 
 class FavoriteChanges(Input):
-    """Products to mark and to unmark: together 1 to 100, none of them twice."""
+    """Products to mark and to unmark: together 1 to 100, none of them in both lists."""
 
     add: Annotated[list[Mark], Field(max_length=MAX_CHANGES, default_factory=list)]
-    remove: Annotated[list[ProductId], Field(max_length=MAX_CHANGES, default_factory=list)]
+    remove: Annotated[list[GivenId], Field(max_length=MAX_CHANGES, default_factory=list)]
+
+
+REFUSALS = (UnknownProduct, CatalogUnavailable, FavoritesFull)
 
 
 class Refused(Model):
     """A product that was not marked, and why."""
 
-    product_id: ProductId
+    product_id: GivenId
     type: Annotated[
-        Literal["/problems/unknown-product", "/problems/catalog-unavailable", "/problems/favorites-full"],
+        str,
         Field(description="The problem's type, as where one product is marked alone."),
+        WithJsonSchema({"type": "string", "enum": [error.type_uri() for error in REFUSALS]}),
     ]
 
 
@@ -124,8 +136,6 @@ class ChangedFavorites(Model):
         list[ProductId], Field(description="These were favorites before; their date and price stay.")
     ]
     removed: list[ProductId]
-    absent: Annotated[
-        list[ProductId], Field(description="These were to be unmarked, and were not favorites.")
-    ]
+    absent: Annotated[list[GivenId], Field(description="These were to be unmarked, and were not favorites.")]
     refused: list[Refused]
     count: Annotated[int, Field(ge=0, description="How many favorites the client has now.")]

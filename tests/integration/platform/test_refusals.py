@@ -13,7 +13,7 @@ from shared.accounts.models import ClientChanges
 from shared.errors import DomainError, InvalidInput
 from shared.favorites import bulk as favorites_changes
 from shared.favorites import items
-from shared.favorites.models import FavoriteChanges
+from shared.favorites.models import FavoriteChanges, Mark
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import accounts
 
@@ -103,8 +103,10 @@ VALUES: dict[str, tuple[str, str, str, Callable[[Caller], object]]] = {
     "twice": (
         "body.remove.1",
         "repeated",
-        "is in the request already",
-        lambda ana: favorites_changes.change(ana, FavoriteChanges(add=[], remove=["7", "7"])),
+        "is in add too",
+        lambda ana: favorites_changes.change(
+            ana, FavoriteChanges(add=[Mark(product_id="7")], remove=["8", "7"])
+        ),
     ),
 }
 

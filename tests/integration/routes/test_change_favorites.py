@@ -58,14 +58,52 @@ def test_who_is_gone_gets_401_and_the_catalog_is_not_asked(catalog: HostileCatal
     assert catalog.calls == {}
 
 
-@pytest.mark.parametrize(
-    ("ago", "zone"),
-    [(timedelta(days=90, minutes=-1), "+00:00"), (timedelta(), "+00:00"), (timedelta(days=1), "Z")],
-)
-def test_a_guest_may_have_marked_it_up_to_ninety_days_ago(ana: Caller, ago: timedelta, zone: str) -> None:
-    moment = (datetime.now(UTC) - ago).isoformat().replace("+00:00", zone)
-    body = {"add": [{"product_id": "7", "favorited_at": moment}]}
+ODD_TIMES = {
+    "an offset of 23 h": ("2026-01-01T00:00:00+23:59", "2025-12-31T00:01:00.000000Z"),
+    "long ago": ("1987-06-05T04:03:02.1-03:00", "1987-06-05T07:03:02.100000Z"),
+    "the first day, east of UTC": ("0001-01-01T00:00:00+16:00", "0001-01-01T00:00:00.000000Z"),
+    "half a second ahead": (500, None),
+    "a day ahead": (86_400_000, None),
+    "the last day, west of UTC": ("9999-12-31T23:59:59-16:00", None),
+}
+
+
+@pytest.mark.parametrize("name", ODD_TIMES)
+def test_any_past_time_is_taken_and_a_time_ahead_is_now(ana: Caller, name: str) -> None:
+    sent, kept = ODD_TIMES[name]
+    if isinstance(sent, int):
+        sent = (datetime.now(UTC) + timedelta(milliseconds=sent)).isoformat()
+    before = datetime.now(UTC)
+    body = {"add": [{"product_id": "7", "favorited_at": sent}]}
     assert ask("change_favorites", ana, body=body).json["added"] == ["7"]
+    (favorite,) = ask("list_favorites", ana).json["items"]
+    if kept is None:
+        assert before <= datetime.fromisoformat(favorite["favorited_at"]) <= datetime.now(UTC)
+    else:
+        assert favorite["favorited_at"] == kept
+    assert ask("export_client", ana).status == 200
+
+
+def test_one_odd_entry_spoils_no_list(ana: Caller) -> None:
+    odd = ["a b", "", "\0", "x" * 65, "é", "7\n"]
+    add = [{"product_id": name} for name in [*odd, "7", "8", "7"]]
+    answer = ask("change_favorites", ana, body={"add": add, "remove": ["9\0", "9", "9"]})
+    assert answer.json == {
+        "added": ["7", "8"],
+        "already": [],
+        "removed": [],
+        "absent": ["9\0", "9"],
+        "refused": [{"product_id": name, "type": "/problems/unknown-product"} for name in odd],
+        "count": 2,
+    }
+
+
+def test_products_without_a_time_are_listed_as_if_marked_one_after_the_other(ana: Caller) -> None:
+    ahead = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    add: list[dict[str, str]] = [{"product_id": name} for name in ("3", "1", "2")]
+    ask("change_favorites", ana, body={"add": [*add, {"product_id": "4", "favorited_at": ahead}]})
+    listed = ask("list_favorites", ana, query={"limit": "100"}).json["items"]
+    assert [each["product_id"] for each in listed] == ["4", "2", "1", "3"]
 
 
 def test_a_hundred_products_with_the_longest_ids_may_change_at_once(

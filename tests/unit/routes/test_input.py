@@ -1,14 +1,12 @@
 """What a caller sends and a function refuses: each value, and where the 422 says that it is wrong."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 import pytest
 
 from functions.list_favorites.handler import Sort
-from shared.errors import CatalogUnavailable, FavoritesFull, UnknownProduct
 from shared.favorites import listing
-from shared.favorites.models import Refused
 from tests.calls import ADMIN, ANA, SOMEBODY_ELSE, call, token
 
 pytestmark = pytest.mark.usefixtures("backends")
@@ -111,9 +109,6 @@ BODIES: list[tuple[str, Any, list[str]]] = [
     ("change_favorites", {"add": [{"product_id": 7}]}, ["body.add.0.product_id"]),
     ("change_favorites", {"add": [{"product_id": "7", "price": 1}]}, ["body.add.0.price"]),
     ("change_favorites", {"remove": [{"product_id": "7"}]}, ["body.remove.0"]),
-    ("change_favorites", {"remove": ["a b"]}, ["body.remove.0"]),
-    ("change_favorites", {"remove": ["7", "8", "7"]}, ["body.remove.2"]),
-    ("change_favorites", {"add": [{"product_id": "7"}, {"product_id": "7"}]}, ["body.add.1.product_id"]),
     ("change_favorites", {"add": [{"product_id": "7"}], "remove": ["8", "7"]}, ["body.remove.1"]),
     ("change_favorites", {"remove": many(101).split(",")}, ["body.remove"]),
     ("change_favorites", {"add": [{"product_id": "x"}], "remove": many(100).split(",")}, ["body"]),
@@ -121,7 +116,7 @@ BODIES: list[tuple[str, Any, list[str]]] = [
     *(
         ("change_favorites", mark(when), ["body.add.0.favorited_at"])
         for when in (
-            *(at(days=-1), at(days=90, minutes=1), 1795435212, "1795435212", "2026-11-20", ""),
+            *(1795435212, "1795435212", "2026-11-20", ""),
             *("2026-11-20T12:00:00", "2026-11-20 12:00:00Z", "2026-11-20T25:00:00Z", "2026-11-20T12:00Z"),
         )
     ),
@@ -147,26 +142,6 @@ def test_a_refused_password_is_not_repeated() -> None:
 
 def test_a_missing_field_is_of_the_type_missing() -> None:
     assert call("login", body={"email": "ana@example.com"}).json["errors"][0]["type"] == "missing"
-
-
-@pytest.mark.parametrize(
-    ("when", "kind", "message"),
-    [
-        ("2026-11-20", "rfc_3339", "is no RFC 3339 time with an offset"),
-        (at(days=-1), "ahead", "may not lie ahead"),
-        (at(days=91), "too_old", "may lie 90 days back"),
-    ],
-    ids=["rfc_3339", "ahead", "too_old"],
-)
-def test_a_time_that_does_not_fit_is_told_why(when: str, kind: str, message: str) -> None:
-    (error,) = call("change_favorites", body=mark(when)).json["errors"]
-    assert (error["type"], error["message"]) == (kind, message)
-
-
-def test_a_product_is_refused_with_the_types_of_the_problems_that_one_alone_has() -> None:
-    kinds = (UnknownProduct, CatalogUnavailable, FavoritesFull)
-    types, *_ = get_args(get_type_hints(Refused, include_extras=True)["type"])
-    assert set(get_args(types)) == {kind.type_uri() for kind in kinds}
 
 
 # ── Query ─────────────────────────────────────────────────────────────────────────────────────────────────
