@@ -1,5 +1,9 @@
 """PUT /favorites/{product_id}"""
 
+from shared.platform import lean_imports
+
+lean_imports.start()
+
 from shared.errors import CatalogUnavailable, FavoritesFull, TooManyChanges, UnknownProduct
 from shared.favorites import items
 from shared.favorites.models import Favorite

@@ -1,5 +1,9 @@
 """POST /favorite-changes"""
 
+from shared.platform import lean_imports
+
+lean_imports.start()
+
 from shared.errors import TooManyChanges
 from shared.favorites import bulk
 from shared.favorites.models import ChangedFavorites, FavoriteChanges

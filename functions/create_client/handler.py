@@ -1,5 +1,9 @@
 """POST /clients"""
 
+from shared.platform import lean_imports
+
+lean_imports.start()
+
 from shared.accounts import clients
 from shared.accounts.models import Client, NewClient
 from shared.errors import EmailTaken, TooManyAttempts

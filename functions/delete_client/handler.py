@@ -1,5 +1,9 @@
 """DELETE /clients/{client_id}"""
 
+from shared.platform import lean_imports
+
+lean_imports.start()
+
 from shared.accounts import clients
 from shared.errors import Forbidden, LastAdmin, LogInTooLongAgo, UnknownClient
 from shared.web import responses, routing

@@ -1,5 +1,9 @@
 """GET /clients/{client_id}/export"""
 
+from shared.platform import lean_imports
+
+lean_imports.start()
+
 from shared.accounts import exports
 from shared.accounts.exports import Export
 from shared.errors import Forbidden, UnknownClient

@@ -1,5 +1,9 @@
 """GET /clients/{client_id}"""
 
+from shared.platform import lean_imports
+
+lean_imports.start()
+
 from shared.accounts import clients
 from shared.accounts.models import Client
 from shared.errors import Forbidden, UnknownClient

@@ -1,5 +1,9 @@
 """GET /docs and GET /openapi.json"""
 
+from shared.platform import lean_imports
+
+lean_imports.start()
+
 from functools import cache
 from importlib.resources import files
 from typing import Annotated, Literal

@@ -1,5 +1,9 @@
 """GET /health"""
 
+from shared.platform import lean_imports
+
+lean_imports.start()
+
 from shared import health
 from shared.models import Health
 from shared.web import responses, routing

@@ -1,5 +1,9 @@
 """GET /clients"""
 
+from shared.platform import lean_imports
+
+lean_imports.start()
+
 from typing import Annotated
 
 from shared.accounts import clients

@@ -1,5 +1,9 @@
 """GET /favorites"""
 
+from shared.platform import lean_imports
+
+lean_imports.start()
+
 import re
 from typing import Annotated, Literal
 

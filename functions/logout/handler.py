@@ -1,5 +1,9 @@
 """POST /auth/logout"""
 
+from shared.platform import lean_imports
+
+lean_imports.start()
+
 from shared.accounts import sessions
 from shared.accounts.models import RefreshTokenInput
 from shared.errors import InvalidRefreshToken

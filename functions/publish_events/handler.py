@@ -1,5 +1,9 @@
 """Sends the outbox to the event bus, and removes expired sessions and dead letters, on a schedule."""
 
+from shared.platform import lean_imports
+
+lean_imports.start()
+
 from dataclasses import asdict
 from typing import Any
 

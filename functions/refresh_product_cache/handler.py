@@ -1,5 +1,9 @@
 """Takes the catalog's events from their queue, a batch at a time."""
 
+from shared.platform import lean_imports
+
+lean_imports.start()
+
 import time
 from typing import Any
 

@@ -1,5 +1,9 @@
 """POST /auth/refresh"""
 
+from shared.platform import lean_imports
+
+lean_imports.start()
+
 from shared.accounts import sessions
 from shared.accounts.models import RefreshTokenInput, Tokens
 from shared.errors import InvalidRefreshToken

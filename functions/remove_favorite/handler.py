@@ -1,5 +1,9 @@
 """DELETE /favorites/{product_id}"""
 
+from shared.platform import lean_imports
+
+lean_imports.start()
+
 from shared.errors import NotFavorite, TooManyChanges, UnknownProduct
 from shared.favorites import items
 from shared.web import responses, routing

@@ -1,5 +1,9 @@
 """PATCH /clients/{client_id}"""
 
+from shared.platform import lean_imports
+
+lean_imports.start()
+
 from shared.accounts import clients
 from shared.accounts.models import Client, ClientChanges
 from shared.errors import (

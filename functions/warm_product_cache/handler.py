@@ -1,5 +1,9 @@
 """Keeps the product cache hot, on a schedule."""
 
+from shared.platform import lean_imports
+
+lean_imports.start()
+
 from typing import Any
 
 from shared.errors import CatalogUnavailable

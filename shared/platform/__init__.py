@@ -1,1 +1,1 @@
-"""What the other rooms build on: PostgreSQL, Valkey, settings, secrets, logs, metrics, snapshots, imports."""
+"""What the other rooms build on: PostgreSQL, Valkey, settings, secrets, logs, metrics, imports."""

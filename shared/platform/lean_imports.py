@@ -1,19 +1,19 @@
 """Third-party packages without what their `__init__` loads for others: a third of a cold start.
 
 A package's `__init__` runs before any module in it, and those below import everything that they offer: one
-class of Powertools brings AppSync, Bedrock and a tracer along, one of redis-py its cluster.
-The modules in `LEAN` are therefore entered into `sys.modules` without having run. What is in their table is
-taken from where it is defined, a submodule is imported as ever, and at the first other name the module's own
-code runs after all, in the same module object. So nothing is missing, nothing is loaded twice, and what
-somebody had loaded before stays as it is; only the order differs. The standard library is left alone.
+class of Powertools brings AppSync, Bedrock and a tracer along, one of redis-py its cluster. A handler calls
+`start()` before its other imports. From then on the modules in `LEAN` enter `sys.modules` without having run.
+A name in their table is taken from where it is defined, a submodule is imported as ever, and the first other
+name runs the module's own code after all, in the same module object. So nothing is missing and nothing is
+loaded twice; only the order differs. The standard library is left alone.
 
-All of this is done where functions run, and nowhere else: there one thread does all the importing. A program
-with several (pytest, `make run`) imports as ever; two threads, one in such a module's own code and one in its
-submodule, could wait for each other forever.
+`start()` does nothing where no function runs: two threads, one in such a module's own code and one in its
+submodule, could wait for each other forever. In a function one thread does all the importing.
 
 tests/unit/shared/test_lean_imports.py compares all names with those of an ordinary import, and
-tests/integration/deploy/test_build.py fails when a request runs one of them after all: then a new version of
-the package takes a name that is not in the table.
+tests/integration/deploy/test_build.py fails when a request runs one of these modules after all.
+
+This file goes when Lambda has a Python with lazy imports (PEP 810).
 """
 
 from __future__ import annotations
@@ -114,14 +114,18 @@ class LeanFinder:
         return spec
 
 
-# Lambda and its emulator set both of these. LEAN_IMPORTS=off turns all of this off: the first thing to try
-# when an import behaves oddly.
-IS_FUNCTION = not {"AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_RUNTIME_API"}.isdisjoint(os.environ)
-IS_LEAN = IS_FUNCTION and os.environ.get("LEAN_IMPORTS", "").lower() != "off"
-
 _USUAL = gc.get_threshold()
 
-if IS_LEAN:
+
+def start() -> None:
+    """Import as this module says from now on, in a function; `LEAN_IMPORTS=off` in its variables prevents it.
+
+    Turn it off first when an import behaves oddly.
+    """
+    # Lambda and its emulator set both of these.
+    is_function = not {"AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_RUNTIME_API"}.isdisjoint(os.environ)
+    if not is_function or os.environ.get("LEAN_IMPORTS", "").lower() == "off" or is_started():
+        return
     sys.meta_path.insert(0, LeanFinder)
 
     # What Powertools' own `__init__` does besides importing: its modules' lines are not for our log.
@@ -131,13 +135,18 @@ if IS_LEAN:
     # There are no plugins; to find that out, pydantic reads about every package that is installed (8 ms).
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
-    # What an import makes stays: looking through it for garbage takes 17 ms while the modules load, which
-    # make some 60,000 objects, and as long again in some request later.
+    # Imported modules stay: searching them for garbage takes 17 ms while they load, which makes some 60,000
+    # objects, and as long again in some request later.
     gc.set_threshold(100_000)
 
 
 def done() -> None:
-    """What is loaded now is never looked through; of what requests make, garbage is collected as usual."""
-    if IS_LEAN:
+    """End of the init phase: never search what is loaded now for garbage, and what requests make as usual."""
+    if is_started():
         gc.freeze()
         gc.set_threshold(*_USUAL)
+
+
+def is_started() -> bool:
+    """Whether modules are imported as this module says."""
+    return LeanFinder in sys.meta_path

@@ -97,29 +97,8 @@ def _ask(arn: str) -> tuple[int, bytes]:
     return _get(
         f"127.0.0.1:{PORT}",
         f"/secretsmanager/get?secretId={quote(arn, safe='')}",
-        {"X-Aws-Parameters-Secrets-Token": _session_token()},
+        {"X-Aws-Parameters-Secrets-Token": os.environ.get("AWS_SESSION_TOKEN", "")},
     )
-
-
-def _session_token() -> str:
-    """The session token of the function's role.
-
-    It is in a variable, but not under SnapStart: an environment made from a snapshot has other credentials
-    than the one the snapshot was taken of, and asks for them.
-    https://docs.aws.amazon.com/lambda/latest/dg/snapstart-activate.html
-    """
-    address = os.environ.get("AWS_CONTAINER_CREDENTIALS_FULL_URI")
-    if "AWS_SESSION_TOKEN" in os.environ or address is None:
-        return os.environ.get("AWS_SESSION_TOKEN", "")
-    from urllib.parse import urlsplit
-
-    parts = urlsplit(address)
-    authorization = os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN", "")
-    _, body = _get(parts.netloc, f"{parts.path}?{parts.query}", {"Authorization": authorization})
-    try:
-        return str(json.loads(body)["Token"])
-    except (ValueError, TypeError, KeyError) as error:
-        raise OSError("the credentials cannot be read") from error
 
 
 def _get(host: str, path: str, headers: dict[str, str]) -> tuple[int, bytes]:

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any, cast
 
 from shared.formats.ids import is_product_id
-from shared.platform import metrics, snapshots
+from shared.platform import metrics
 from shared.products import product_cache
 from shared.products.product_cache import Entry, Joined
 from shared.web import entry
@@ -24,13 +24,7 @@ _WHEN_STALE = "stale-while-revalidate=60, stale-if-error=86400"
 
 
 def entry_point(cached: Callable[[Event], tuple[Entry, str] | None], *, otherwise: str) -> Handler[Result]:
-    """The Lambda handler that sends what `cached` finds, and else what the named module's `app` answers.
-
-    With SnapStart that module is in the snapshot: there, loading it costs no request anything.
-    """
-    if snapshots.are_taken():
-        snapshots.protect()
-        import_module(otherwise)
+    """The Lambda handler that sends what `cached` finds, and else what the named module's `app` answers."""
 
     def answer_event(event: Event, context: Any) -> Result:
         try:

@@ -14,7 +14,7 @@ from aws_lambda_powertools.event_handler.api_gateway import APIGatewayHttpResolv
 from shared.accounts import access_tokens
 from shared.accounts.access_tokens import Caller
 from shared.errors import DomainError, InvalidInput, MissingCredentials
-from shared.platform import secrets_manager, snapshots
+from shared.platform import secrets_manager
 from shared.web import bodies, entry, problems, request
 from shared.web.entry import Handler
 from shared.web.request import Event, Result
@@ -76,8 +76,6 @@ def entry_point(
     """
     for module in (*preload, *(() if app.public else ("jwt.api_jwt",)), *secrets_manager.modules()):
         import_module(module)
-    if snapshots.are_taken():
-        snapshots.protect()
 
     def answer_event(event: Event, context: Any) -> Result:
         return answer(app, event, context, fast_path)

@@ -37,10 +37,7 @@ class Extension:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 extension.asked += 1
-                if self.path.startswith("/credentials"):
-                    status, body = extension.credentials(self.headers["Authorization"])
-                else:
-                    status, body = extension.answer(self.path, self.headers["X-Aws-Parameters-Secrets-Token"])
+                status, body = extension.answer(self.path, self.headers["X-Aws-Parameters-Secrets-Token"])
                 self.send_response(status)
                 if extension.cut_off:
                     extension.cut_off -= 1
@@ -52,12 +49,6 @@ class Extension:
                 pass
 
         return Handler(*arguments)
-
-    def credentials(self, authorization: str | None) -> Answer:
-        """What Lambda's own endpoint says of the role under SnapStart."""
-        if authorization != "may ask":
-            return 403, b"{}"
-        return 200, json.dumps({"AccessKeyId": "a", "Token": "the session token"}).encode()
 
     def answer(self, path: str, token: str | None) -> Answer:
         if self.failures:
@@ -196,19 +187,6 @@ def test_keys_that_cannot_be_read_anew_are_good_for_longer(
     secrets_manager.forget()
     with pytest.raises(SecretUnavailable):
         settings.access_token_keys()
-
-
-def test_under_snapstart_the_session_token_is_asked_for(
-    extension: Extension, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    extension.secrets[ARN] = "x"
-    monkeypatch.delenv("AWS_SESSION_TOKEN")
-    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{extension.server.url}/credentials?v=1")
-    monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "may ask")
-    assert secrets_manager.read(ARN) == "x"
-    monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "may not")
-    with pytest.raises(SecretUnavailable, match="credentials"):
-        secrets_manager.read(ARN)
 
 
 def test_the_first_admins_password_may_be_a_secret(

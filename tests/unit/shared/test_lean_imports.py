@@ -1,4 +1,4 @@
-"""Packages without what their `__init__` loads for others : nothing may be missing.
+"""Packages without what their `__init__` loads for others: nothing may be missing.
 
 Each program runs in an interpreter of its own, where nothing is loaded yet.
 """
@@ -45,7 +45,7 @@ def ordinary(module: str) -> dict[str, str]:
 def test_every_name_of_a_lean_module_is_what_it_is_after_an_ordinary_import(module: str) -> None:
     names = ordinary(module)
     program = f"""{DESCRIBE}
-import shared
+from shared.platform import lean_imports; lean_imports.start()
 module = importlib.import_module({module!r})
 assert type(module).__name__ == "LeanModule"
 print(json.dumps({{name: describe(getattr(module, name)) for name in {list(names)}}}))
@@ -56,9 +56,9 @@ print(json.dumps({{name: describe(getattr(module, name)) for name in {list(names
 @pytest.mark.parametrize("module", LEAN)
 def test_a_lean_module_becomes_an_ordinary_one_in_its_place(module: str) -> None:
     program = f"""{DESCRIBE}
-import shared
+from shared.platform import lean_imports; lean_imports.start()
 module = importlib.import_module({module!r})
-names = " ".join(shared.platform.lean_imports.LEAN[{module!r}].values()).split()
+names = " ".join(lean_imports.LEAN[{module!r}].values()).split()
 taken = {{name: getattr(module, name) for name in names}}
 assert type(module).__name__ == "LeanModule"
 assert not hasattr(module, "no_such_name")  # looking for it runs the module's own code
@@ -73,7 +73,7 @@ def test_a_variable_turns_all_of_it_off() -> None:
     program = """
 import gc, sys, types
 before = gc.get_threshold()
-import shared, shared.platform.lean_imports as lean_imports
+from shared.platform import lean_imports; lean_imports.start()
 import jwt, redis
 assert type(jwt) is type(redis) is types.ModuleType
 assert lean_imports.LeanFinder not in sys.meta_path
@@ -86,25 +86,28 @@ assert gc.get_threshold() == before and gc.get_freeze_count() == 0
 
 def test_what_was_loaded_before_stays_as_it_is() -> None:
     program = (
-        "import jwt, types; before = jwt.decode; import shared, jwt; assert type(jwt) is types.ModuleType"
+        "import jwt, types; before = jwt.decode; "
+        "from shared.platform import lean_imports; lean_imports.start(); "
+        "import jwt; assert type(jwt) is types.ModuleType"
     )
     assert run_python(program + "; assert jwt.decode is before") == ""
 
 
 def test_a_module_that_is_in_nobodys_way_is_not_listed() -> None:
     program = """
-import shared, sys
+from shared.platform import lean_imports; lean_imports.start()
+import sys
 from importlib import import_module
 for function in ("get_product", "login"):
     import_module(f"functions.{function}.handler")
-print(*sorted(set(shared.platform.lean_imports.LEAN) - set(sys.modules)))
+print(*sorted(set(lean_imports.LEAN) - set(sys.modules)))
 """
     assert run_python(program).split() == []
 
 
 def test_a_name_that_is_missing_is_missing_as_ever() -> None:
     program = """
-import shared
+from shared.platform import lean_imports; lean_imports.start()
 try:
     from redis import NoSuchName
 except ImportError as error:
@@ -117,7 +120,7 @@ def test_no_garbage_is_looked_for_while_a_function_loads_and_as_usual_afterwards
     program = """
 import gc
 usual = gc.get_threshold()
-import shared
+from shared.platform import lean_imports; lean_imports.start()
 before = [generation["collections"] for generation in gc.get_stats()]
 import functions.list_favorites.handler
 after = [generation["collections"] for generation in gc.get_stats()]
@@ -128,7 +131,7 @@ print(after == before, gc.get_threshold() == usual, gc.get_freeze_count() > 10_0
 
 def test_several_threads_may_ask_a_lean_module_at_once() -> None:
     program = """
-import shared
+from shared.platform import lean_imports; lean_imports.start()
 import jwt, threading
 found = []
 threads = [threading.Thread(target=lambda: found.append(jwt.PyJWT)) for _ in range(8)]
@@ -143,8 +146,8 @@ def test_a_program_that_is_no_function_imports_as_ever() -> None:
     program = """
 import gc, sys, types
 usual = gc.get_threshold()
-import shared, functions.login.handler
-LEAN = shared.platform.lean_imports.LEAN
+from shared.platform.lean_imports import LEAN
+import functions.login.handler
 lean = [name for name in LEAN if type(sys.modules.get(name, sys)) is not types.ModuleType]
 print(lean, gc.get_threshold() == usual, gc.get_freeze_count())
 """
