@@ -1,6 +1,7 @@
 """The real services behind the tests: each starts when a test first asks for it, once per process."""
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -13,6 +14,7 @@ from functions.run_migrations import migrations
 from local.servers.postgres import Postgres
 from local.servers.valkey import Valkey
 from tests.hostile_catalog import HostileCatalog
+from tests.integration.database_roles import PASSWORDS
 
 
 class ByStack(LoadScopeScheduling):  # type: ignore[misc]
@@ -45,10 +47,21 @@ def postgres_url(postgres: Postgres) -> str:
 
 @pytest.fixture(scope="session")
 def migrated_postgres(postgres: Postgres) -> Postgres:
-    """The PostgreSQL of the run, its schema up to date."""
-    with psycopg.connect(postgres.start(), autocommit=True, row_factory=dict_row) as connection:
-        migrations.run(connection)
+    """The PostgreSQL of the run, its schema up to date, with the roles that functions log in as."""
+    url = postgres.start()
+    with psycopg.connect(superuser_url(url), autocommit=True) as superuser:
+        superuser.execute(
+            sql.SQL("ALTER ROLE {} CREATEROLE").format(sql.Identifier(urlsplit(url).username or ""))
+        )
+    with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
+        migrations.run(connection, role_passwords=PASSWORDS)
     return postgres
+
+
+def superuser_url(url: str) -> str:
+    """Where the server's superuser connects, by the address of the owner's database."""
+    address = urlsplit(url)
+    return f"postgresql://postgres:{address.password}@{address.hostname}:{address.port}/postgres"
 
 
 @pytest.fixture

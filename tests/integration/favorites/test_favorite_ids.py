@@ -22,32 +22,6 @@ def body(found: ids.Ids) -> dict[str, Any]:
     return shown
 
 
-def test_those_asked_for_come_in_the_order_asked(ana: Caller, db: psycopg.Connection) -> None:
-    known = products(db, 6)
-    holds(db, ana, [known[4], known[0], known[2]])
-    holds(db, accounts.new_caller(), known)
-    asked = [known[2], "nothing", known[0], known[1], known[4]]
-    with concurrency.statements() as sent:
-        found = body(ids.of_products(ana, asked))
-    assert found == {
-        "product_ids": [known[2], known[0], known[4]],
-        "next_cursor": None,
-        "count": 3,
-        "max": 5000,
-    }
-    assert len(sent) == 1
-
-
-def test_who_has_none_gets_an_empty_list(ana: Caller) -> None:
-    assert body(ids.of_products(ana, ["7"]))["product_ids"] == []
-    assert body(ids.list_page(ana, limit=10, cursor=None)) == {
-        "product_ids": [],
-        "next_cursor": None,
-        "count": 0,
-        "max": 5000,
-    }
-
-
 @pytest.mark.parametrize("limit", [1, 2, 6, 7, 8, 1_000])
 def test_the_pages_together_are_all_of_them_newest_first(
     ana: Caller, db: psycopg.Connection, limit: int

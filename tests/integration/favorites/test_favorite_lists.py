@@ -10,7 +10,6 @@ import pytest
 import simplejson
 
 from shared.accounts.access_tokens import Caller
-from shared.errors import InvalidCursor
 from shared.favorites import listing
 from shared.favorites.limits import MAX_FAVORITES
 from tests.integration import accounts, concurrency
@@ -99,14 +98,6 @@ def test_a_part_of_the_list_has_those_that_it_asks_for_in_the_same_order(ana: Ca
     }
     for asked, belongs in parts.values():
         assert walk(ana, 4, sort=sort, **asked) == [item for item in whole if belongs(item)]
-
-
-def test_a_cursor_is_good_for_its_own_part_alone(ana: Caller) -> None:
-    _, cursor = listing.list_page(ana, limit=1, cursor=None, sort="price", available=True)
-    assert cursor
-    for asked in ({"available": False}, {"available": True, "category": "garden"}, {}):
-        with pytest.raises(InvalidCursor):
-            listing.list_page(ana, limit=1, cursor=cursor, sort="price", **asked)
 
 
 def test_a_price_that_moves_between_two_pages_moves_its_own_favorite_alone(

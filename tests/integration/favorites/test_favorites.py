@@ -17,7 +17,7 @@ from shared.accounts.access_tokens import Caller
 from shared.errors import AlreadyFavorite, CatalogUnavailable, InvalidCursor, NotFavorite, UnknownProduct
 from shared.favorites import items, listing
 from shared.favorites.models import Favorite
-from shared.products import demand, product_copy
+from shared.products import demand
 from tests.faults.proxy import Fault, FaultProxy, Mode
 from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog, product
@@ -102,13 +102,6 @@ def test_what_postgres_renders_has_the_fields_of_the_model(ana: Caller, catalog:
         assert (model.review is None) == (each is unrated)
 
 
-def test_adding_it_again_changes_nothing(ana: Caller, db: psycopg.Connection) -> None:
-    first, _ = add(ana)
-    again, created = add(ana)
-    assert (again, created) == (first, False)
-    assert count(db) == 1
-
-
 def test_a_known_product_is_added_without_a_look_at_the_catalog_or_the_cache(
     ana: Caller, catalog: HostileCatalog, valkey: Valkey
 ) -> None:
@@ -181,13 +174,6 @@ def test_a_removed_product_cannot_become_a_favorite(
     with pytest.raises(UnknownProduct):
         items.add(ana, "7")
     assert count(db) == 0
-
-
-def test_creating_what_is_a_favorite_already_is_refused(ana: Caller, db: psycopg.Connection) -> None:
-    items.create(ana, "7")
-    with pytest.raises(AlreadyFavorite):
-        items.create(ana, "7")
-    assert count(db) == 1
 
 
 @pytest.mark.usefixtures("connection_per_thread")
@@ -321,18 +307,6 @@ def many(db: psycopg.Connection, caller: Caller, number: int) -> None:
     )
 
 
-def test_an_empty_list_is_an_empty_page(ana: Caller) -> None:
-    add(accounts.new_caller())
-    assert page(ana) == ([], None)
-
-
-def test_the_newest_comes_first_unless_asked_otherwise(ana: Caller) -> None:
-    for product_id in ("7", "3", "5"):
-        add(ana, product_id)
-    assert ids(page(ana)[0]) == ["5", "3", "7"]
-    assert ids(page(ana, sort="favorited_at")[0]) == ["7", "3", "5"]
-
-
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     # Few moments and many products: most were favorited in the same microsecond as another.
@@ -394,9 +368,3 @@ def test_a_cursor_is_good_for_its_client_and_order_alone(ana: Caller, db: psycop
         with pytest.raises(InvalidCursor):
             page(caller, 2, cursor, sort)
     assert len(page(ana, 2, cursor)[0]) == 1
-
-
-def test_a_product_that_never_was_in_a_list_is_a_favorite_like_any_other(ana: Caller) -> None:
-    add(ana)
-    assert product_copy.find("7")
-    assert ids(page(ana)[0]) == ["7"]
