@@ -44,13 +44,16 @@ class BodyTooLarge(DomainError):
 
 
 class UnsupportedMediaType(DomainError):
-    """The body is not JSON by its own Content-Type; `accept_patch` lists what a PATCH may be."""
+    """The body's `Content-Type` is not JSON, or it has a `Content-Encoding`. Send plain JSON."""
 
     status, code, title = 415, "unsupported-media-type", "Unsupported media type"
 
-    def __init__(self, detail: str, *, accept_patch: str | None) -> None:
+    def __init__(
+        self, detail: str, *, accept_patch: str | None = None, accept_encoding: str | None = None
+    ) -> None:
         super().__init__(detail)
         self.accept_patch = accept_patch
+        self.accept_encoding = accept_encoding
 
 
 class InvalidInput(DomainError):

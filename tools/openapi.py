@@ -161,6 +161,10 @@ _HEADERS: dict[str, Json] = {
     },
     "WWW-Authenticate": {"description": "RFC 6750 §3.", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}},
+    "Accept-Encoding": {
+        "description": "How a body may be encoded (RFC 9110 §12.5.3).",
+        "schema": {"type": "string"},
+    },
     "Accept-Patch": {"description": "What a PATCH may be (RFC 5789).", "schema": {"type": "string"}},
 }
 
@@ -334,7 +338,7 @@ def _problems(slugs: list[str]) -> dict[str, Json]:
 
 _PROBLEM_HEADERS = {
     401: ["WWW-Authenticate"],
-    415: ["Accept-Patch"],
+    415: ["Accept-Patch", "Accept-Encoding"],
     429: ["Retry-After"],
     503: ["Retry-After"],
 }

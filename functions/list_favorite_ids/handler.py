@@ -13,13 +13,15 @@ from shared.favorites.limits import MAX_IDS_PAGE
 from shared.favorites.models import FavoriteIds
 from shared.formats.ids import MAX_REQUESTED
 from shared.web import request, responses, routing
-from shared.web.parameters import Cursor, ProductRef, Query
+from shared.web.parameters import PLAIN_INTEGER, Cursor, Ge, Le, ProductRef, Query
 from shared.web.request import Event, Result
 from shared.web.responses import Response
 
 app = routing.resolver()
 
-Limit = Annotated[int, Query(ge=1, le=MAX_IDS_PAGE, description="The largest number of ids on a page.")]
+Limit = Annotated[
+    int, Ge(1), Le(MAX_IDS_PAGE), PLAIN_INTEGER, Query(description="The largest number of ids on a page.")
+]
 Asked = Annotated[
     list[ProductRef] | None,
     Query(

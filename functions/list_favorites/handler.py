@@ -11,7 +11,7 @@ from shared.accounts.access_tokens import Caller
 from shared.favorites import listing
 from shared.favorites.models import FavoritePage
 from shared.web import responses, routing
-from shared.web.parameters import NO_NUL, Cursor, Limit, Query
+from shared.web.parameters import NO_NUL, PLAIN_BOOLEAN, Cursor, Limit, Query
 from shared.web.request import Event, Result
 from shared.web.responses import Response
 
@@ -26,13 +26,16 @@ Sort = Annotated[
     ),
 ]
 Available = Annotated[
-    bool | None, Query(description="Only those that the catalog has still, or only those it no longer has.")
+    bool | None,
+    PLAIN_BOOLEAN,
+    Query(description="Only those that the catalog has still, or only those it no longer has."),
 ]
 Category = Annotated[
     str | None, Query(max_length=200, pattern=NO_NUL, description="Only those of this category.")
 ]
 PriceDropped = Annotated[
     bool | None,
+    PLAIN_BOOLEAN,
     Query(description="Only those that cost less than when they were marked, or only the others."),
 ]
 

@@ -10,6 +10,7 @@ from shared.web import request
 from shared.web.request import Event
 
 MAX_BODY = 64 * 1024  # bytes; the longest legitimate body is a few hundred
+_MAX_ENCODED = (MAX_BODY + 2) // 3 * 4  # characters of base64
 
 _JSON = "application/json"
 _MERGE_PATCH = "application/merge-patch+json"  # RFC 7396
@@ -24,11 +25,8 @@ def checked(event: Event) -> Event:
     if method not in ("POST", "PATCH"):
         return event
     _check_media_type(event, (_MERGE_PATCH, _JSON) if method == "PATCH" else (_JSON,))
-    body: str = event.get("body") or ""
-    if len(body) > MAX_BODY:
-        raise BodyTooLarge(f"The body is longer than {MAX_BODY} bytes.")
     try:
-        text = base64.b64decode(body).decode() if event.get("isBase64Encoded") else body
+        text = _bytes(event).decode("utf-8-sig")  # a byte order mark may be ignored (RFC 8259 §8.1)
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InvalidInput("is not JSON", location="body", kind="json_invalid") from error
@@ -38,7 +36,28 @@ def checked(event: Event) -> Event:
     return event | {"headers": others | {"content-type": _JSON}, "body": text, "isBase64Encoded": False}
 
 
+def _bytes(event: Event) -> bytes:
+    """The body; of one that is encoded, the length is checked before and after it is decoded."""
+    body: str = event.get("body") or ""
+    is_encoded = event.get("isBase64Encoded")
+    if len(body) > (_MAX_ENCODED if is_encoded else MAX_BODY):
+        raise _too_large()
+    content = base64.b64decode(body) if is_encoded else body.encode(errors="surrogatepass")
+    if len(content) > MAX_BODY:
+        raise _too_large()
+    return content
+
+
+def _too_large() -> BodyTooLarge:
+    return BodyTooLarge(f"The body is longer than {MAX_BODY} bytes.")
+
+
 def _check_media_type(event: Event, accepted: tuple[str, ...]) -> None:
+    encoding = request.header(event, "content-encoding").strip().lower()
+    if encoding not in ("", "identity"):
+        raise UnsupportedMediaType(
+            f"The body is encoded ({encoding[:20]}). Send it as it is.", accept_encoding="identity"
+        )
     media_type = request.header(event, "content-type").partition(";")[0].strip().lower()
     if media_type and media_type not in accepted:
         raise UnsupportedMediaType(

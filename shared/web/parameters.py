@@ -2,21 +2,58 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 from uuid import UUID
 
+from annotated_types import Ge, Le
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
 
 from shared.formats.ids import PRODUCT_ID
 from shared.models import NO_NUL
 
-__all__ = ["NO_NUL", "ClientRef", "Cursor", "Limit", "ProductRef", "Query"]
+__all__ = [
+    "NO_NUL",
+    "PLAIN_BOOLEAN",
+    "PLAIN_INTEGER",
+    "ClientRef",
+    "Cursor",
+    "Ge",
+    "Le",
+    "Limit",
+    "ProductRef",
+    "Query",
+]
+
+_INTEGER = re.compile("-?(0|[1-9][0-9]*)")
+_BOOLEANS = {"true": True, "false": False}
+
+
+def _integer(value: object) -> object:
+    if isinstance(value, str) and not _INTEGER.fullmatch(value):
+        raise PydanticCustomError("int_parsing", "is no whole number")
+    return value
+
+
+def _boolean(value: object) -> object:
+    if isinstance(value, str) and value not in _BOOLEANS:
+        raise PydanticCustomError("bool_parsing", "is neither true nor false")
+    return value
+
+
+# As JSON writes them. Pydantic alone also takes `1_0`, `+5`, `5.0`, `yes` and `on`.
+PLAIN_INTEGER = BeforeValidator(_integer)
+PLAIN_BOOLEAN = BeforeValidator(_boolean)
 
 ClientRef = Annotated[
     Literal["me"] | UUID, Path(description="A client's id, or `me` for the caller's own.", examples=["me"])
 ]
 ProductRef = Annotated[str, Path(pattern=PRODUCT_ID, description="The catalog's id.", examples=["7"])]
-Limit = Annotated[int, Query(ge=1, le=100, description="The largest number of items on a page.")]
+Limit = Annotated[
+    int, Ge(1), Le(100), PLAIN_INTEGER, Query(description="The largest number of items on a page.")
+]
 Cursor = Annotated[
     str | None,
     Query(

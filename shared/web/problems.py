@@ -31,8 +31,11 @@ def result(error: Exception, event: Event) -> Result:
     fields = {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
     if known.status == 401:
         fields["WWW-Authenticate"] = _challenge(known)
-    if isinstance(known, errors.UnsupportedMediaType) and known.accept_patch:
-        fields["Accept-Patch"] = known.accept_patch  # RFC 5789 §2.2
+    if isinstance(known, errors.UnsupportedMediaType):
+        if known.accept_patch:
+            fields["Accept-Patch"] = known.accept_patch  # RFC 5789 §2.2
+        if known.accept_encoding:
+            fields["Accept-Encoding"] = known.accept_encoding  # RFC 9110 §12.5.3
     if known.retry_after is not None:
         fields["Retry-After"] = str(known.retry_after)
     if isinstance(known, errors.InternalError):

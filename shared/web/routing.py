@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any, cast
 
 from aws_lambda_powertools.event_handler.api_gateway import APIGatewayHttpResolver, Response
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 
 from shared.accounts import access_tokens
 from shared.accounts.access_tokens import Caller
@@ -89,7 +90,7 @@ def answer(app: Resolver, event: Event, context: Any, fast_path: FastPath | None
         if not app.public:
             app.context["caller"] = _authenticate(event)
         result = fast_path(app.caller, event) if fast_path else None
-        return result or app.resolve(bodies.checked(event), context)
+        return result or app.resolve(_with_checked_path(bodies.checked(event)), context)
     except Exception as error:  # noqa: BLE001 — unforeseen errors become problems too
         return problems.result(error, event)
 
@@ -109,6 +110,13 @@ def _authenticate(event: Event) -> Caller:
     if scheme.lower() != "bearer":
         raise MissingCredentials("This route needs an access token: Authorization: Bearer …")
     return access_tokens.verify(token.strip())
+
+
+def _with_checked_path(event: Event) -> Event:
+    """The event. Raises NotFoundError for a line break, before which Powertools' patterns may end."""
+    if "\n" in event["rawPath"]:
+        raise NotFoundError
+    return event
 
 
 def _without_unknown_parameters(app: Resolver, answer: Callable[[Resolver], Response[Any]]) -> Response[Any]:

@@ -153,7 +153,6 @@ NOT_JSON = {
     "single quotes": "{'name': 'Ana'}",
     "two values": "{} {}",
     "a trailing comma": '{"name": "Ana",}',
-    "a byte order mark": "\ufeff{}",
     "a NUL": "{}\0",
     "arrays without end": "[" * 20_000,
     "arrays as deep as the body is long": "[" * 30_000 + "]" * 30_000,
@@ -216,7 +215,17 @@ def test_a_body_that_is_too_long_is_413(function: str, length: int, encoded: boo
 
 def test_a_body_of_just_the_longest_length_is_looked_at() -> None:
     body = '{"name": "' + "x" * (64 * 1024 - 12) + '"}'
-    assert "body.name" in call("create_client", body=body).wrong
+    encoded = base64.b64encode(body.encode()).decode()
+    for answer in (
+        call("create_client", body=body),
+        call("create_client", body=encoded, isBase64Encoded=True),
+    ):
+        assert "body.name" in answer.wrong
+
+
+def test_the_length_of_a_body_is_that_of_its_bytes() -> None:
+    body = '{"name": "' + "é" * (32 * 1024) + '"}'
+    assert call("create_client", body=body).problem == "body-too-large"
 
 
 @pytest.mark.parametrize("function", TAKING_A_BODY)
@@ -234,6 +243,20 @@ def test_a_body_of_another_media_type_is_415(function: str, media_type: str) -> 
 @pytest.mark.parametrize("function", sorted(set(TAKING_A_BODY) - {"update_client"}))
 def test_a_merge_patch_is_for_patch_only(function: str) -> None:
     assert call(function, headers={"content-type": "application/merge-patch+json"}).status == 415
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "x"])
+def test_an_encoded_body_is_415(encoding: str) -> None:
+    answer = call("login", headers={"content-encoding": encoding})
+    assert (answer.problem, answer.headers["Accept-Encoding"]) == ("unsupported-media-type", "identity")
+
+
+@pytest.mark.parametrize("encoded", [False, True], ids=["plain", "base64"])
+def test_a_byte_order_mark_is_skipped(encoded: bool) -> None:
+    body = "\ufeff{}"
+    body = base64.b64encode(body.encode()).decode() if encoded else body
+    answer = call("login", headers={"content-encoding": "identity"}, body=body, isBase64Encoded=encoded)
+    assert answer.wrong == ["body.email", "body.password"]
 
 
 @pytest.mark.parametrize("body", ["!!!!", "e30", "gICA", base64.b64encode(b"\xff\xfe{}").decode()])

@@ -7,7 +7,7 @@ import pytest
 
 from functions.list_favorites.handler import Sort
 from shared.favorites import listing
-from tests.calls import ADMIN, ANA, SOMEBODY_ELSE, call, token
+from tests.calls import ADMIN, ANA, SOMEBODY_ELSE, call, sample, token
 
 pytestmark = pytest.mark.usefixtures("backends")
 
@@ -146,7 +146,23 @@ def test_a_missing_field_is_of_the_type_missing() -> None:
 
 # ── Query ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-LIMITS = ["0", "101", "-1", "abc", "", "1.5", "1e1", "9" * 5_000]
+LIMITS = [
+    "0",
+    "101",
+    "-1",
+    "abc",
+    "",
+    "1.5",
+    "1e1",
+    "9" * 5_000,
+    "1_0",
+    "5.0",
+    "+5",
+    "05",
+    " 5",
+    "5\n",
+    "\u0665",
+]
 
 # Of each list, bad values of its parameters.
 BAD_PARAMETERS: dict[str, dict[str, list[str]]] = {
@@ -154,13 +170,13 @@ BAD_PARAMETERS: dict[str, dict[str, list[str]]] = {
     "list_favorites": {
         "limit": LIMITS,
         "sort": ["FAVORITED_AT", "", "rating", "favorited_at;"],
-        "available": ["maybe"],
-        "price_dropped": [""],
+        "available": ["maybe", "yes", "1", "True", "true ", "on"],
+        "price_dropped": ["", "no"],
         "category": ["x" * 201, "\0"],
         "cursor": ["forged", "", "=" * 8],
     },
     "list_favorite_ids": {
-        "limit": ["0", "1001"],
+        "limit": [*LIMITS[2:], "0", "1001"],
         "cursor": ["forged"],
         "product_id": [many(101), ",".join(["7"] * 101)],
         "product_ids": ["7"],
@@ -248,6 +264,13 @@ def test_an_id_that_no_product_can_have_is_404(function: str, product_id: str) -
     answer = call(function, path={"product_id": product_id})
     assert answer.status == 404
     assert answer.problem in ("unknown-product", "not-favorite", "not-found")
+
+
+@pytest.mark.parametrize("function", ["add_favorite", "get_favorite", "remove_favorite", "get_product"])
+def test_a_line_break_is_no_end_of_an_id(function: str) -> None:
+    path = sample(function)["rawPath"] + "\n"  # API Gateway decodes %0A
+    answer = call(function, rawPath=path, pathParameters={"product_id": "7\n"})
+    assert answer.problem == "unknown-product"
 
 
 @pytest.mark.parametrize("function", ["get_client", "update_client", "delete_client"])
