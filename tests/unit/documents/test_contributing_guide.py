@@ -82,7 +82,7 @@ def follow(project: Path) -> None:
     example = indented(block('"FavoriteCount": {'), 4)  # 7
     before(project / "tools/openapi.py", '    "FavoriteChanges": {\n', example)
     run(project, "-m", "tools.openapi")
-    test = project / "tests/integration/routes/test_count_favorites.py"  # 10
+    test = project / "tests/integration/routes/favorites/test_count_favorites.py"  # 10
     test.write_text('"""What GET /favorite-count answers."""\n')
 
 
