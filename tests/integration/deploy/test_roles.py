@@ -101,7 +101,9 @@ WORK: dict[str, Callable[[Scene], None]] = {
 
 
 def test_every_function_has_its_role_and_is_tried_as_it() -> None:
-    routes = {path.stem.removeprefix("test_") for path in Path(__file__).parents[1].glob("routes/**/test_*.py")}
+    routes = {
+        path.stem.removeprefix("test_") for path in Path(__file__).parents[1].glob("routes/**/test_*.py")
+    }
     assert [folder for folder, role in ROLE_OF.items() if role == OWNER] == ["run_migrations"]
     connecting = {folder for folder in ROLE_OF if "DATABASE_CREDENTIALS" in needs(folder).secrets}
     assert connecting - {"run_migrations"} <= routes | WORK.keys()
