@@ -24,12 +24,23 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 .PHONY: run
-run: $(PACKAGES) ## Run the service on this machine until Ctrl-C; PORT=3000
+run: free-port $(PACKAGES) ## Run the service on this machine until Ctrl-C; PORT=3000
 	@$(BIN)/python -m local run --port $(PORT)
 
 .PHONY: sam-local
-sam-local: $(PACKAGES) ## The same from what `sam build` makes, in SAM CLI's containers (needs Docker); PORT=3000
+sam-local: free-port $(PACKAGES) ## The same from what `sam build` makes, in SAM CLI's containers (needs Docker); PORT=3000
 	@$(BIN)/python -m local sam-local --port $(PORT)
+
+# Before a minute of installing; afterwards the program itself says so, and whether it runs there already.
+.PHONY: free-port
+free-port:
+	@test -e $(PACKAGES) || ! command -v python3 >/dev/null || python3 -c "import socket; s = socket.socket(); \
+	  s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(('127.0.0.1', $(PORT)))" 2>/dev/null || \
+	  { echo "Port $(PORT) is in use; choose another one: PORT=3001" >&2; exit 1; }
+
+.PHONY: seed
+seed: $(PACKAGES) ## Give the running service three clients with favorites, and prices that changed
+	@$(BIN)/python -m local seed
 
 .PHONY: reset
 reset: $(PACKAGES) ## Drop the data of `make run` and `make sam-local`

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from local import running
 from local.console import log_to, show
+from local.seed import seed
 from local.servers.services import ServiceFailed
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _sam_local(asked.port)
             case "reset":
                 _reset()
+            case "seed":
+                seed(_data(), show)
             case "event":
                 answer = running.deliver(_data(), asked.file, asked.function, asked.token)
                 show(json.dumps(answer, indent=2, ensure_ascii=False))
@@ -61,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (run, sam_local):
         command.add_argument("--port", default="3000", help="default: 3000")
     commands.add_parser("reset", help="drop the data")
+    commands.add_parser("seed", help="make three clients with favorites, and change prices")
     event = commands.add_parser("event", help="give a function an event and print its answer")
     event.add_argument("file", type=Path, help="the event, as in events/")
     event.add_argument("--function", help="default: the one that the file is named after")
@@ -101,7 +105,9 @@ def _change(asked: argparse.Namespace) -> str:
 def _reset() -> None:
     from local.stack import drop  # with SAM CLI, which takes a second: only where it is needed
 
-    drop(_data())
+    was_there = drop(_data())
+    what = "databases, secrets, events and logs"
+    show(f"Removed {_data()}: {what}." if was_there else f"There is nothing to remove in {_data()}.")
 
 
 def _run(port: str) -> None:

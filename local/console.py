@@ -4,11 +4,14 @@ import json
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from local.servers.services import Log, ServiceFailed
 
+# What the line of the schedule says too.
+_SAID_BY_SCHEDULES = {"catalog polled", "outbox relayed"}
 # What every line of the functions' JSON log has and nobody at a console needs.
 _EVERYWHERE = {"level", "location", "message", "timestamp", "service", "exception", "exception_name"}
 
@@ -27,7 +30,8 @@ def log_to(metrics: Path, environment: Mapping[str, str]) -> Log:
     """Return a log that shows its lines, but appends metrics to the file: nobody reads them as they come.
 
     While the file cannot be written metrics are lost; the log says so once.
-    With LOCAL_LOGS=json in the environment the functions' lines are shown as they are, else shortened.
+    With LOCAL_LOGS=json in the environment the functions' lines are shown as they are, else shortened, with
+    the time of day in front.
     Raises ServiceFailed for any other value.
     """
     how = environment.get("LOCAL_LOGS") or "short"
@@ -52,16 +56,19 @@ def log_to(metrics: Path, environment: Mapping[str, str]) -> Log:
         _, _, text = line.partition(" | ")
         if text.startswith('{"_aws": '):
             keep(text)
-        else:
-            show(line if how == "json" else shortened(line))
+        elif how == "json":
+            show(line)
+        elif (short := shortened(line)) is not None:
+            show(f"{datetime.now().astimezone():%H:%M:%S} {short}")
 
     return log
 
 
-def shortened(line: str) -> str:
-    """Return `name | catalog polled: products=66` for `name | {"message": "catalog polled", …}`.
+def shortened(line: str) -> str | None:
+    """Return `name | migrated: applied=3` for `name | {"message": "migrated", "applied": 3, …}`.
 
-    A level other than INFO stands in front, a traceback comes below. Other lines stay as they are.
+    A level other than INFO stands in front, a traceback comes below. Other lines stay as they are. None for
+    a line that another one says already.
     """
     name, _, text = line.partition(" | ")
     try:
@@ -70,6 +77,8 @@ def shortened(line: str) -> str:
         record = None
     if not isinstance(record, dict) or "level" not in record or "message" not in record:
         return line
+    if record["message"] in _SAID_BY_SCHEDULES:
+        return None
     level = "" if record["level"] == "INFO" else f"{record['level']} "
     facts = ", ".join(f"{key}={_plain(value)}" for key, value in record.items() if key not in _EVERYWHERE)
     traceback = "".join(f"\n    {part}" for part in str(record.get("exception") or "").splitlines())

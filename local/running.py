@@ -58,7 +58,7 @@ def deliver(data: Path, file: Path, function: str | None, token: str | None) -> 
         event["headers"]["authorization"] = event["headers"]["authorization"].replace(_PLACEHOLDER, token)
     name = function or file.stem
     path = f"/2015-03-31/functions/{quote(name, safe='')}/invocations"
-    response, body = _ask(Running.find(data).aws, "POST", path, json.dumps(event).encode())
+    response, body = ask(Running.find(data).aws, "POST", path, json.dumps(event).encode())
     if response.status == http.client.NOT_FOUND:
         advice = "" if function else " (taken from the name of the file; --function names another)"
         raise ServiceFailed(f"There is no function {name}{advice}.")
@@ -79,7 +79,7 @@ def change_product(data: Path, product_id: str, change: str, *, push: bool) -> s
             "The catalog is the one of CATALOG_URL, not the sample: change the product there."
         )
     query = "" if push else "?push=false"
-    response, body = _ask(url, "PATCH", f"/products/{quote(product_id, safe='')}{query}", change.encode())
+    response, body = ask(url, "PATCH", f"/products/{quote(product_id, safe='')}{query}", change.encode())
     if response.status == http.client.NOT_FOUND:
         there = "removed" if change == '{"removed": false}' else "such"
         raise ServiceFailed(f"The sample catalog has no {there} product {product_id}.")
@@ -96,11 +96,15 @@ def price(text: str) -> str:
     return f"{int(whole)}{point}{decimals}"
 
 
-def _ask(url: str, method: str, path: str, body: bytes) -> tuple[http.client.HTTPResponse, bytes]:
+def ask(
+    url: str, method: str, path: str, body: bytes, token: str | None = None
+) -> tuple[http.client.HTTPResponse, bytes]:
+    """Return the answer of a server of the running stack, and its body. Raises ServiceFailed for none."""
     # No urllib: it would ask the proxies of the shell for an address of this machine.
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=_ANSWER_SECONDS)
     try:
-        connection.request(method, path, body, {"Content-Type": "application/json"})
+        bearer = {"Authorization": f"Bearer {token}"} if token else {}
+        connection.request(method, path, body, {"Content-Type": "application/json", **bearer})
         response = connection.getresponse()
         return response, response.read()
     except ConnectionRefusedError as error:

@@ -17,10 +17,17 @@ TEMPLATE = ROOT / "template.yaml"
 # The others are about AWS, or (like STAGE) names that a shell may have for reasons of its own.
 PARAMETERS = (
     *("CatalogUrl", "ProductCacheTtlSeconds", "CatalogPollMinutes", "AllowMassRemoval"),
-    *("AdminEmail", "LogLevel"),
+    *("AdminEmail", "LogLevel", "CorsOrigins"),
 )
 # In the cloud these are the stack's own database, cache and secrets.
 VARIABLES = ("DATABASE_URL", "REDIS_URL", "ACCESS_TOKEN_KEYS", "ADMIN_PASSWORD")
+
+_USER = r"(?:[^%\s@/?#]|%[0-9A-Fa-f]{2})*@"
+_HOST = r"(?:[^\s@/?#:,\[\]]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+_POSTGRES = (
+    rf"postgres(?:ql)?://(?:{_USER})?{_HOST}(?:,{_HOST})*(?:/(?:[^%\s?#]|%[0-9A-Fa-f]{{2}})*)?(?:\?\S*)?"
+)
+_REDIS = rf"rediss?://(?:{_USER})?{_HOST}(?:/[0-9]*)?(?:\?\S*)?"
 
 
 def settings_from(environment: Mapping[str, str]) -> dict[str, str]:
@@ -52,6 +59,8 @@ def check(settings: Mapping[str, str]) -> None:
         value = settings.get(variable)
         if value is not None and (wanted := _unmet(declared[name], value)) is not None:
             raise ServiceFailed(f"{variable} must {wanted}, not {value!r}.")
+    _check_address("DATABASE_URL", settings, _POSTGRES, "postgresql://user:password@host:port/database")
+    _check_address("REDIS_URL", settings, _REDIS, "redis://host:port")
     if not 8 <= len(settings.get("ADMIN_PASSWORD", " " * 8)) <= 128:
         raise ServiceFailed("ADMIN_PASSWORD must have 8 to 128 characters.")
     for variable, checked in (("ADMIN_EMAIL", checked_email), ("ADMIN_PASSWORD", checked_password)):
@@ -94,6 +103,12 @@ def _unmet(declared: Mapping[str, Any], value: str) -> str | None:
     if "AllowedPattern" in declared and not re.fullmatch(declared["AllowedPattern"], value):
         return f"look like {declared['AllowedPattern']}"
     return None
+
+
+def _check_address(variable: str, settings: Mapping[str, str], pattern: str, form: str) -> None:
+    """Raise ServiceFailed for what is no address. It is not shown: it may have a password in it."""
+    if variable in settings and not re.fullmatch(pattern, settings[variable]):
+        raise ServiceFailed(f"{variable} must look like {form}, its special characters percent-encoded.")
 
 
 def _check_keys(text: str) -> None:

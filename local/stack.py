@@ -182,11 +182,13 @@ class Stack(ServiceGroup):
             self._bus.put("catalog", detail_type, detail)
 
 
-def drop(data: Path) -> None:
-    """Remove all data of a stack. Raises ServiceFailed while it runs."""
-    if data.exists():
-        with claim(data):
-            shutil.rmtree(data)
+def drop(data: Path) -> bool:
+    """Remove all data of a stack; tell whether there was any. Raises ServiceFailed while it runs."""
+    if not data.exists():
+        return False
+    with claim(data):
+        shutil.rmtree(data)
+    return True
 
 
 def bind(port: int) -> socket.socket:

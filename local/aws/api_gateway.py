@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,22 @@ from samcli.local.apigw.route import Route
 from samcli.local.lambdafn.exceptions import FunctionNotFound
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
+from local.aws.cors import add_cors
 from local.aws.execution_environment import FunctionFailed
 from local.aws.functions import Functions
 from local.servers.services import Log
 
 # Lambda's limit for the event of a synchronous invocation; API Gateway refuses what would exceed it.
 _LARGEST_BODY_BYTES = 6 * 1024 * 1024
+
+
+class _Request(threading.local):
+    """The request that the thread answers; `id` is its request_id, empty before it has one."""
+
+    id = ""
+
+
+_request = _Request()
 
 
 class ApiGateway:
@@ -45,6 +56,7 @@ class ApiGateway:
         self, template: Template, functions: Functions, log: Log = print, shop: Path | None = None
     ) -> None:
         self._api = template.api
+        self._cors = template.cors
         self._functions = functions
         self._log = log
         self._shop = shop
@@ -56,6 +68,8 @@ class ApiGateway:
         service = _Service(api=self._api, lambda_runner=_Runner(self._functions), host=host, port=port)
         service.create()
         app = _as_http_api(service._app, self._api)
+        if self._cors is not None:
+            add_cors(app, self._cors)
         if self._shop is not None:
             _add_shop(app, self._shop)
         self._server = make_server(
@@ -95,8 +109,9 @@ class _Service(LocalApigwService):  # type: ignore[misc] # samcli has no types
             )
         # SAM CLI makes these once, when it is imported: all requests would have one id.
         now = datetime.now(UTC)
+        _request.id = str(uuid.uuid4())
         event["requestContext"] |= {
-            "requestId": str(uuid.uuid4()),
+            "requestId": _request.id,
             "time": now.strftime("%d/%b/%Y:%H:%M:%S +0000"),
             "timeEpoch": int(now.timestamp() * 1000),
         }
@@ -162,6 +177,7 @@ def _request_handler(log: Log) -> type[WSGIRequestHandler]:
 
         def run_wsgi(self) -> None:
             self.started = time.perf_counter()
+            _request.id = ""
             super().run_wsgi()
 
         def log_request(self, code: int | str = "-", size: int | str = "-") -> None:  # noqa: ARG002
@@ -169,6 +185,8 @@ def _request_handler(log: Log) -> type[WSGIRequestHandler]:
                 log(f"refused, as it is no request: {code}")
                 return
             milliseconds = (time.perf_counter() - self.started) * 1000
-            log(f"{self.command} {self.path} {code} {milliseconds:.1f} ms")
+            failed = _request.id and int(code) >= HTTPStatus.BAD_REQUEST
+            request_id = f"  request_id={_request.id}" if failed else ""
+            log(f"{self.command} {self.path} {code} {milliseconds:.1f} ms{request_id}")
 
     return RequestHandler

@@ -230,9 +230,14 @@ class Pool:
             if environment is not None and not environment.is_alive:
                 self._discard(environment)
                 environment = None
-            if environment is None:
-                environment = self._start_one()
-            return environment.invoke(payload)
+            if environment is not None:
+                return environment.invoke(payload)
+            started = time.monotonic()
+            environment = self._start_one()
+            try:
+                return environment.invoke(payload)
+            finally:
+                self._log(f"cold start: {time.monotonic() - started:.1f} s")
         except EnvironmentLost as error:
             if not self._closed:
                 self._log(str(error))

@@ -19,8 +19,8 @@ _STOP_SECONDS = 2.0
 class Schedules:
     """Runs each schedule in a thread of its own: at once, and then at its rate.
 
-    Two runs of one schedule lie at most `seconds` apart, and never overlap. A line for each run goes to
-    `log`, and for those that fail one after the other in the same way one for all of them.
+    Two runs of one schedule lie at most `seconds` apart, and never overlap. A line for the first run, and for
+    each that did something, goes to `log`. Runs that fail one after the other in the same way have one line.
     """
 
     def __init__(self, schedules: Iterable[Schedule], functions: Functions, seconds: float, log: Log) -> None:
@@ -66,8 +66,8 @@ class Schedules:
             except FunctionFailed as error:
                 result = {"failed": str(error)}
             run.failure = result.get("failed") if isinstance(result, dict) else None
-            is_known = run.failure is not None and run.failure == before
-            if not self._stopping.is_set() and not is_known:
+            is_known = run.failure == before if run.failure else run.ran.is_set() and is_idle(result)
+            if not self._stopping.is_set() and (not is_known or (before and not run.failure)):
                 self._log(f"schedule | {label}: {summary(result)}")
             run.ran.set()
             self._stopping.wait(max(0.0, started + run.seconds - time.monotonic()))
@@ -80,6 +80,13 @@ class _Run:
         self.ran = threading.Event()
         self.failure: str | None = None  # of the last run, or None when it did well
         self.thread: threading.Thread | None = None
+
+
+def is_idle(result: Any) -> bool:
+    """Tell whether a function did nothing: how much it looked at, and for how long, does not count."""
+    return isinstance(result, dict) and not any(
+        value for name, value in result.items() if name not in ("products", "seconds")
+    )
 
 
 def summary(result: Any) -> str:

@@ -26,6 +26,7 @@ from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
 from samcli.local.lambdafn.config import FunctionConfig
 from samcli.local.lambdafn.env_vars import EnvironmentVariables
 
+from local.aws.cors import Cors
 from local.aws.execution_environment import FunctionSettings
 from local.servers.services import ServiceFailed
 
@@ -95,6 +96,7 @@ class Template:
             function.name: _declared(function, self.root, variables or {}) for function in functions
         }
         resources: dict[str, Any] = stacks[0].resources
+        self.cors = _cors(resources, parameters.get("CorsOrigins", ""))
         self.schedules = [
             Schedule(function, _seconds(schedule["ScheduleExpression"]))
             for function, schedule in _events(functions, "ScheduleV2")
@@ -147,6 +149,15 @@ def _without_empty_cors(api: Api) -> Api:
         for route in api.routes:
             route.methods = [method for method in route.methods if method != "OPTIONS"]
     return api
+
+
+def _cors(resources: Mapping[str, Any], origins: str) -> Cors | None:
+    """Return what the template allows browsers; SAM CLI leaves its condition unresolved."""
+    for resource in resources.values():
+        configuration = resource.get("Properties", {}).get("CorsConfiguration")
+        if resource["Type"] == "AWS::Serverless::HttpApi" and configuration and origins:
+            return Cors.of(configuration["Fn::If"][1], origins)
+    return None
 
 
 def _declared(function: Function, root: Path, variables: Mapping[str, str]) -> DeclaredFunction:

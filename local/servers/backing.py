@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import unquote
 
 import psycopg
 import redis
@@ -77,7 +78,7 @@ class BackingServices(Startable):
             self._look_at_catalog(self.settings["CATALOG_URL"])
         else:
             self._log("Starting the sample catalog…")
-            self.catalog = Catalog(listen=self._listen, push=self._push)
+            self.catalog = Catalog(listen=self._listen, push=self._push, changes=self._data / "catalog.json")
             self._running.callback(self.catalog.stop)
             self.settings["CATALOG_URL"] = self.catalog.start()
         ours = {"PostgreSQL": self.postgres, "Valkey": self.valkey}
@@ -135,7 +136,8 @@ def _check_database(url: str) -> None:
     try:
         psycopg.connect(url, connect_timeout=_CONNECT_SECONDS).close()
     except psycopg.Error as error:
-        raise ServiceFailed(f"The PostgreSQL of DATABASE_URL cannot be used: {_one_line(error)}") from error
+        reason = _without_password(_one_line(error), url)
+        raise ServiceFailed(f"The PostgreSQL of DATABASE_URL cannot be used: {reason}") from error
 
 
 def _check_redis(url: str) -> None:
@@ -143,7 +145,16 @@ def _check_redis(url: str) -> None:
         with redis.Redis.from_url(url, socket_connect_timeout=_CONNECT_SECONDS) as client:
             client.ping()
     except (redis.RedisError, ValueError) as error:
-        raise ServiceFailed(f"The Valkey of REDIS_URL cannot be used: {_one_line(error)}") from error
+        reason = _without_password(_one_line(error), url)
+        raise ServiceFailed(f"The Valkey of REDIS_URL cannot be used: {reason}") from error
+
+
+def _without_password(reason: str, url: str) -> str:
+    """Leave the password out: the message for a mistake in an address may repeat the address."""
+    written = url.partition("://")[2].rpartition("@")[0].partition(":")[2]
+    for password in {written, unquote(written)} - {""}:
+        reason = reason.replace(password, "…")
+    return reason
 
 
 def _one_line(error: Exception) -> str:

@@ -22,10 +22,12 @@ from decimal import Decimal
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import simplejson
 
+from local.servers import private_file
 from local.servers.http_server import HttpServer
 from local.servers.services import ServiceFailed
 
@@ -56,8 +58,10 @@ class Catalog:
         products: Iterable[Mapping[str, Any]] | None = None,
         listen: str = "127.0.0.1",
         push: Push | None = None,
+        changes: Path | None = None,
     ) -> None:
         self._push = push
+        self._changes = changes
         self._version = 0
         self._lock = threading.Lock()
         self._products = {
@@ -65,6 +69,8 @@ class Catalog:
         }
         self._texts = {product_id: _dump(product) for product_id, product in self._products.items()}
         self._removed: set[int] = set()
+        if changes is not None and changes.exists():
+            self._read(changes)
         self._calls: Counter[str] = Counter()
         self._server = HttpServer(self._handler(), port, listen, name="The catalog")
 
@@ -130,6 +136,21 @@ class Catalog:
             self.remove(product_id)
         else:
             self.restore(product_id)
+        if self._changes is not None:
+            self._write(self._changes)
+
+    def _read(self, changes: Path) -> None:
+        kept = simplejson.loads(changes.read_text(encoding="utf-8"), use_decimal=True)
+        for product_id, price in kept["prices"].items():
+            self.set_price(int(product_id), price)
+        for product_id in kept["removed"]:
+            self.remove(product_id)
+
+    def _write(self, changes: Path) -> None:
+        with self._lock:
+            prices = {product_id: product["price"] for product_id, product in self._products.items()}
+            text = simplejson.dumps({"prices": prices, "removed": sorted(self._removed)}, use_decimal=True)
+        private_file.write(changes, text)
 
     def push(self, product_id: int) -> None:
         """Tell how a product is now, if there is somebody to tell."""

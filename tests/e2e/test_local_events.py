@@ -235,3 +235,22 @@ def test_an_event_can_be_pushed_with_curl(console: Console) -> None:
         command, shell=True, check=True, env={**os.environ, "EVENTS": console.stack.aws_url}
     )
     assert wait_until(lambda: console.http.get("/products/12").status_code == 404, timeout=5)
+
+
+def test_seed_makes_three_clients_with_favorites_whose_prices_changed(
+    console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["seed"]) == 0
+    assert "carla@example.com" in capsys.readouterr().out
+    tokens = console.http.post(
+        "/auth/login", json={"email": "carla@example.com", "password": PASSWORD}
+    ).json()
+    bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
+
+    def price_changes() -> set[bool]:
+        items = console.http.get("/favorites", headers=bearer).json()["items"]
+        return {item["price_change"] < 0 for item in items if item["price_change"]}
+
+    assert wait_until(lambda: price_changes() == {True, False}, timeout=5)
+    assert main(["seed"]) == 0
+    assert "All of them were there already." in capsys.readouterr().out

@@ -84,9 +84,11 @@ def test_the_console_tells_how_to_begin(first: Run) -> None:
         assert client.ping()
     assert len(httpx.get(catalog[1]).json()) == 66
     assert '"_aws"' not in text
-    assert re.search(r"^run_migrations \| migration applied: migration=0001_\S+\.sql$", text, re.MULTILINE)
+    assert re.search(
+        r"^[0-9:]{8} run_migrations \| migration applied: migration=0001_\S+\.sql$", text, re.MULTILINE
+    )
     steps = ["Starting PostgreSQL…", "Starting Valkey…", "Running the migrations…", "Filling the cache…"]
-    assert [step for step in text.splitlines() if step in steps] == steps
+    assert [line[9:] for line in text.splitlines() if line[9:] in steps] == steps
     assert '"_aws"' in (first.data / "metrics.jsonl").read_text()
     assert (first.data / "secrets.json").stat().st_mode & 0o777 == 0o600
 

@@ -1,6 +1,7 @@
 """API Gateway as it is emulated here, in front of the functions of a template of its own."""
 
 import base64
+import re
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,9 @@ Transform: AWS::Serverless-2016-10-31
 Parameters:
   Color: {Type: String}
   Size: {Type: Number, Default: 7}
+  CorsOrigins: {Type: String, Default: ""}
+Conditions:
+  AllowsOrigins: !Not [!Equals [!Ref CorsOrigins, ""]]
 Globals:
   Function:
     Runtime: python3.13
@@ -29,7 +33,17 @@ Globals:
     Layers: [!Ref SharedLayer]
     Environment: {Variables: {COLOR: !Ref Color, SIZE: !Ref Size}}
 Resources:
-  Api: {Type: AWS::Serverless::HttpApi}
+  Api:
+    Type: AWS::Serverless::HttpApi
+    Properties:
+      CorsConfiguration: !If
+        - AllowsOrigins
+        - AllowOrigins: !Split [",", !Ref CorsOrigins]
+          AllowMethods: [GET, POST]
+          AllowHeaders: [authorization]
+          ExposeHeaders: [etag, link]
+          MaxAge: 3600
+        - !Ref AWS::NoValue
   SharedLayer:
     Type: AWS::Serverless::LayerVersion
     Properties: {ContentUri: shared/}
@@ -193,11 +207,14 @@ def test_an_exception_is_500_and_tells_nothing_of_the_code(sample: Sample) -> No
     assert response.status_code == 500
     assert response.json() == {"message": "Internal server error"}
     assert wait_until(lambda: "echo | [ERROR] ValueError: a secret of the code" in sample.lines, timeout=5)
+    refused = r"GET /echo/\S+ 500 [0-9.]+ ms  request_id=[0-9a-f-]{36}"
+    assert wait_until(lambda: any(re.fullmatch(refused, line) for line in sample.lines), timeout=5)
 
 
 def test_every_request_is_logged(sample: Sample) -> None:
     sample.get("/echo/logged")
-    assert any(line.startswith("GET /echo/logged 200 ") for line in sample.lines)
+    assert any(re.fullmatch(r"GET /echo/logged 200 [0-9.]+ ms", line) for line in sample.lines)
+    assert any(re.fullmatch(r"echo \| cold start: [0-9.]+ s", line) for line in sample.lines)
 
 
 def test_what_is_no_request_is_refused_and_logged(sample: Sample) -> None:
@@ -237,7 +254,8 @@ def test_changed_code_runs_without_a_restart(sample: Sample, file: str, old: str
 
 def test_the_parameters_of_a_template_are_known(sample: Sample) -> None:
     declared = declared_parameters(sample.root / "template.yaml")
-    assert declared == {"Color": {"Type": "String"}, "Size": {"Type": "Number", "Default": 7}}
+    assert declared["Color"] == {"Type": "String"}
+    assert declared["Size"] == {"Type": "Number", "Default": 7}
 
 
 def test_what_else_invokes_a_function_is_known(sample: Sample) -> None:
@@ -260,3 +278,48 @@ def test_a_mistake_in_the_template_is_one_line(tmp_path: Path, template: str) ->
     (tmp_path / "template.yaml").write_text(template)
     with pytest.raises(ServiceFailed, match=r"template\.yaml cannot be used: [^\n]+$"):
         Template(tmp_path / "template.yaml", {"Color": "green"})
+
+
+ORIGIN = "http://localhost:5173"
+
+
+@pytest.fixture
+def with_cors(tmp_path: Path) -> Iterator[str]:
+    """The sample's gateway with two origins, without its functions."""
+    (tmp_path / "template.yaml").write_text(TEMPLATE)
+    template = Template(
+        tmp_path / "template.yaml", {"Color": "green", "CorsOrigins": f"{ORIGIN},https://a.example"}
+    )
+    functions = Functions(template, log=lambda _: None)
+    gateway = ApiGateway(template, functions, lambda _: None)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        gateway.serve(listener)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        gateway.stop()
+    functions.stop()
+
+
+@pytest.mark.parametrize("origin", [ORIGIN, "https://a.example", "https://other.example"])
+def test_a_preflight_is_answered_as_the_template_has_it(with_cors: str, origin: str) -> None:
+    asks = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    answer = httpx.options(f"{with_cors}/echo", headers=asks)
+    allowed = {name: value for name, value in answer.headers.items() if name.startswith("access-control-")}
+    assert answer.status_code == 204
+    assert answer.headers["Vary"] == "Origin"
+    if origin == "https://other.example":
+        assert allowed == {}
+    else:
+        assert allowed == {
+            "access-control-allow-origin": origin,
+            "access-control-allow-methods": "GET,POST",
+            "access-control-allow-headers": "authorization",
+            "access-control-expose-headers": "etag,link",
+            "access-control-max-age": "3600",
+        }
+
+
+def test_an_answer_names_the_origin_that_may_read_it(with_cors: str) -> None:
+    answer = httpx.get(f"{with_cors}/nothing", headers={"Origin": ORIGIN})
+    assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (404, ORIGIN)
+    assert answer.headers["Vary"] == "Origin"
+    assert "Access-Control-Allow-Methods" not in answer.headers

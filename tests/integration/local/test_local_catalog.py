@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -345,3 +346,14 @@ class TestHostileCatalog:
             lengths[what] = len(victim.get("/products").content)
         assert lengths["no body"] == 0
         assert lengths["duplicates"] > lengths["truncated"] > lengths["empty"] == 2
+
+
+def test_changes_over_http_survive_a_restart(tmp_path: Path) -> None:
+    changes = tmp_path / "catalog.json"
+    first = Catalog(changes=changes)
+    httpx.patch(f"{first.start()}/products/7", content='{"price": 9.90}').raise_for_status()
+    httpx.patch(f"{first.url}/products/8", content='{"removed": true}').raise_for_status()
+    first.stop()
+    second = Catalog(changes=changes)
+    assert '"price":9.90' in (second.product_text(7) or "")
+    assert second.product_text(8) is None

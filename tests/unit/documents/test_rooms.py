@@ -26,7 +26,7 @@ FLOORS = {
         {"servers"},
         {"aws"},
         {"console", "docker", "running", "settings"},
-        {"stack"},
+        {"seed", "stack"},
         {"sam_local"},
         {"__main__"},
     ],

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import pytest
 from local.console import log_to, shortened
 from local.servers.services import ServiceFailed
 
-POLLED = {
+RECORD = {
     "level": "INFO",
     "location": "lambda_handler:12",
-    "message": "catalog polled",
+    "message": "catalog read",
     "timestamp": "2026-11-24T18:24:51.159+00:00",
     "service": "favorites",
     "products": 66,
@@ -22,13 +23,13 @@ POLLED = {
 
 
 def test_a_line_of_a_function_is_its_message_and_its_facts() -> None:
-    line = f"warm_product_cache | {json.dumps(POLLED)}"
-    assert shortened(line) == "warm_product_cache | catalog polled: products=66, seconds=0.08"
+    line = f"warm_product_cache | {json.dumps(RECORD)}"
+    assert shortened(line) == "warm_product_cache | catalog read: products=66, seconds=0.08"
 
 
 def test_what_is_worse_than_info_says_so_and_a_traceback_stands_below() -> None:
-    record = POLLED | {"level": "ERROR", "message": "unforeseen", "exception": "Traceback:\n  ValueError: no"}
-    first, *rest = shortened(f"login | {json.dumps(record)}").splitlines()
+    record = RECORD | {"level": "ERROR", "message": "unforeseen", "exception": "Traceback:\n  ValueError: no"}
+    first, *rest = (shortened(f"login | {json.dumps(record)}") or "").splitlines()
     assert first == "login | ERROR unforeseen: products=66, seconds=0.08"
     assert rest == ["    Traceback:", "      ValueError: no"]
 
@@ -47,13 +48,22 @@ def test_any_other_line_stays_as_it_is(line: str) -> None:
     assert shortened(line) == line
 
 
+def test_what_the_line_of_a_schedule_says_is_not_shown_twice() -> None:
+    assert shortened(f"warm | {json.dumps(RECORD | {'message': 'catalog polled'})}") is None
+
+
+def test_a_line_has_the_time_of_day(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log_to(tmp_path / "metrics.jsonl", {})("GET /products/7 200 3.1 ms")
+    assert re.fullmatch(r"\d\d:\d\d:\d\d GET /products/7 200 3.1 ms\n", capsys.readouterr().out)
+
+
 def test_json_can_be_asked_for_and_metrics_go_to_their_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = log_to(tmp_path / "metrics.jsonl", {"LOCAL_LOGS": "json"})
-    log(f"warm_product_cache | {json.dumps(POLLED)}")
+    log(f"warm_product_cache | {json.dumps(RECORD)}")
     log('warm_product_cache | {"_aws": {}}')
-    assert capsys.readouterr().out == f"warm_product_cache | {json.dumps(POLLED)}\n"
+    assert capsys.readouterr().out == f"warm_product_cache | {json.dumps(RECORD)}\n"
     assert (tmp_path / "metrics.jsonl").read_text() == '{"_aws": {}}\n'
 
 

@@ -83,6 +83,17 @@ def test_a_failure_that_lasts_is_one_line_until_it_is_another_or_over() -> None:
     assert said[:5] == ["failed: down", "failed: slow", "66 products", "failed: slow", "done"]
 
 
+def test_runs_that_did_nothing_are_silent_after_the_first() -> None:
+    idle = {"products": 66, "changed": 0, "seconds": 0.1}
+    answers = iter([idle, idle, idle | {"changed": 1}, *[idle] * 3])
+    functions, lines = FakeFunctions(lambda _: next(answers, idle)), list[str]()
+    runs = schedules(functions, lines, Schedule("Warm", 0.02))
+    runs.start(wait=5)
+    assert wait_until(lambda: functions.count("Warm") >= 6, timeout=5)
+    runs.stop()
+    assert [line.split(", ")[1] for line in lines] == ["0 changed", "1 changed"]
+
+
 def test_a_first_run_that_takes_too_long_is_told() -> None:
     functions, lines = FakeFunctions(lambda _: time.sleep(0.3)), list[str]()
     runs = schedules(functions, lines, Schedule("Warm", 60))

@@ -45,6 +45,41 @@ def test_a_value_that_is_not_valid_is_reported_in_one_line_that_names_the_variab
     assert str(refusal.value) == sentence
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres//favorites:secret@127.0.0.1:5432/favorites",
+        "postgresql:/favorites:secret@127.0.0.1:5432/favorites",
+        "postgresql://favorites:secret@127.0.0.1:port/favorites",
+        "postgresql://favorites:secret%@127.0.0.1:5432/favorites",
+        "postgresql://favorites:secret/@127.0.0.1:5432/favorites",
+        "postgresql://favorites:secret@127.0.0.1:5432/favorites %zz",
+        "favorites:secret@127.0.0.1",
+        "host=127.0.0.1 password=secret",
+        "redis://:secret@127.0.0.1:port/0",
+    ],
+)
+@pytest.mark.parametrize("variable", ["DATABASE_URL", "REDIS_URL"])
+def test_an_address_with_a_typo_is_refused_and_not_shown(variable: str, url: str) -> None:
+    with pytest.raises(ServiceFailed, match=rf"^{variable} must look like ") as refused:
+        settings.check({variable: url})
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "url"),
+    [
+        ("DATABASE_URL", "postgresql://favorites:a%40b@db.example.com:5432/favorites?sslmode=require"),
+        ("DATABASE_URL", "postgres://one:1,two:2/favorites"),
+        ("DATABASE_URL", "postgresql://user@[::1]/x"),
+        ("REDIS_URL", "rediss://user:secret@cache.example.com:6379/0"),
+        ("REDIS_URL", "redis://localhost"),
+    ],
+)
+def test_good_addresses_pass(variable: str, url: str) -> None:
+    settings.check({variable: url})
+
+
 def test_good_values_pass() -> None:
     settings.check(
         {
