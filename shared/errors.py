@@ -144,6 +144,11 @@ class EmailTaken(DomainError):
 
     status, code, title = 409, "email-taken", "E-mail taken"
 
+    @classmethod
+    def by_another(cls) -> Self:
+        """The refusal where another client has the e-mail."""
+        return cls("Another client has this e-mail.")
+
 
 class LastAdmin(DomainError):
     """Without this one there would be no admin."""

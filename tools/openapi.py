@@ -99,7 +99,6 @@ EXAMPLES: dict[str, Json] = {
                 "expires_at": "2026-12-23T12:00:00.000000Z",
             }
         ],
-        "refresh_tokens": [],
         "outbox": [],
         "outbox_refused": [],
     },

@@ -4,7 +4,7 @@ from shared.platform import lean_imports
 
 lean_imports.start()
 
-from shared.accounts import clients
+from shared.accounts import removal
 from shared.errors import Forbidden, LastAdmin, LogInTooLongAgo, UnknownClient
 from shared.web import responses, routing
 from shared.web.parameters import ClientRef
@@ -20,8 +20,8 @@ app = routing.resolver()
 )
 def delete_client(client_id: ClientRef) -> Response[None]:
     """Remove a client with all favorites and sessions: yourself, or anybody as an admin."""
-    clients.remove(app.caller, client_id)
+    removal.remove(app.caller, client_id)
     return responses.no_content()
 
 
-lambda_handler = routing.entry_point(app, preload=["shared.accounts.login_attempts"])
+lambda_handler = routing.entry_point(app)

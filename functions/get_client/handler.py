@@ -4,7 +4,7 @@ from shared.platform import lean_imports
 
 lean_imports.start()
 
-from shared.accounts import clients
+from shared.accounts import profiles
 from shared.accounts.models import Client
 from shared.errors import Forbidden, UnknownClient
 from shared.web import responses, routing
@@ -17,7 +17,7 @@ app = routing.resolver()
 @app.get("/clients/<client_id>", openapi_extensions=routing.errors(Forbidden, UnknownClient, also=[304]))
 def get_client(client_id: ClientRef) -> Response[Client]:
     """Read a client: yourself, or anybody as an admin."""
-    return responses.tagged(app, clients.get(app.caller, client_id))
+    return responses.tagged(app, profiles.get(app.caller, client_id))
 
 
 lambda_handler = routing.entry_point(app)

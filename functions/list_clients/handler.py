@@ -6,7 +6,7 @@ lean_imports.start()
 
 from typing import Annotated
 
-from shared.accounts import clients
+from shared.accounts import profiles
 from shared.accounts.models import Client
 from shared.errors import Forbidden
 from shared.models import Page
@@ -27,7 +27,7 @@ def list_clients(
     limit: Limit = 20, cursor: Cursor = None, email: EmailFilter = None
 ) -> Response[Page[Client]]:
     """List the clients, oldest first; for admins."""
-    page = clients.list_all(app.caller, limit=limit, cursor=cursor, email=email)
+    page = profiles.list_all(app.caller, limit=limit, cursor=cursor, email=email)
     return responses.page(app, page, page.next_cursor)
 
 

@@ -4,8 +4,8 @@ from shared.platform import lean_imports
 
 lean_imports.start()
 
-from shared.accounts import sessions
 from shared.accounts.models import RefreshTokenInput
+from shared.accounts.sessions import ends
 from shared.errors import InvalidRefreshToken
 from shared.web import responses, routing
 from shared.web.responses import Response
@@ -16,7 +16,7 @@ app = routing.resolver(public=True)
 @app.post("/auth/logout", status_code=204, openapi_extensions=routing.errors(InvalidRefreshToken))
 def logout(held: RefreshTokenInput) -> Response[None]:
     """End the session that the refresh token belongs to."""
-    sessions.log_out(held.refresh_token)
+    ends.log_out(held.refresh_token)
     return responses.no_content()
 
 

@@ -7,7 +7,7 @@ lean_imports.start()
 from dataclasses import asdict
 from typing import Any
 
-from shared.accounts.expired_sessions import purge_expired_sessions
+from shared.accounts.sessions.expired import purge_expired_sessions
 from shared.events import dead_letters, event_bridge, outbox_relay
 from shared.platform import logs
 from shared.web import entry

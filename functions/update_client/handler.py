@@ -4,7 +4,7 @@ from shared.platform import lean_imports
 
 lean_imports.start()
 
-from shared.accounts import clients
+from shared.accounts import profile_changes
 from shared.accounts.models import Client, ClientChanges
 from shared.errors import (
     ChangedMeanwhile,
@@ -31,8 +31,8 @@ def update_client(client_id: ClientRef, changes: ClientChanges) -> Response[Clie
     """Change a client's name, e-mail or password (a merge patch); a new password ends all sessions."""
     if_match = app.header("if-match")
     return responses.changed(
-        clients.update(app.caller, client_id, changes, if_match=if_match, source=app.source_ip)
+        profile_changes.update(app.caller, client_id, changes, if_match=if_match, source_ip=app.source_ip)
     )
 
 
-lambda_handler = routing.entry_point(app, preload=["shared.accounts.sessions"])
+lambda_handler = routing.entry_point(app)

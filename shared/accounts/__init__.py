@@ -1,1 +1,1 @@
-"""Who uses the service: clients, sessions, access tokens, passwords, log-in attempts, key rotation."""
+"""Who uses the service: clients, their sessions and tokens, passwords, attempts, key rotation."""

@@ -17,26 +17,31 @@ AUDIENCE = "favorites-api"
 
 _ALGORITHM = "HS256"
 _TYPE = "at+jwt"
+_CLAIMS = ("iss", "aud", "sub", "role", "token_generation", "auth_time", "iat", "exp", "jti")
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who makes a request, as their access token says.
 
-    The token counts while `generation` is that of the client's row (`clients.token_generation`); whatever
-    statement reads the row for the request compares the two. `authenticated_at` is when the client last gave
+    The token is revoked once the client's row has another `token_generation`; whatever statement reads the
+    row for the request compares the two. `authenticated_at` is when the client last gave
     the password for this session, in seconds since the epoch.
     """
 
     client_id: uuid.UUID
     role: str
-    generation: int
+    token_generation: int
     authenticated_at: int
 
     @property
     def as_parameters(self) -> dict[str, Any]:
-        """What of the caller a statement compares with the client's row: `client_id` and `generation`."""
-        return {"client_id": self.client_id, "generation": self.generation}
+        """The parameters of a statement that compares the row with `client_id` and `token_generation`."""
+        return {"client_id": self.client_id, "token_generation": self.token_generation}
+
+    def not_found(self) -> InvalidToken:
+        """The error for a caller whose row was not found."""
+        return token_revoked()
 
     @property
     def is_admin(self) -> bool:
@@ -55,7 +60,7 @@ def issue(caller: Caller) -> str:
         "aud": AUDIENCE,
         "sub": str(caller.client_id),
         "role": caller.role,
-        "generation": caller.generation,
+        "token_generation": caller.token_generation,
         "auth_time": caller.authenticated_at,
         "iat": now,
         "exp": now + LIFETIME,
@@ -64,8 +69,8 @@ def issue(caller: Caller) -> str:
     return api_jwt.encode(claims, key, algorithm=_ALGORITHM, headers={"kid": key_id, "typ": _TYPE})
 
 
-def no_longer_counts() -> InvalidToken:
-    """The refusal of a good token whose client is gone, or has a newer generation of tokens."""
+def token_revoked() -> InvalidToken:
+    """The error for a valid token whose client is gone, or has a newer `token_generation`."""
     return InvalidToken(
         "The access token no longer counts: its client was removed, was logged out everywhere, "
         "or has another password or role since."
@@ -102,14 +107,13 @@ def _checked(token: str, keys: tuple[tuple[str, str], ...]) -> tuple[Caller, flo
             algorithms=[_ALGORITHM],
             audience=AUDIENCE,
             issuer=ISSUER,
-            options={"require": ["iss", "aud", "sub", "role", "iat", "exp", "jti"]},
+            options={"require": [*_CLAIMS]},
         )
-        # The two are missing in tokens of the release before, which live 15 minutes longer than it.
         caller = Caller(
             uuid.UUID(claims["sub"]),
             str(claims["role"]),
-            generation=_whole(claims.get("generation", 0)),
-            authenticated_at=_whole(claims.get("auth_time", 0)),
+            token_generation=_whole(claims["token_generation"]),
+            authenticated_at=_whole(claims["auth_time"]),
         )
         return caller, float(claims["exp"])
     except exceptions.ExpiredSignatureError as error:

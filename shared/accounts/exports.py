@@ -6,6 +6,7 @@ client fails it until it is named here (or, for a hash, in that test).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
@@ -13,13 +14,13 @@ from uuid import UUID
 
 from pydantic import Field, WithJsonSchema
 
-from shared.accounts import clients
+from shared.accounts import callers, permissions
 from shared.accounts.access_tokens import Caller
 from shared.accounts.models import Role
+from shared.accounts.permissions import ClientRef
 from shared.events import client_events
 from shared.formats.json_text import Rendered
 from shared.models import Model
-from shared.platform import database
 
 # Of a table; a client has more only while the bus takes nothing. A thousand have 500 kB, 5,000 favorites less
 # than 2 MB: an export stays under the 6 MB that Lambda answers with.
@@ -58,14 +59,6 @@ class ExportedSession(Model):
     expires_at: datetime
 
 
-class ExportedRefreshToken(Model):
-    """A row of `refresh_tokens`, where the release before kept its sessions."""
-
-    family_id: UUID
-    expires_at: datetime
-    used_at: datetime | None
-
-
 class ExportedEvent(Model):
     """A row of `outbox`: an event about the client that is on its way to other systems."""
 
@@ -92,20 +85,24 @@ class Export(Model):
     clients: list[ExportedClient]
     favorites: list[ExportedFavorite]
     sessions: list[ExportedSession]
-    refresh_tokens: list[ExportedRefreshToken]
     outbox: Annotated[list[ExportedEvent], _OLDEST]
     outbox_refused: Annotated[list[ExportedSetAsideEvent], _OLDEST]
 
 
-def export(caller: Caller, ref: clients.ClientRef) -> Rendered[Export]:
+@dataclass(frozen=True, slots=True)
+class _Exported:
+    export: str
+
+
+def export(caller: Caller, ref: ClientRef) -> Rendered[Export]:
     """The export as JSON. One statement, so all of it is of one moment.
 
-    Raises Forbidden, UnknownClient, and InvalidToken where the caller's token no longer counts.
+    Raises Forbidden, UnknownClient, and InvalidToken where the caller's token is revoked.
     """
-    client_id = clients.permitted(caller, ref)
-    row = database.run(
-        lambda current: current.execute(
-            f"""
+    exported = callers.fetch_one(
+        permissions.permitted(caller, ref),
+        _Exported,
+        f"""
             SELECT json_build_object(
                 'exported_at', rfc3339(now()),
                 'clients', (
@@ -128,27 +125,13 @@ def export(caller: Caller, ref: clients.ClientRef) -> Rendered[Export]:
                           FROM sessions WHERE sessions.client_id = clients.client_id
                          ORDER BY sessions.logged_in_at
                     ) AS shown),
-                'refresh_tokens', (
-                    SELECT coalesce(json_agg(shown), '[]') FROM (
-                        SELECT family_id, rfc3339(expires_at) AS expires_at, rfc3339(used_at) AS used_at
-                          FROM refresh_tokens WHERE refresh_tokens.client_id = clients.client_id
-                         ORDER BY refresh_tokens.expires_at
-                    ) AS shown),
                 'outbox', ({client_events.EXPORT_OUTBOX}),
                 'outbox_refused', ({client_events.EXPORT_DEAD_LETTERS})
                 )::text AS export
               FROM clients
              WHERE client_id = %(client_id)s
-               AND (%(generation)s::bigint IS NULL OR token_generation = %(generation)s)
+               AND token_generation = coalesce(%(token_generation)s, token_generation)
             """,  # noqa: S608 — the parts are constants
-            {
-                "client_id": client_id,
-                "generation": clients.generation_of(caller, client_id),
-                "most_events": MOST_EVENTS,
-            },
-        ).fetchone(),
-        repeatable=True,
+        {"most_events": MOST_EVENTS},
     )
-    if row is None:
-        raise clients.nobody(caller, client_id)
-    return Rendered(row["export"])
+    return Rendered(exported.export)

@@ -106,13 +106,13 @@ def _unknown(caller: Caller, product_ids: list[str]) -> list[str]:
                                      AND favorites.product_id = asked.product_id)
                 ORDER BY place) AS product_ids
           FROM clients
-         WHERE clients.client_id = %(client_id)s AND token_generation = %(generation)s
+         WHERE clients.client_id = %(client_id)s AND token_generation = %(token_generation)s
         """,
         caller.as_parameters | {"product_ids": product_ids},
         repeatable=True,
     )
     if client is None:
-        raise access_tokens.no_longer_counts()
+        raise access_tokens.token_revoked()
     return client.product_ids
 
 
@@ -175,13 +175,13 @@ def _write(
         """
         SELECT favorites_count, extract(epoch FROM changes_counted_to - now())::float AS seconds_ahead
           FROM clients
-         WHERE client_id = %(client_id)s AND token_generation = %(generation)s
+         WHERE client_id = %(client_id)s AND token_generation = %(token_generation)s
            FOR NO KEY UPDATE
         """,
         caller.as_parameters,
     ).fetchone()
     if client is None:
-        raise access_tokens.no_longer_counts()
+        raise access_tokens.token_revoked()
     check_changes(client["seconds_ahead"])
     parameters: dict[str, Any] = caller.as_parameters | {
         "count": client["favorites_count"],

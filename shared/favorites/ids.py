@@ -47,7 +47,7 @@ class Ids:
 REVISION: LiteralString = """
 SELECT favorites_revision
   FROM clients
- WHERE client_id = %(client_id)s AND token_generation = %(generation)s
+ WHERE client_id = %(client_id)s AND token_generation = %(token_generation)s
 """
 
 OF_PRODUCTS: LiteralString = """
@@ -59,7 +59,7 @@ SELECT favorites_count, favorites_revision, found.*
          JOIN favorites USING (product_id)
         WHERE favorites.client_id = clients.client_id
        ) AS found
- WHERE clients.client_id = %(client_id)s AND token_generation = %(generation)s
+ WHERE clients.client_id = %(client_id)s AND token_generation = %(token_generation)s
 """
 
 NEWEST_FIRST: LiteralString = """
@@ -81,7 +81,7 @@ SELECT favorites_count, favorites_revision, found.*
                         ORDER BY favorited_at DESC, product_id
                         LIMIT %(limit)s + 1) AS page) AS numbered
        ) AS found
- WHERE clients.client_id = %(client_id)s AND token_generation = %(generation)s
+ WHERE clients.client_id = %(client_id)s AND token_generation = %(token_generation)s
 """
 
 
@@ -134,14 +134,14 @@ def _unchanged(caller: Caller, if_none_match: str | None) -> Ids | None:
         return None
     row = database.fetch_one(_Revision, REVISION, caller.as_parameters, repeatable=True)
     if row is None:
-        raise access_tokens.no_longer_counts()
+        raise access_tokens.token_revoked()
     etag = f'"{_etag_of(caller)}-{row.favorites_revision}"'
     return Ids(None, etag) if etag in if_none_match else None
 
 
 def _answer(caller: Caller, found: _Found | None, next_cursor: str | None) -> Ids:
     if found is None:
-        raise access_tokens.no_longer_counts()
+        raise access_tokens.token_revoked()
     body = (
         f'{{"product_ids":{found.product_ids},"next_cursor":{json.dumps(next_cursor)},'
         f'"count":{found.favorites_count},"max":{MAX_FAVORITES}}}'

@@ -87,13 +87,13 @@ def get(caller: Caller, product_id: str) -> Rendered[Favorite]:
                  JOIN products USING (product_id)
                 WHERE favorites.client_id = clients.client_id AND product_id = %(product_id)s
                ) AS held ON true
-         WHERE clients.client_id = %(client_id)s AND token_generation = %(generation)s
+         WHERE clients.client_id = %(client_id)s AND token_generation = %(token_generation)s
         """,  # noqa: S608 — the part is a constant
         caller.as_parameters | {"product_id": product_id},
         repeatable=True,
     )
     if row is None:
-        raise access_tokens.no_longer_counts()
+        raise access_tokens.token_revoked()
     if row.favorite is None:
         raise NotFavorite("The product is not one of your favorites.")
     return Rendered(row.favorite)
@@ -110,7 +110,7 @@ def remove(caller: Caller, product_id: str) -> None:
         WITH client AS (
             SELECT client_id, extract(epoch FROM changes_counted_to - now())::float AS seconds_ahead
               FROM clients
-             WHERE client_id = %(client_id)s AND token_generation = %(generation)s
+             WHERE client_id = %(client_id)s AND token_generation = %(token_generation)s
                FOR NO KEY UPDATE
         ), removed AS (
             DELETE FROM favorites
@@ -130,7 +130,7 @@ def remove(caller: Caller, product_id: str) -> None:
         caller.as_parameters | {"product_id": product_id, "most_ahead": CHANGES_SECONDS},
     )
     if row is None:
-        raise access_tokens.no_longer_counts()
+        raise access_tokens.token_revoked()
     check_changes(row.seconds_ahead)
     if not row.was_favorite:
         raise NotFavorite("The product is not one of your favorites.")
@@ -166,7 +166,7 @@ def _try_to_mark(caller: Caller, product_id: str, now: datetime) -> _Marked:
             SELECT client_id, favorites_count >= %(max)s AS is_full,
                    extract(epoch FROM changes_counted_to - now())::float AS seconds_ahead
               FROM clients
-             WHERE client_id = %(client_id)s AND token_generation = %(generation)s
+             WHERE client_id = %(client_id)s AND token_generation = %(token_generation)s
                AND NOT EXISTS (SELECT FROM favorites
                                 WHERE client_id = %(client_id)s AND product_id = %(product_id)s)
                FOR NO KEY UPDATE
@@ -203,14 +203,14 @@ def _try_to_mark(caller: Caller, product_id: str, now: datetime) -> _Marked:
                  FROM marked
                  JOIN products USING (product_id)
                ) AS held ON true
-         WHERE clients.client_id = %(client_id)s AND token_generation = %(generation)s
+         WHERE clients.client_id = %(client_id)s AND token_generation = %(token_generation)s
         """,  # noqa: S608 — the part is a constant
         caller.as_parameters
         | {"product_id": product_id, "now": now, "max": MAX_FAVORITES, "most_ahead": CHANGES_SECONDS},
         repeatable=True,
     )
     if row is None:
-        raise access_tokens.no_longer_counts()
+        raise access_tokens.token_revoked()
     return row
 
 

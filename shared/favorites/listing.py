@@ -77,7 +77,7 @@ def statement(order: Order) -> LiteralString:
             ORDER BY {order.value} {order.direction}, product_id {order.ids}
             LIMIT %(limit)s
            ) AS page ON true
-     WHERE clients.client_id = %(client_id)s AND token_generation = %(generation)s
+     WHERE clients.client_id = %(client_id)s AND token_generation = %(token_generation)s
      ORDER BY page.value {order.direction}, product_id {order.ids}
     """  # noqa: S608 — the parts are constants, of ORDERS and beside it
 
@@ -115,7 +115,7 @@ def list_page(
         repeatable=True,
     )
     if not rows:
-        raise access_tokens.no_longer_counts()
+        raise access_tokens.token_revoked()
     items = [favorite for _, _, _, favorite in rows[:limit] if favorite is not None]
     next_cursor = None
     if len(rows) > limit:

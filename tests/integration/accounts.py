@@ -7,7 +7,7 @@ from uuid import UUID
 
 import psycopg
 
-from shared.accounts import access_tokens, clients
+from shared.accounts import access_tokens, registration
 from shared.accounts.access_tokens import Caller
 from shared.accounts.models import Client, NewClient
 from tests import calls
@@ -21,7 +21,7 @@ _numbers = itertools.count(1)
 def register(name: str = "Ana", email: str | None = None, password: str = PASSWORD) -> Client:
     """A new client, with an e-mail of its own where none is given."""
     email = email or f"client{next(_numbers)}@example.com"
-    return clients.register(NewClient(name=name, email=email, password=password))
+    return registration.register(NewClient(name=name, email=email, password=password))
 
 
 def caller(client: Client) -> Caller:
@@ -48,7 +48,7 @@ def now(db: psycopg.Connection, client_id: UUID) -> Caller:
     ).fetchone()
     assert row
     role, generation = row
-    return Caller(client_id, role, generation=generation, authenticated_at=int(time.time()))
+    return Caller(client_id, role, token_generation=generation, authenticated_at=int(time.time()))
 
 
 def set_role(db: psycopg.Connection, client_id: UUID, role: str) -> None:

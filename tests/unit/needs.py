@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[2]
 SETTINGS, SECRETS = "shared.platform.settings", "shared.platform.secrets_manager"
 AUTHENTICATES = ("shared.web.routing", "_authenticate")
 CLIENTS = ("shared.accounts.", "shared.favorites.")
-CALLER = ("shared.accounts.access_tokens", "Caller")  # the type alone, which every route of ours names
+# The caller and the refusal of one: every route of ours names these types.
+CALLER = {("shared.accounts.access_tokens", part) for part in ("Caller", "token_revoked")}
 # Settings that name a server inside the VPC, or one that is reached through its way out.
 SERVERS = {"database_url", "redis_url", "catalog_url"}
 
@@ -175,5 +176,5 @@ def needs(folder: str) -> Needs:
         secrets=set().union(*map(variables_of_secrets, used)),
         actions=actions(nodes),
         connects=bool(used & SERVERS),
-        clients=any(module.startswith(CLIENTS) and part for module, part in nodes - {CALLER}),
+        clients=any(module.startswith(CLIENTS) and part for module, part in nodes - CALLER),
     )

@@ -9,9 +9,6 @@ GRANT SELECT, DELETE,
 GRANT SELECT, INSERT, DELETE,
       UPDATE (token_hash, previous_hash, rotated_at, expires_at) ON sessions TO favorites_service;
 
--- The release before keeps its sessions here.
-GRANT SELECT, INSERT, DELETE, UPDATE (used_at) ON refresh_tokens TO favorites_service;
-
 GRANT SELECT, INSERT, DELETE ON favorites TO favorites_service;
 
 -- A favorite may be of a product that the copy does not have yet.

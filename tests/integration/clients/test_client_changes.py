@@ -5,9 +5,10 @@ from functools import partial
 import psycopg
 import pytest
 
-from shared.accounts import clients, passwords, sessions
+from shared.accounts import passwords, profile_changes, profiles
 from shared.accounts.access_tokens import Caller
 from shared.accounts.models import Client, ClientChanges
+from shared.accounts.sessions import rotation, starts
 from shared.errors import (
     EmailTaken,
     InvalidCredentials,
@@ -29,7 +30,7 @@ NEW_PASSWORD = "another fine password"
 
 def change(who: Client | Caller, if_match: str | None = None, **changes: str) -> Client:
     caller = accounts.caller(who) if isinstance(who, Client) else who
-    return clients.update(caller, "me", ClientChanges(**changes), if_match=if_match)
+    return profile_changes.update(caller, "me", ClientChanges(**changes), if_match=if_match)
 
 
 @pytest.mark.parametrize("changes", [{}, {"name": "Ana"}, {"name": "Ana", "email": "ana@example.com"}])
@@ -41,9 +42,9 @@ def test_a_change_to_what_is_there_already_changes_nothing(changes: dict[str, st
 def test_the_new_e_mail_is_the_one_to_log_in_with() -> None:
     ana = accounts.register(email="ana@example.com")
     change(ana, email="Maria@example.com", current_password=PASSWORD)
-    assert sessions.log_in("maria@EXAMPLE.com", PASSWORD)
+    assert starts.log_in("maria@EXAMPLE.com", PASSWORD)
     with pytest.raises(InvalidCredentials):
-        sessions.log_in("ana@example.com", PASSWORD)
+        starts.log_in("ana@example.com", PASSWORD)
 
 
 def test_another_spelling_of_the_own_e_mail_is_not_taken() -> None:
@@ -54,11 +55,11 @@ def test_another_spelling_of_the_own_e_mail_is_not_taken() -> None:
 def test_another_clients_e_mail_is_taken_and_nothing_of_the_change_is_kept() -> None:
     accounts.register(email="ben@example.com")
     ana = accounts.register("Ana", "ana@example.com")
-    tokens = sessions.log_in("ana@example.com", PASSWORD)
+    tokens = starts.log_in("ana@example.com", PASSWORD)
     with pytest.raises(EmailTaken):
         change(ana, name="B", email="BEN@example.com", password=NEW_PASSWORD, current_password=PASSWORD)
-    assert clients.get(accounts.caller(ana), "me") == ana
-    assert sessions.refresh(tokens.refresh_token)
+    assert profiles.get(accounts.caller(ana), "me") == ana
+    assert rotation.refresh(tokens.refresh_token)
 
 
 @pytest.mark.usefixtures("connection_per_thread")
@@ -103,23 +104,23 @@ def test_a_client_is_rendered_once_for_body_and_etag(function: str, monkeypatch:
 def test_a_new_password_ends_all_of_the_clients_sessions_and_nobody_elses() -> None:
     ana = accounts.register(email="ana@example.com")
     accounts.register(email="ben@example.com")
-    of_ana = [sessions.log_in("ana@example.com", PASSWORD) for _ in range(2)]
-    of_ben = sessions.log_in("ben@example.com", PASSWORD)
+    of_ana = [starts.log_in("ana@example.com", PASSWORD) for _ in range(2)]
+    of_ben = starts.log_in("ben@example.com", PASSWORD)
     change(ana, password=NEW_PASSWORD, current_password=PASSWORD)
     for tokens in of_ana:
         with pytest.raises(InvalidRefreshToken):
-            sessions.refresh(tokens.refresh_token)
-    assert sessions.refresh(of_ben.refresh_token)
-    assert sessions.log_in("ana@example.com", NEW_PASSWORD)
+            rotation.refresh(tokens.refresh_token)
+    assert rotation.refresh(of_ben.refresh_token)
+    assert starts.log_in("ana@example.com", NEW_PASSWORD)
     with pytest.raises(InvalidCredentials):
-        sessions.log_in("ana@example.com", PASSWORD)
+        starts.log_in("ana@example.com", PASSWORD)
 
 
 def test_a_change_of_the_name_ends_no_session() -> None:
     ana = accounts.register(email="ana@example.com")
-    tokens = sessions.log_in("ana@example.com", PASSWORD)
+    tokens = starts.log_in("ana@example.com", PASSWORD)
     change(ana, name="Maria")
-    assert sessions.refresh(tokens.refresh_token)
+    assert rotation.refresh(tokens.refresh_token)
 
 
 def test_a_log_in_that_saw_the_old_password_gets_no_session_after_the_change(
@@ -138,7 +139,7 @@ def test_a_log_in_that_saw_the_old_password_gets_no_session_after_the_change(
 
     monkeypatch.setattr(passwords, "is_password", is_password)
     with pytest.raises(InvalidCredentials):
-        sessions.log_in("ana@example.com", PASSWORD)
+        starts.log_in("ana@example.com", PASSWORD)
 
 
 @pytest.fixture
@@ -198,11 +199,11 @@ def test_a_hash_that_changes_while_the_new_password_is_hashed_is_confirmed_again
     changing = partial(change, ana, password=NEW_PASSWORD, current_password=PASSWORD)
     if renewed == PASSWORD:  # a log-in made a hash of today's parameters
         changing()
-        assert sessions.log_in("ana@example.com", NEW_PASSWORD)
+        assert starts.log_in("ana@example.com", NEW_PASSWORD)
     else:
         with pytest.raises(WrongPassword):
             changing()
-        assert sessions.log_in("ana@example.com", renewed)
+        assert starts.log_in("ana@example.com", renewed)
 
 
 def test_a_hash_that_changes_each_time_is_given_up(

@@ -13,9 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from local.servers.valkey import Valkey
-from shared.accounts import access_tokens, clients, passwords, registrations, sessions
+from shared.accounts import access_tokens, passwords, profile_changes, profiles, registration, removal
 from shared.accounts.access_tokens import Caller
+from shared.accounts.attempts import taken_emails
 from shared.accounts.models import Client, ClientChanges, NewClient
+from shared.accounts.sessions import ends, rotation, starts
 from shared.errors import (
     EmailTaken,
     Forbidden,
@@ -44,7 +46,7 @@ NEW_PASSWORD = "another fine password"
 
 def change(who: Client | Caller, if_match: str | None = None, **changes: str) -> Client:
     caller = accounts.caller(who) if isinstance(who, Client) else who
-    return clients.update(caller, "me", ClientChanges(**changes), if_match=if_match)
+    return profile_changes.update(caller, "me", ClientChanges(**changes), if_match=if_match)
 
 
 # ── Registering ───────────────────────────────────────────────────────────────────────────────────────────
@@ -97,10 +99,10 @@ def test_an_address_learns_of_a_hundred_taken_e_mails_and_then_of_one_a_second(
 
     def ask(source: str) -> int:
         with pytest.raises((EmailTaken, TooManyAttempts)) as refused:
-            clients.register(ana, source=source)
+            registration.register(ana, source_ip=source)
         return refused.value.retry_after or 0
 
-    environment.setattr(registrations, "ALLOWED", 5)
+    environment.setattr(taken_emails, "ALLOWED", 5)
     answers = [ask("203.0.113.24") for _ in range(5)]
     assert answers == [0] * 5
     while not ask("203.0.113.24"):  # where the five took more than a second
@@ -108,8 +110,8 @@ def test_an_address_learns_of_a_hundred_taken_e_mails_and_then_of_one_a_second(
     assert ask("203.0.113.25") == 0
     ben = NewClient(name="Ben", email="ben@example.com", password=PASSWORD)
     with pytest.raises(TooManyAttempts):  # or the refusal itself would tell what is taken
-        clients.register(ben, source="203.0.113.24")
-    assert clients.register(ben, source="203.0.113.25")
+        registration.register(ben, source_ip="203.0.113.24")
+    assert registration.register(ben, source_ip="203.0.113.25")
 
 
 def test_what_an_address_learns_is_counted_by_a_valkey_that_is_slow(
@@ -139,7 +141,7 @@ def test_another_clients_resource_is_forbidden_whether_or_not_it_exists() -> Non
     ana, ben = accounts.register("Ana"), accounts.register("Ben")
     for client_id in (ben.client_id, uuid.uuid4()):
         with pytest.raises(Forbidden), concurrency.statements() as sent:
-            clients.get(accounts.caller(ana), client_id)
+            profiles.get(accounts.caller(ana), client_id)
         assert sent == []  # nothing was looked up, so nothing can leak
 
 
@@ -155,15 +157,15 @@ MARKING: dict[str, Callable[[Caller], object]] = {
 def test_a_removed_clients_token_marks_no_product_that_is_known(action: str) -> None:
     items.add(accounts.new_caller(), "1")
     caller = accounts.new_caller()
-    clients.remove(caller, "me")
+    removal.remove(caller, "me")
     with pytest.raises(InvalidToken):
         MARKING[action](caller)
 
 
 END_OF_TOKENS: dict[str, Callable[[psycopg.Connection, Caller], object]] = {
     "a new password": lambda _, caller: change(caller, password=NEW_PASSWORD, current_password=PASSWORD),
-    "log out everywhere": lambda _, caller: clients.log_out_everywhere(caller, "me"),
-    "log out everywhere by an admin": lambda db, caller: clients.log_out_everywhere(
+    "log out everywhere": lambda _, caller: ends.log_out_everywhere(caller, "me"),
+    "log out everywhere by an admin": lambda db, caller: ends.log_out_everywhere(
         accounts.new_admin(db), caller.client_id
     ),
     "another role": lambda db, caller: accounts.set_role(db, caller.client_id, "admin"),
@@ -175,9 +177,9 @@ def test_access_tokens_end_at_once_and_the_next_ones_count(db: psycopg.Connectio
     caller = accounts.new_caller()
     END_OF_TOKENS[end](db, caller)
     with pytest.raises(InvalidToken):
-        clients.get(caller, "me")
+        profiles.get(caller, "me")
     newer = accounts.now(db, caller.client_id)
-    assert clients.get(newer, "me").client_id == caller.client_id
+    assert profiles.get(newer, "me").client_id == caller.client_id
 
 
 # ── Listing ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -187,7 +189,7 @@ def test_access_tokens_end_at_once_and_the_next_ones_count(db: psycopg.Connectio
 def test_the_list_finds_nobody_with_an_e_mail_that_nobody_has(db: psycopg.Connection, typed: str) -> None:
     admin = accounts.new_admin(db)
     accounts.register("Ben", "ben@example.com")
-    assert clients.list_all(admin, limit=20, cursor=None, email=typed).items == []
+    assert profiles.list_all(admin, limit=20, cursor=None, email=typed).items == []
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -210,7 +212,7 @@ def test_pages_neither_skip_nor_repeat_a_client_while_others_come_and_go(
     seen: list[uuid.UUID] = []
     cursor, pending = None, list(events)
     while True:
-        page = clients.list_all(admin, limit=limit, cursor=cursor, email=None)
+        page = profiles.list_all(admin, limit=limit, cursor=cursor, email=None)
         assert len(page.items) <= limit
         seen += [client.client_id for client in page.items]
         cursor = page.next_cursor
@@ -253,31 +255,31 @@ def test_favorites_and_tokens_go_with_a_removed_client(db: psycopg.Connection, b
     ana, ben = accounts.register(email="ana@example.com"), accounts.register(email="ben@example.com")
     for client in (ana, ben):
         items.add(accounts.caller(client), "1")
-    of_ana = sessions.log_in("ana@example.com", PASSWORD)
-    of_ben = sessions.log_in("ben@example.com", PASSWORD)
+    of_ana = starts.log_in("ana@example.com", PASSWORD)
+    of_ben = starts.log_in("ben@example.com", PASSWORD)
     if by == "self":
-        clients.remove(accounts.caller(ana), "me")
+        removal.remove(accounts.caller(ana), "me")
     else:
-        clients.remove(accounts.new_admin(db), ana.client_id)
+        removal.remove(accounts.new_admin(db), ana.client_id)
     assert db.execute("SELECT client_id FROM favorites").fetchall() == [(ben.client_id,)]
     assert db.execute("SELECT client_id FROM sessions").fetchall() == [(ben.client_id,)]
     with pytest.raises(InvalidRefreshToken):
-        sessions.refresh(of_ana.refresh_token)
+        rotation.refresh(of_ana.refresh_token)
     with pytest.raises(InvalidCredentials):
-        sessions.log_in("ana@example.com", PASSWORD)
-    assert sessions.refresh(of_ben.refresh_token)
+        starts.log_in("ana@example.com", PASSWORD)
+    assert rotation.refresh(of_ben.refresh_token)
 
 
 def test_the_e_mail_of_a_removed_client_is_free_again() -> None:
     ana = accounts.register(email="ana@example.com")
-    clients.remove(accounts.caller(ana), "me")
+    removal.remove(accounts.caller(ana), "me")
     assert accounts.register(email="ana@example.com").client_id != ana.client_id
 
 
 @pytest.mark.usefixtures("connection_per_thread")
 def test_a_client_is_removed_once_when_two_try_at_once(db: psycopg.Connection) -> None:
     ana = accounts.caller(accounts.register())
-    outcomes = concurrency.at_once([partial(clients.remove, ana, "me")] * 4)
+    outcomes = concurrency.at_once([partial(removal.remove, ana, "me")] * 4)
     assert sorted(type(outcome).__name__ for outcome in outcomes) == [*["InvalidToken"] * 3, "NoneType"]
     assert db.execute("SELECT count(*) FROM clients").fetchone() == (0,)
 
@@ -288,14 +290,14 @@ def test_a_client_is_removed_once_when_two_try_at_once(db: psycopg.Connection) -
 def test_logging_out_everywhere_ends_every_session_of_this_client_only(db: psycopg.Connection) -> None:
     ana = accounts.register(email="ana@example.com")
     accounts.register(email="ben@example.com")
-    phone, laptop = (sessions.log_in("ana@example.com", PASSWORD) for _ in range(2))
-    bens = sessions.log_in("ben@example.com", PASSWORD)
-    clients.log_out_everywhere(accounts.now(db, ana.client_id), "me")
+    phone, laptop = (starts.log_in("ana@example.com", PASSWORD) for _ in range(2))
+    bens = starts.log_in("ben@example.com", PASSWORD)
+    ends.log_out_everywhere(accounts.now(db, ana.client_id), "me")
     for tokens in (phone, laptop):
         with pytest.raises(InvalidRefreshToken):
-            sessions.refresh(tokens.refresh_token)
-    assert sessions.refresh(bens.refresh_token)
-    assert sessions.log_in("ana@example.com", PASSWORD)
+            rotation.refresh(tokens.refresh_token)
+    assert rotation.refresh(bens.refresh_token)
+    assert starts.log_in("ana@example.com", PASSWORD)
 
 
 @pytest.mark.parametrize("changes", [{"email": "eve@example.com"}, {"password": NEW_PASSWORD}])
@@ -306,7 +308,7 @@ def test_a_stolen_access_token_changes_neither_e_mail_nor_password(changes: dict
     assert (refused.value.location, refused.value.kind) == ("body.current_password", "missing")
     with pytest.raises(WrongPassword):
         change(ana, current_password="a guess", **changes)
-    assert clients.get(accounts.caller(ana), "me") == ana
+    assert profiles.get(accounts.caller(ana), "me") == ana
     assert change(ana, current_password=PASSWORD, **changes)
 
 
@@ -316,41 +318,41 @@ def test_an_admin_needs_no_current_password_for_others(
 ) -> None:
     ana = accounts.register()
     admin = accounts.new_admin(db)
-    assert clients.update(admin, ana.client_id, ClientChanges(**changes), if_match=None)
+    assert profile_changes.update(admin, ana.client_id, ClientChanges(**changes), if_match=None)
     with pytest.raises(InvalidInput):
-        clients.update(admin, admin.client_id, ClientChanges(**changes), if_match=None)
+        profile_changes.update(admin, admin.client_id, ClientChanges(**changes), if_match=None)
 
 
 def test_removing_the_own_account_takes_a_log_in_of_the_last_five_minutes(db: psycopg.Connection) -> None:
     ana = accounts.register(email="ana@example.com")
-    tokens = sessions.log_in("ana@example.com", PASSWORD)
+    tokens = starts.log_in("ana@example.com", PASSWORD)
     db.execute("UPDATE sessions SET logged_in_at = logged_in_at - interval '301 seconds'")
-    later = access_tokens.verify(sessions.refresh(tokens.refresh_token).access_token)
+    later = access_tokens.verify(rotation.refresh(tokens.refresh_token).access_token)
     with pytest.raises(LogInTooLongAgo) as refused:
-        clients.remove(later, "me")
+        removal.remove(later, "me")
     assert refused.value.max_age == 300
-    assert clients.get(later, "me") == ana
-    clients.remove(access_tokens.verify(sessions.log_in("ana@example.com", PASSWORD).access_token), "me")
+    assert profiles.get(later, "me") == ana
+    removal.remove(access_tokens.verify(starts.log_in("ana@example.com", PASSWORD).access_token), "me")
 
 
 def test_an_admin_removes_others_whenever_they_logged_in(db: psycopg.Connection) -> None:
     ana = accounts.register()
     admin = replace(accounts.new_admin(db), authenticated_at=0)
-    clients.remove(admin, ana.client_id)
+    removal.remove(admin, ana.client_id)
     with pytest.raises(UnknownClient):
-        clients.get(admin, ana.client_id)
+        profiles.get(admin, ana.client_id)
 
 
 def test_the_last_admin_cannot_remove_itself(db: psycopg.Connection) -> None:
     admin = accounts.new_admin(db)
     accounts.register()
     with pytest.raises(LastAdmin):
-        clients.remove(admin, "me")
+        removal.remove(admin, "me")
     other = accounts.new_admin(db)
-    clients.remove(admin, "me")
+    removal.remove(admin, "me")
     with pytest.raises(LastAdmin):
-        clients.remove(other, "me")
-    assert clients.get(other, "me").role == "admin"
+        removal.remove(other, "me")
+    assert profiles.get(other, "me").role == "admin"
 
 
 def test_a_token_that_ends_while_its_client_is_removed_removes_nobody(
@@ -358,16 +360,16 @@ def test_a_token_that_ends_while_its_client_is_removed_removes_nobody(
 ) -> None:
     accounts.new_admin(db)
     admin = accounts.new_admin(db)
-    keep = clients._keep_an_admin
+    keep = removal._keep_an_admin
 
     def ended(current: database.Connection, client_id: uuid.UUID) -> None:
         db.execute("UPDATE clients SET token_generation = token_generation + 1")
         keep(current, client_id)
 
-    monkeypatch.setattr(clients, "_keep_an_admin", ended)
+    monkeypatch.setattr(removal, "_keep_an_admin", ended)
     with pytest.raises(InvalidToken):
-        clients.remove(admin, "me")
-    assert clients.get(accounts.now(db, admin.client_id), "me")
+        removal.remove(admin, "me")
+    assert profiles.get(accounts.now(db, admin.client_id), "me")
 
 
 def test_who_becomes_the_last_admin_while_being_removed_stays(db: psycopg.Connection) -> None:
@@ -376,11 +378,11 @@ def test_who_becomes_the_last_admin_while_being_removed_stays(db: psycopg.Connec
         with db.transaction():
             accounts.set_role(db, ben.client_id, "admin")
             accounts.set_role(db, admin.client_id, "client")
-            removing = pool.submit(clients.remove, admin, ben.client_id)
+            removing = pool.submit(removal.remove, admin, ben.client_id)
             # The right to remove is asked for first, and its answer does not wait for the row.
             concurrency.wait_for_a_lock(db)
         assert isinstance(removing.exception(), LastAdmin)
-    assert clients.get(accounts.now(db, ben.client_id), "me").role == "admin"
+    assert profiles.get(accounts.now(db, ben.client_id), "me").role == "admin"
 
 
 @pytest.mark.usefixtures("connection_per_thread")
@@ -390,7 +392,7 @@ def test_of_admins_who_remove_each_other_at_once_one_stays(db: psycopg.Connectio
         admins = [accounts.new_admin(db) for _ in range(4)]
         circle = zip(admins, [*admins[1:], admins[0]], strict=True)
         outcomes = concurrency.at_once(
-            [partial(clients.remove, admin, other.client_id) for admin, other in circle]
+            [partial(removal.remove, admin, other.client_id) for admin, other in circle]
         )
         left = db.execute("SELECT count(*) FROM clients WHERE role = 'admin'").fetchone()
         assert left == (sum(outcome is not None for outcome in outcomes),)

@@ -10,10 +10,12 @@ import redis
 from psycopg import sql
 
 from local.servers.valkey import Valkey
-from shared.accounts import clients, exports, login_attempts, passwords, sessions
+from shared.accounts import exports, passwords, profile_changes, removal
 from shared.accounts.access_tokens import Caller
+from shared.accounts.attempts import guesses
 from shared.accounts.exports import Export
 from shared.accounts.models import ClientChanges
+from shared.accounts.sessions import starts
 from shared.errors import Forbidden, InvalidToken, UnknownClient
 from shared.events import outbox_relay
 from shared.favorites import items
@@ -30,10 +32,8 @@ NOT_SHOWN = {
     ("sessions", "session_hash"),
     ("sessions", "token_hash"),
     ("sessions", "previous_hash"),
-    ("refresh_tokens", "token_hash"),
     ("sessions", "client_id"),  # whose it is says the row of `clients`
     ("favorites", "client_id"),
-    ("refresh_tokens", "client_id"),
     ("outbox", "outbox_id"),  # the order among the events of all clients
     ("outbox", "stream"),  # the client's id once more
     ("outbox_refused", "outbox_id"),  # as in outbox
@@ -45,11 +45,7 @@ NOT_SHOWN = {
 def ana(db: psycopg.Connection) -> Caller:
     """Somebody of whom every table and Valkey hold something."""
     client = accounts.register("Ana Export", EMAIL)
-    sessions.log_in(EMAIL, PASSWORD, source="203.0.113.24")
-    db.execute(
-        "INSERT INTO refresh_tokens VALUES (sha256('before'), gen_random_uuid(), %s, now(), now())",
-        [client.client_id],
-    )
+    starts.log_in(EMAIL, PASSWORD, source_ip="203.0.113.24")
     items.add(accounts.caller(client), "1")
     items.add(accounts.caller(client), "2")
     db.execute(
@@ -59,7 +55,7 @@ def ana(db: psycopg.Connection) -> Caller:
           FROM outbox LIMIT 1
         """
     )
-    login_attempts.begin(login_attempts.of_current_password(client.client_id, "203.0.113.24"))
+    guesses.begin(guesses.of_current_password(client.client_id, "203.0.113.24"))
     return accounts.now(db, client.client_id)
 
 
@@ -132,7 +128,7 @@ def test_what_an_export_shows_is_what_a_removal_erases(
     assert_export_knows_every_table(db, ana)
     with redis.Redis.from_url(valkey.url) as server:
         assert len(keys_of_attempts(server)) == 2
-        clients.remove(ana, "me")
+        removal.remove(ana, "me")
         # Events are on their way: that the client was removed is the last one, and then nothing is left.
         assert tables_with(db, str(ana.client_id), EMAIL, "Ana Export") == {"outbox"}
         outbox_relay.relay(lambda entries: [True] * len(entries))
@@ -145,13 +141,13 @@ def test_a_removal_while_the_client_changes_the_e_mail_leaves_no_counts_behind(
     admin, right = accounts.new_admin(db), passwords.is_password
 
     def removed_then(password: str, password_hash: str | None) -> bool:
-        clients.remove(admin, ana.client_id)
+        removal.remove(admin, ana.client_id)
         return right(password, password_hash)
 
     monkeypatch.setattr(passwords, "is_password", removed_then)
     changes = ClientChanges(email="other@example.com", current_password=PASSWORD)
     with pytest.raises(InvalidToken):
-        clients.update(ana, "me", changes, if_match=None, source="203.0.113.9")
+        profile_changes.update(ana, "me", changes, if_match=None, source_ip="203.0.113.9")
     with redis.Redis.from_url(valkey.url) as server:
         assert not keys_of_attempts(server)
 
@@ -173,7 +169,7 @@ def test_a_new_table_that_a_removal_does_not_erase_is_noticed(
         db.execute("INSERT INTO visits VALUES (%s)", [str(ana.client_id)])
         with pytest.raises(AssertionError, match="a table that knows a client"):
             assert_export_knows_every_table(db, ana)
-        clients.remove(ana, "me")
+        removal.remove(ana, "me")
         db.execute("DELETE FROM outbox")
         with redis.Redis.from_url(valkey.url) as server, pytest.raises(AssertionError, match="visits"):
             assert_nothing_is_left(db, server, ana)

@@ -10,8 +10,10 @@ import pytest
 import redis
 
 from local.servers.valkey import Valkey
-from shared.accounts import clients, login_attempts, passwords, sessions
+from shared.accounts import passwords, profile_changes, removal
+from shared.accounts.attempts import guesses
 from shared.accounts.models import ClientChanges, Tokens
+from shared.accounts.sessions import starts
 from shared.errors import DatabaseUnavailable, InvalidCredentials, TooManyAttempts, WrongPassword
 from shared.platform import database
 from shared.platform import valkey as cache
@@ -44,18 +46,18 @@ def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 HERE = "203.0.113.24"
-COUNTER = login_attempts.of_log_in(EMAIL, HERE)
+COUNTER = guesses.of_log_in(EMAIL, HERE)
 
 
 def fail(email: str = EMAIL, *, typed: str = "wrong", source: str = HERE) -> int:
     """A log-in that fails: 0 for a plain refusal, or the seconds that it tells to wait."""
     with pytest.raises((InvalidCredentials, TooManyAttempts)) as refused:
-        sessions.log_in(email, typed, source=source)
+        starts.log_in(email, typed, source_ip=source)
     return refused.value.retry_after or 0
 
 
 def log_in(source: str = HERE) -> Tokens:
-    return sessions.log_in(EMAIL, PASSWORD, source=source)
+    return starts.log_in(EMAIL, PASSWORD, source_ip=source)
 
 
 def _text(held: object) -> dict[str, str]:
@@ -162,7 +164,7 @@ def test_the_accounts_are_counted_apart() -> None:
     accounts.register(email="ben@example.com")
     for _ in range(5):
         fail()
-    assert isinstance(sessions.log_in("ben@example.com", PASSWORD), Tokens)
+    assert isinstance(starts.log_in("ben@example.com", PASSWORD), Tokens)
 
 
 def test_spellings_of_one_e_mail_are_one_account() -> None:
@@ -196,7 +198,7 @@ def test_many_guesses_at_once_get_no_more_looks_than_one_after_the_other(
 ) -> None:
     """Of the count alone: with a log-in around it, a busy machine needs longer than the wait of a second."""
     monkeypatch.setattr(cache, "TIMEOUT", 5.0)  # fifty threads share one interpreter here
-    waits = concurrency.at_once([partial(login_attempts.begin, COUNTER)] * 50)
+    waits = concurrency.at_once([partial(guesses.begin, COUNTER)] * 50)
     assert sorted(wait for wait in waits if isinstance(wait, int)) == [0, 0, 0, 0, 1]  # the looks
     assert sum(isinstance(wait, TooManyAttempts) for wait in waits) == 45
 
@@ -229,7 +231,7 @@ def test_a_failure_that_is_the_databases_is_not_the_accounts(
     accounts.register(email=EMAIL)
     for _ in range(failures_before):
         fail()
-    if failures_before > login_attempts.FREE_FAILURES:
+    if failures_before > guesses.FREE_FAILURES:
         let_the_wait_pass(server)
     with environment.context() as outage:
         outage.setenv("DATABASE_URL", NO_DATABASE)
@@ -310,13 +312,13 @@ def test_an_owner_gets_in_while_sixty_addresses_guess_as_fast_as_they_are_heard(
         for number in range(60):
             with suppress(TooManyAttempts):
                 heard += 1
-                login_attempts.begin(login_attempts.of_log_in(EMAIL, address(number)))
+                guesses.begin(guesses.of_log_in(EMAIL, address(number)))
                 continue
             heard -= 1
         if second % 150 == 75:
             source = f"192.0.2.{second // 150}"
             wait = waits_or_gets_in(source)
-            assert wait <= login_attempts.LONGEST_QUEUE
+            assert wait <= guesses.LONGEST_QUEUE
             let_pass(server, wait)
             assert waits_or_gets_in(source) == 0
         let_pass(server, 5)
@@ -338,9 +340,9 @@ def test_ever_new_addresses_keep_out_an_owner_at_a_new_address_and_not_at_a_know
     log_in(HERE)
     for number in range(21):
         fail(source=address(number))
-    while fail(source=f"2001:db8:0:{(number := number + 1):x}::1") < login_attempts.LONGEST_QUEUE:
+    while fail(source=f"2001:db8:0:{(number := number + 1):x}::1") < guesses.LONGEST_QUEUE:
         pass
-    assert fail(source="192.0.2.1", typed=PASSWORD) == login_attempts.LONGEST_QUEUE
+    assert fail(source="192.0.2.1", typed=PASSWORD) == guesses.LONGEST_QUEUE
     assert isinstance(log_in(HERE), Tokens)
 
 
@@ -376,7 +378,7 @@ def test_a_turn_is_kept_for_its_address_and_is_one_guess(server: redis.Redis) ->
     ],
 )
 def test_an_address_is_what_one_customer_of_a_provider_has(one: str, other: str, are_one: bool) -> None:
-    same = login_attempts.of_log_in(EMAIL, one) == login_attempts.of_log_in(EMAIL, other)
+    same = guesses.of_log_in(EMAIL, one) == guesses.of_log_in(EMAIL, other)
     assert same == are_one
 
 
@@ -386,12 +388,12 @@ def test_what_an_account_keeps_is_bounded_whoever_guesses(server: redis.Redis) -
         log_in(f"192.0.2.{number}")
     for number in range(600):
         with suppress(TooManyAttempts):
-            login_attempts.begin(login_attempts.of_log_in(EMAIL, f"10.0.{number // 200}.{number % 200}"))
+            guesses.begin(guesses.of_log_in(EMAIL, f"10.0.{number // 200}.{number % 200}"))
         let_pass(server, 30)
     [key] = server.keys("login:*")
     fields = list(_text(server.hgetall(key)))
-    assert sum(field.startswith("known:") for field in fields) == login_attempts.MOST_KNOWN
-    assert len(fields) <= login_attempts.MOST_ADDRESSES + 2
+    assert sum(field.startswith("known:") for field in fields) == guesses.MOST_KNOWN
+    assert len(fields) <= guesses.MOST_ADDRESSES + 2
 
 
 def test_guesses_at_the_current_password_do_not_count_at_the_log_in() -> None:
@@ -399,7 +401,7 @@ def test_guesses_at_the_current_password_do_not_count_at_the_log_in() -> None:
     changes = ClientChanges(password="another fine password", current_password="a guess")
     for _ in range(6):
         with pytest.raises((WrongPassword, TooManyAttempts)):
-            clients.update(accounts.caller(ana), "me", changes, if_match=None, source=HERE)
+            profile_changes.update(accounts.caller(ana), "me", changes, if_match=None, source_ip=HERE)
     assert isinstance(log_in(), Tokens)
 
 
@@ -408,14 +410,14 @@ def test_guesses_at_the_log_in_do_not_keep_the_client_from_changing_the_password
     for _ in range(6):
         fail()
     changes = ClientChanges(password="another fine password", current_password=PASSWORD)
-    assert clients.update(accounts.caller(ana), "me", changes, if_match=None, source=HERE)
+    assert profile_changes.update(accounts.caller(ana), "me", changes, if_match=None, source_ip=HERE)
 
 
 def test_nothing_is_left_of_a_client_who_is_removed_during_the_log_in(
     server: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ana = accounts.register(email=EMAIL)
-    removing = [partial(clients.remove, accounts.caller(ana), "me")]
+    removing = [partial(removal.remove, accounts.caller(ana), "me")]
 
     def is_password(_password: str, password_hash: str | None) -> bool:
         if removing:
@@ -434,16 +436,16 @@ def test_nothing_of_the_account_is_left_after_its(server: redis.Redis, end: str)
     log_in()
     fail()
     if end == "removal":
-        clients.remove(accounts.caller(ana), "me")
+        removal.remove(accounts.caller(ana), "me")
     else:
         changes = ClientChanges(email="anna@example.com", current_password=PASSWORD)
-        clients.update(accounts.caller(ana), "me", changes, if_match=None)
+        profile_changes.update(accounts.caller(ana), "me", changes, if_match=None)
     assert server.keys("*") == []
 
 
 def test_the_count_is_one_command_and_one_trip(valkey: Valkey) -> None:
-    login_attempts.begin(COUNTER)
+    guesses.begin(COUNTER)
     with concurrency.commands(valkey.url) as counted:
-        login_attempts.begin(COUNTER)
+        guesses.begin(COUNTER)
     assert counted["eval"] == 1
     assert set(counted) <= {"eval", "time", "hmget", "hlen", "hset", "ttl", "expire"}

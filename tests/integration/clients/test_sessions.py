@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 import time
 from collections.abc import Callable
 from functools import partial
@@ -12,8 +11,9 @@ import pytest
 from argon2 import PasswordHasher
 
 from functions.publish_events.handler import lambda_handler as publish_events
-from shared.accounts import access_tokens, clients, expired_sessions, passwords, sessions
+from shared.accounts import access_tokens, passwords, profile_changes, profiles, removal
 from shared.accounts.models import ClientChanges, Tokens
+from shared.accounts.sessions import ends, expired, rotation, starts
 from shared.errors import DatabaseUnavailable, InvalidCredentials, InvalidRefreshToken, InvalidToken
 from shared.platform import database
 from tests.integration import accounts, concurrency
@@ -26,13 +26,13 @@ OLD_HASH = PasswordHasher(time_cost=1, memory_cost=8 * 1024, parallelism=1).hash
 
 
 def log_in() -> Tokens:
-    return sessions.log_in(EMAIL, PASSWORD)
+    return starts.log_in(EMAIL, PASSWORD)
 
 
 def is_alive(tokens: Tokens) -> bool:
     """Whether the refresh token still works; it is used up by the question."""
     try:
-        sessions.refresh(tokens.refresh_token)
+        rotation.refresh(tokens.refresh_token)
     except InvalidRefreshToken:
         return False
     return True
@@ -52,7 +52,7 @@ def test_the_access_token_names_the_client_and_the_role(db: psycopg.Connection) 
 @pytest.mark.parametrize("typed", ["ANA@example.com", " ana@example.com ", "ana@EXAMPLE.com"])
 def test_the_e_mail_may_be_typed_in_whatever_case(typed: str) -> None:
     accounts.register(email=EMAIL)
-    assert sessions.log_in(typed, PASSWORD).expires_in == 900
+    assert starts.log_in(typed, PASSWORD).expires_in == 900
 
 
 @pytest.mark.parametrize(
@@ -71,16 +71,16 @@ def test_the_e_mail_may_be_typed_in_whatever_case(typed: str) -> None:
 def test_a_wrong_e_mail_or_password_is_refused_with_the_same_words(email: str, password: str) -> None:
     accounts.register(email=EMAIL)
     with pytest.raises(InvalidCredentials) as refused:
-        sessions.log_in(email, password)
+        starts.log_in(email, password)
     assert refused.value.detail == "The e-mail or the password is wrong."
 
 
 @pytest.mark.parametrize("password", [" surrounded by spaces ", "ein Paßwort", "nul \0 inside", "🦊" * 8])
 def test_a_password_counts_to_the_letter(password: str) -> None:
     accounts.register(email=EMAIL, password=password)
-    assert sessions.log_in(EMAIL, password)
+    assert starts.log_in(EMAIL, password)
     with pytest.raises(InvalidCredentials):
-        sessions.log_in(EMAIL, password.strip() + "!")
+        starts.log_in(EMAIL, password.strip() + "!")
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_an_unknown_e_mail_costs_the_same_work_as_a_wrong_password(verified: lis
     accounts.register(email=EMAIL)
     for email in (EMAIL, "nobody@example.com"):
         with pytest.raises(InvalidCredentials):
-            sessions.log_in(email, "wrong")
+            starts.log_in(email, "wrong")
     parameters = [password_hash.rsplit("$", 2)[0] for password_hash in verified]
     assert parameters == ["$argon2id$v=19$m=19456,t=2,p=1"] * 2
     assert [len(password_hash) for password_hash in verified] == [len(verified[0])] * 2
@@ -112,7 +112,7 @@ def test_nobodys_password_lets_nobody_in(verified: list[str], monkeypatch: pytes
     known = passwords.hash_password("nobody's password")
     monkeypatch.setattr(passwords, "_NOBODYS_HASH", known)
     with pytest.raises(InvalidCredentials):
-        sessions.log_in("nobody@example.com", "nobody's password")
+        starts.log_in("nobody@example.com", "nobody's password")
     assert verified == [known]
 
 
@@ -175,7 +175,7 @@ def test_a_hash_is_not_renewed_over_a_password_that_was_changed_meanwhile(
 def test_only_hashes_of_refresh_tokens_are_stored(db: psycopg.Connection) -> None:
     accounts.register(email=EMAIL)
     first = log_in()
-    second = sessions.refresh(first.refresh_token)
+    second = rotation.refresh(first.refresh_token)
     stored = db.execute("SELECT sessions::text FROM sessions").fetchall()
     assert len(stored) == 1
     for token in (first.refresh_token, second.refresh_token):
@@ -189,7 +189,7 @@ def test_only_hashes_of_refresh_tokens_are_stored(db: psycopg.Connection) -> Non
 def test_the_own_part_of_a_refresh_token_has_256_bits_and_is_never_the_same() -> None:
     accounts.register(email=EMAIL)
     tokens = [log_in().refresh_token for _ in range(3)]
-    tokens += [sessions.refresh(token).refresh_token for token in tokens]
+    tokens += [rotation.refresh(token).refresh_token for token in tokens]
     assert len({token[22:] for token in tokens}) == 6
     assert all(len(token) == 22 + 43 for token in tokens)  # 16 and 32 bytes as base64url
 
@@ -203,7 +203,7 @@ def test_refreshed_access_tokens_say_when_the_password_was_given(db: psycopg.Con
     at = access_tokens.verify(tokens.access_token).authenticated_at
     assert at == pytest.approx(time.time(), abs=5)
     db.execute("UPDATE sessions SET logged_in_at = logged_in_at - interval '1 day'")
-    refreshed = sessions.refresh(tokens.refresh_token)
+    refreshed = rotation.refresh(tokens.refresh_token)
     assert access_tokens.verify(refreshed.access_token).authenticated_at == at - 86_400
 
 
@@ -211,7 +211,7 @@ def test_a_refreshed_access_token_has_the_role_of_now(db: psycopg.Connection) ->
     ana = accounts.register(email=EMAIL)
     tokens = log_in()
     accounts.set_role(db, ana.client_id, "admin")
-    assert access_tokens.verify(sessions.refresh(tokens.refresh_token).access_token).is_admin
+    assert access_tokens.verify(rotation.refresh(tokens.refresh_token).access_token).is_admin
 
 
 def let_the_grace_pass(db: psycopg.Connection) -> None:
@@ -221,9 +221,9 @@ def let_the_grace_pass(db: psycopg.Connection) -> None:
 def test_the_token_before_the_current_one_is_answered_for_half_a_minute(db: psycopg.Connection) -> None:
     accounts.register(email=EMAIL)
     first = log_in()
-    lost = sessions.refresh(first.refresh_token)
+    lost = rotation.refresh(first.refresh_token)
     db.execute("UPDATE sessions SET rotated_at = rotated_at - interval '25 seconds'")
-    again = sessions.refresh(first.refresh_token)
+    again = rotation.refresh(first.refresh_token)
     assert again.refresh_token == lost.refresh_token
     assert access_tokens.verify(again.access_token) == access_tokens.verify(lost.access_token)
     assert is_alive(again)
@@ -232,10 +232,10 @@ def test_the_token_before_the_current_one_is_answered_for_half_a_minute(db: psyc
 def test_a_token_that_comes_back_after_the_grace_revokes_its_session(db: psycopg.Connection) -> None:
     accounts.register(email=EMAIL)
     first = log_in()
-    second = sessions.refresh(first.refresh_token)
+    second = rotation.refresh(first.refresh_token)
     let_the_grace_pass(db)
     with pytest.raises(InvalidRefreshToken):
-        sessions.refresh(first.refresh_token)
+        rotation.refresh(first.refresh_token)
     assert not is_alive(second)
     assert db.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
 
@@ -243,13 +243,13 @@ def test_a_token_that_comes_back_after_the_grace_revokes_its_session(db: psycopg
 def test_answering_again_does_not_lengthen_the_grace(db: psycopg.Connection) -> None:
     accounts.register(email=EMAIL)
     first = log_in()
-    sessions.refresh(first.refresh_token)
+    rotation.refresh(first.refresh_token)
     for _ in range(3):
         db.execute("UPDATE sessions SET rotated_at = rotated_at - interval '9 seconds'")
-        sessions.refresh(first.refresh_token)
+        rotation.refresh(first.refresh_token)
     db.execute("UPDATE sessions SET rotated_at = rotated_at - interval '9 seconds'")
     with pytest.raises(InvalidRefreshToken):
-        sessions.refresh(first.refresh_token)
+        rotation.refresh(first.refresh_token)
 
 
 @pytest.mark.parametrize("generations_back", [2, 3, 10])
@@ -257,9 +257,9 @@ def test_an_older_token_revokes_its_session_at_once(generations_back: int) -> No
     accounts.register(email=EMAIL)
     family = [log_in()]
     for _ in range(generations_back):
-        family.append(sessions.refresh(family[-1].refresh_token))
+        family.append(rotation.refresh(family[-1].refresh_token))
     with pytest.raises(InvalidRefreshToken):
-        sessions.refresh(family[0].refresh_token)
+        rotation.refresh(family[0].refresh_token)
     assert not is_alive(family[-1])
 
 
@@ -268,7 +268,7 @@ def test_a_made_up_token_cannot_end_anybodys_session() -> None:
     tokens = log_in()
     for made_up in ("A" * 65, "A" * 22 + tokens.refresh_token[22:], tokens.refresh_token[22:]):
         with pytest.raises(InvalidRefreshToken):
-            sessions.refresh(made_up)
+            rotation.refresh(made_up)
     assert is_alive(tokens)
 
 
@@ -276,37 +276,37 @@ def test_two_tabs_that_refresh_at_once_go_on_with_one_token(db: psycopg.Connecti
     """Each of them, in its own time, and no tab is taken for a thief at the next refresh."""
     accounts.register(email=EMAIL)
     shared = log_in().refresh_token
-    one, other = sessions.refresh(shared), sessions.refresh(shared)
+    one, other = rotation.refresh(shared), rotation.refresh(shared)
     for _ in range(3):
         let_the_grace_pass(db)
-        one, other = sessions.refresh(one.refresh_token), sessions.refresh(other.refresh_token)
+        one, other = rotation.refresh(one.refresh_token), rotation.refresh(other.refresh_token)
         assert one.refresh_token == other.refresh_token
 
 
 def test_the_next_token_cannot_be_made_without_the_key(environment: pytest.MonkeyPatch) -> None:
     accounts.register(email=EMAIL)
     first = log_in()
-    mine = sessions.refresh(first.refresh_token)
+    mine = rotation.refresh(first.refresh_token)
     environment.setenv("ACCESS_TOKEN_KEYS", '{"other": "another secret that is longer than 32 bytes"}')
     with pytest.raises(InvalidRefreshToken):  # the key is gone: the answer cannot be given again,
-        sessions.refresh(first.refresh_token)
+        rotation.refresh(first.refresh_token)
     assert is_alive(mine)  # and that revokes nothing
 
 
 def test_an_answer_can_be_given_again_after_the_keys_were_rotated(environment: pytest.MonkeyPatch) -> None:
     accounts.register(email=EMAIL)
     first = log_in()
-    second = sessions.refresh(first.refresh_token)
+    second = rotation.refresh(first.refresh_token)
     keys = json.loads(os.environ["ACCESS_TOKEN_KEYS"])
     newer = {"newer": "another secret that is longer than 32 bytes"}
     environment.setenv("ACCESS_TOKEN_KEYS", json.dumps(newer | keys))
-    assert sessions.refresh(first.refresh_token).refresh_token == second.refresh_token
+    assert rotation.refresh(first.refresh_token).refresh_token == second.refresh_token
 
 
 def test_other_sessions_live_on_when_one_is_revoked(db: psycopg.Connection) -> None:
     accounts.register(email=EMAIL)
     phone, laptop = log_in(), log_in()
-    sessions.refresh(phone.refresh_token)
+    rotation.refresh(phone.refresh_token)
     let_the_grace_pass(db)
     assert not is_alive(phone)
     assert is_alive(laptop)
@@ -317,9 +317,9 @@ def test_an_unknown_token_is_refused(token: str) -> None:
     accounts.register(email=EMAIL)
     tokens = log_in()
     with pytest.raises(InvalidRefreshToken):
-        sessions.refresh(token)
+        rotation.refresh(token)
     with pytest.raises(InvalidRefreshToken):
-        sessions.log_out(token)
+        ends.log_out(token)
     assert is_alive(tokens)
 
 
@@ -341,7 +341,7 @@ def test_an_expired_token_is_refused(db: psycopg.Connection) -> None:
 def test_a_client_has_a_hundred_sessions_at_most_and_the_least_used_go(db: psycopg.Connection) -> None:
     ana = accounts.register(email=EMAIL)
     accounts.register(email="ben@example.com")
-    others = sessions.log_in("ben@example.com", PASSWORD)
+    others = starts.log_in("ben@example.com", PASSWORD)
     oldest, second = log_in(), log_in()
     db.execute(
         """
@@ -351,10 +351,10 @@ def test_a_client_has_a_hundred_sessions_at_most_and_the_least_used_go(db: psyco
         """,
         [ana.client_id],
     )
-    oldest = sessions.refresh(oldest.refresh_token)
+    oldest = rotation.refresh(oldest.refresh_token)
     log_in()
     counted = db.execute("SELECT count(*) FROM sessions WHERE client_id = %s", [ana.client_id])
-    assert counted.fetchone() == (sessions.MOST_SESSIONS,)
+    assert counted.fetchone() == (starts.MOST_SESSIONS,)
     assert is_alive(oldest)  # in use
     assert not is_alive(second)
     assert is_alive(others)
@@ -371,8 +371,8 @@ def test_what_has_expired_is_purged_whether_its_owner_returns_or_not(db: psycopg
         """,
         [ana.client_id],
     )
-    assert expired_sessions.purge_expired_sessions() == 2500
-    assert expired_sessions.purge_expired_sessions() == 0
+    assert expired.purge_expired_sessions() == 2500
+    assert expired.purge_expired_sessions() == 0
     assert is_alive(tokens)
 
 
@@ -392,82 +392,12 @@ def test_the_schedule_that_sends_events_purges_too(
 def test_many_refreshes_of_one_token_at_once_all_get_the_same_next_one(db: psycopg.Connection) -> None:
     accounts.register(email=EMAIL)
     token = log_in().refresh_token
-    outcomes = concurrency.at_once([partial(sessions.refresh, token)] * 12)
+    outcomes = concurrency.at_once([partial(rotation.refresh, token)] * 12)
     assert all(isinstance(outcome, Tokens) for outcome in outcomes), outcomes
     [next_token] = {outcome.refresh_token for outcome in outcomes if isinstance(outcome, Tokens)}
     assert db.execute("SELECT count(*) FROM sessions").fetchone() == (1,)
     let_the_grace_pass(db)
-    assert sessions.refresh(next_token)
-
-
-# ── Sessions of the release before ────────────────────────────────────────────────────────────────────────
-
-
-def of_the_release_before(db: psycopg.Connection, *, used: bool = False, expired: bool = False) -> str:
-    """A refresh token as the release before gives them out, the third of its family."""
-    token = secrets.token_urlsafe(32)
-    db.execute(
-        """
-        WITH family AS (SELECT gen_random_uuid() AS family_id)
-        INSERT INTO refresh_tokens (token_hash, family_id, client_id, expires_at, used_at)
-        SELECT held.token_hash, family_id, client_id,
-               now() + CASE WHEN %(expired)s THEN -1 ELSE 1 END * interval '1 day', held.used_at
-          FROM clients, family,
-               (VALUES (sha256('one'), now()), (sha256('two'), now()),
-                       (%(token_hash)s::bytea, CASE WHEN %(used)s THEN now() END)
-               ) AS held (token_hash, used_at)
-        """,
-        {"token_hash": sessions._hash(token), "used": used, "expired": expired},
-    )
-    return token
-
-
-def left_before(db: psycopg.Connection) -> int:
-    row = db.execute("SELECT count(*) FROM refresh_tokens").fetchone()
-    assert row
-    return int(row[0])
-
-
-def test_a_token_of_the_release_before_becomes_a_session(db: psycopg.Connection) -> None:
-    ana = accounts.register(email=EMAIL)
-    old = of_the_release_before(db)
-    tokens = sessions.refresh(old)
-    caller = access_tokens.verify(tokens.access_token)
-    assert (caller.client_id, caller.role, caller.authenticated_at) == (ana.client_id, "client", 0)
-    assert left_before(db) == 0
-    assert sessions.refresh(old).refresh_token == tokens.refresh_token  # its grace too
-    assert is_alive(tokens)
-    let_the_grace_pass(db)
-    assert not is_alive(Tokens(access_token="", expires_in=0, refresh_token=old))
-    assert db.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
-
-
-@pytest.mark.parametrize("state", ["used", "expired"])
-def test_a_token_of_the_release_before_that_is_not_good_revokes_its_family(
-    db: psycopg.Connection, state: str
-) -> None:
-    accounts.register(email=EMAIL)
-    token = of_the_release_before(db, **{state: True})
-    with pytest.raises(InvalidRefreshToken):
-        sessions.refresh(token)
-    assert left_before(db) == 0
-
-
-def test_a_session_of_the_release_before_is_logged_out(db: psycopg.Connection) -> None:
-    accounts.register(email=EMAIL)
-    token = of_the_release_before(db)
-    sessions.log_out(token)
-    assert left_before(db) == 0
-    with pytest.raises(InvalidRefreshToken):
-        sessions.refresh(token)
-
-
-def test_a_new_password_ends_the_sessions_of_the_release_before(db: psycopg.Connection) -> None:
-    ana = accounts.register(email=EMAIL)
-    of_the_release_before(db)
-    changes = ClientChanges(password="another fine password", current_password=PASSWORD)
-    clients.update(accounts.caller(ana), "me", changes, if_match=None)
-    assert left_before(db) == 0
+    assert rotation.refresh(next_token)
 
 
 # ── The end of a session ──────────────────────────────────────────────────────────────────────────────────
@@ -476,7 +406,7 @@ def test_a_new_password_ends_the_sessions_of_the_release_before(db: psycopg.Conn
 def test_a_session_that_was_logged_out_is_over_and_others_are_not() -> None:
     accounts.register(email=EMAIL)
     phone, laptop = log_in(), log_in()
-    sessions.log_out(phone.refresh_token)
+    ends.log_out(phone.refresh_token)
     assert not is_alive(phone)
     assert is_alive(laptop)
 
@@ -484,9 +414,9 @@ def test_a_session_that_was_logged_out_is_over_and_others_are_not() -> None:
 def test_logging_out_twice_is_refused() -> None:
     accounts.register(email=EMAIL)
     tokens = log_in()
-    sessions.log_out(tokens.refresh_token)
+    ends.log_out(tokens.refresh_token)
     with pytest.raises(InvalidRefreshToken):
-        sessions.log_out(tokens.refresh_token)
+        ends.log_out(tokens.refresh_token)
 
 
 def test_a_log_out_whose_answer_is_lost_is_a_503_and_not_a_token_that_nobody_knows(
@@ -494,7 +424,7 @@ def test_a_log_out_whose_answer_is_lost_is_a_503_and_not_a_token_that_nobody_kno
 ) -> None:
     accounts.register(email=EMAIL)
     tokens = log_in()
-    revoke = sessions._revoke
+    revoke = ends.revoke
     tries: list[int] = []
 
     def revoked_and_lost(current: database.Connection, refresh_token: str) -> int:
@@ -503,19 +433,19 @@ def test_a_log_out_whose_answer_is_lost_is_a_503_and_not_a_token_that_nobody_kno
         current.execute("SELECT 1")
         return tries[-1]
 
-    monkeypatch.setattr(sessions, "_revoke", revoked_and_lost)
+    monkeypatch.setattr(ends, "revoke", revoked_and_lost)
     with pytest.raises(DatabaseUnavailable):
-        sessions.log_out(tokens.refresh_token)
+        ends.log_out(tokens.refresh_token)
     assert tries == [1]
-    monkeypatch.setattr(sessions, "_revoke", revoke)
+    monkeypatch.setattr(ends, "revoke", revoke)
     assert not is_alive(tokens)
 
 
 def test_logging_out_with_a_used_token_ends_the_session_of_its_successor() -> None:
     accounts.register(email=EMAIL)
     first = log_in()
-    second = sessions.refresh(first.refresh_token)
-    sessions.log_out(first.refresh_token)
+    second = rotation.refresh(first.refresh_token)
+    ends.log_out(first.refresh_token)
     assert not is_alive(second)
 
 
@@ -528,20 +458,20 @@ def test_a_session_that_ends_while_it_is_being_refreshed_is_over(db: psycopg.Con
         tokens = log_in()
         caller = accounts.now(db, ana.client_id)
         changes = ClientChanges(password=PASSWORD, current_password=PASSWORD)
-        ends: dict[str, Callable[[], object]] = {
-            "log out": partial(sessions.log_out, tokens.refresh_token),
-            "new password": partial(clients.update, caller, "me", changes, if_match=None),
-            "removal": partial(clients.remove, caller, "me"),
+        ways: dict[str, Callable[[], object]] = {
+            "log out": partial(ends.log_out, tokens.refresh_token),
+            "new password": partial(profile_changes.update, caller, "me", changes, if_match=None),
+            "removal": partial(removal.remove, caller, "me"),
         }
-        refreshing: Callable[[], object] = partial(sessions.refresh, tokens.refresh_token)
-        refreshed, ended = concurrency.at_once([refreshing, ends[end]])
+        refreshing: Callable[[], object] = partial(rotation.refresh, tokens.refresh_token)
+        refreshed, ended = concurrency.at_once([refreshing, ways[end]])
         assert not isinstance(ended, Exception)
         assert db.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
         if isinstance(refreshed, Tokens):
             assert not is_alive(refreshed)
             if end != "log out":
                 with pytest.raises(InvalidToken):
-                    clients.get(access_tokens.verify(refreshed.access_token), "me")
+                    profiles.get(access_tokens.verify(refreshed.access_token), "me")
         if end == "removal":
             ana = accounts.register(email=EMAIL)
 
@@ -554,9 +484,9 @@ def test_a_client_who_is_changed_during_the_log_in_is_refused(
     other = ClientChanges(email="other@example.com", current_password=PASSWORD)
     real = passwords.is_password
     changing: list[Callable[[], object]] = [
-        partial(clients.remove, ana, "me")
+        partial(removal.remove, ana, "me")
         if what == "removed"
-        else partial(clients.update, ana, "me", other, if_match=None)
+        else partial(profile_changes.update, ana, "me", other, if_match=None)
     ]
 
     def is_password(password: str, password_hash: str | None) -> bool:

@@ -20,7 +20,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from shared.accounts import passwords, sessions
+from shared.accounts import passwords
+from shared.accounts.sessions import starts
 from shared.products import demand
 from tests.calls import token
 from tests.hostile_catalog import HostileCatalog
@@ -338,6 +339,6 @@ def _event(function: str, db: psycopg.Connection) -> dict[str, Any]:
     if "pathParameters" in event and "client_id" in event["pathParameters"]:
         event["pathParameters"]["client_id"] = "me"
     if function in {"refresh_token", "logout"}:
-        tokens = sessions.log_in("ana@example.com", password)
+        tokens = starts.log_in("ana@example.com", password)
         event["body"] = json.dumps({"refresh_token": tokens.refresh_token})
     return event

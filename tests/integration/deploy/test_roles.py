@@ -9,7 +9,7 @@ from psycopg.errors import InsufficientPrivilege
 
 from functions.warm_product_cache.handler import lambda_handler as poll
 from local.servers.valkey import Valkey
-from shared.accounts import expired_sessions, sessions
+from shared.accounts.sessions import expired, starts
 from shared.events import outbox_relay
 from shared.favorites import items
 from shared.platform import database
@@ -54,7 +54,7 @@ class Scene:
         become(SERVICE)
         client = accounts.register("Ana", "ana@example.com")
         self.ana = accounts.caller(client)
-        self.session = sessions.log_in("ana@example.com", PASSWORD)
+        self.session = starts.log_in("ana@example.com", PASSWORD)
         become(CATALOG)
         assert deliver(changed_product(T, 7)) == []
         become(SERVICE)
@@ -91,7 +91,7 @@ def publish_events(scene: Scene) -> None:
     assert outbox_relay.relay(lambda entries: [True] * len(entries)).sent
     assert scene.events() == set()
     scene.owner.execute("UPDATE sessions SET expires_at = now()")
-    assert expired_sessions.purge_expired_sessions() == 1
+    assert expired.purge_expired_sessions() == 1
 
 
 # What functions without a route do; the tests of routes run as the roles of theirs.

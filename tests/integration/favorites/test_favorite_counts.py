@@ -8,7 +8,7 @@ import pytest
 
 from functions.run_migrations import migrations
 from functions.run_migrations.migrations import Migration
-from shared.accounts import clients
+from shared.accounts import profiles, removal
 from shared.accounts.access_tokens import Caller
 from shared.errors import FavoritesFull, NotFavorite
 from shared.favorites import bulk, items
@@ -102,14 +102,14 @@ def test_another_clients_count_and_revision_stay(ana: Caller, db: psycopg.Connec
 
 def test_a_change_of_favorites_does_not_change_the_client(ana: Caller, db: psycopg.Connection) -> None:
     products(db, 1)
-    before = clients.get(ana, "me")
+    before = profiles.get(ana, "me")
     items.add(ana, "p0001")
-    assert clients.get(ana, "me") == before
+    assert profiles.get(ana, "me") == before
 
 
 def test_a_client_with_favorites_can_be_removed(ana: Caller, db: psycopg.Connection) -> None:
     holds(db, ana, products(db, 100))
-    clients.remove(ana, "me")
+    removal.remove(ana, "me")
     assert db.execute("SELECT FROM favorites").fetchone() is None
 
 

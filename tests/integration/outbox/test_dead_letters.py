@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
-from shared.accounts import clients
+from shared.accounts import removal
 from shared.accounts.access_tokens import Caller
 from shared.events import dead_letters, event_bridge, outbox_relay
 from shared.events.outbox_relay import Relayed
@@ -72,7 +72,7 @@ def test_an_event_of_a_client_who_is_gone_is_not_kept(
 ) -> None:
     put_large(db, "a", 2, event_bridge.ENTRY_BYTES)
     put_large(db, f"client:{accounts.new_caller().client_id}", 3, event_bridge.ENTRY_BYTES)
-    clients.remove(large_event_of_ana, "me")
+    removal.remove(large_event_of_ana, "me")
     assert outbox_relay.relay(Bus().send).dead_letters == 3
     assert [number for _, number, _ in set_aside(db)] == [2, 3]
 
@@ -80,7 +80,7 @@ def test_an_event_of_a_client_who_is_gone_is_not_kept(
 def test_that_a_client_was_removed_is_kept_until_the_bus_takes_it(
     db: psycopg.Connection, large_event_of_ana: Caller
 ) -> None:
-    clients.remove(large_event_of_ana, "me")
+    removal.remove(large_event_of_ana, "me")
     outbox_relay.relay(lambda entries: ["MalformedDetail"] * len(entries))
     assert db.execute("SELECT detail_type FROM outbox_refused").fetchall() == [("ClientRemoved",)]
 
@@ -96,7 +96,7 @@ def test_a_removal_erases_what_is_set_aside_at_the_same_moment(
 
         def removed_then(*arguments: Any) -> Any:
             kept = look_first(*arguments)
-            removing.append(pool.submit(clients.remove, large_event_of_ana, "me"))
+            removing.append(pool.submit(removal.remove, large_event_of_ana, "me"))
             concurrency.wait_for_a_lock(db)
             return kept
 

@@ -16,7 +16,7 @@ import simplejson
 from moto import mock_aws
 
 from functions.publish_events.handler import lambda_handler
-from shared.accounts import clients
+from shared.accounts import removal
 from shared.events import event_bridge, outbox_relay
 from shared.favorites import items
 from tests.integration import accounts, recorder
@@ -83,7 +83,7 @@ def _all_that_can_happen() -> None:
     remove(T + 3)
     change(T + 4, price=Decimal("119.90"))
     items.remove(caller, "7")
-    clients.remove(caller, "me")
+    removal.remove(caller, "me")
 
 
 def test_all_that_is_sent_is_as_its_schema_says(queue: Queue) -> None:

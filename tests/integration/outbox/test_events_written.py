@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from functions.warm_product_cache.handler import lambda_handler as poll
-from shared.accounts import clients
+from shared.accounts import profile_changes, profiles, removal
 from shared.accounts.access_tokens import Caller
 from shared.accounts.models import ClientChanges
 from shared.errors import AlreadyFavorite, EmailTaken, NotFavorite
@@ -134,7 +134,7 @@ def test_a_clients_life_is_told(db: psycopg.Connection) -> None:
     caller = accounts.caller(client)
     items.add(caller, "7")
     items.remove(caller, "7")
-    clients.remove(caller, "me")
+    removal.remove(caller, "me")
     events = waiting(db, f"client:{client.client_id}")
     assert [kind for kind, _ in events] == [
         "ClientRegistered",
@@ -155,7 +155,7 @@ def test_a_clients_life_is_told(db: psycopg.Connection) -> None:
 
 def test_nothing_personal_is_told(db: psycopg.Connection) -> None:
     client = accounts.register("Ana Secreta", "secreta@example.com")
-    clients.remove(accounts.caller(client), "me")
+    removal.remove(accounts.caller(client), "me")
     assert "secreta" not in str(waiting(db)).lower()
 
 
@@ -166,17 +166,17 @@ def test_what_did_not_happen_is_not_told(db: psycopg.Connection, held: Caller) -
     items.remove(held, "7")
     with pytest.raises(NotFavorite):
         items.remove(held, "7")
-    client = clients.get(held, "me")
+    client = profiles.get(held, "me")
     with pytest.raises(EmailTaken):
         accounts.register(email=client.email)
-    clients.update(held, "me", ClientChanges(name="Another"), if_match=None)
+    profile_changes.update(held, "me", ClientChanges(name="Another"), if_match=None)
     assert [kind for kind, _ in waiting(db)] == ["FavoriteRemoved"]
 
 
 def test_a_removed_client_takes_the_favorites_along_without_a_word_of_them(
     db: psycopg.Connection, held: Caller
 ) -> None:
-    clients.remove(held, "me")
+    removal.remove(held, "me")
     assert [kind for kind, _ in waiting(db)] == ["ClientRemoved"]
 
 
@@ -187,7 +187,7 @@ DOING: dict[str, Callable[[Caller], object]] = {
     "a product's removal": lambda _: product_copy.mark_removed("7", T + 1),
     "a favorite removed": lambda caller: items.remove(caller, "7"),
     "a favorite added": lambda caller: items.add(caller, "8"),
-    "a client removed": lambda caller: clients.remove(caller, "me"),
+    "a client removed": lambda caller: removal.remove(caller, "me"),
     "a client registered": lambda _: accounts.register(email="new@example.com"),
 }  # fmt: skip
 

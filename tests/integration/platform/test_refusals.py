@@ -7,9 +7,10 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from shared.accounts import clients, sessions
+from shared.accounts import profile_changes, profiles, removal
 from shared.accounts.access_tokens import Caller
 from shared.accounts.models import ClientChanges
+from shared.accounts.sessions import starts
 from shared.errors import DomainError, InvalidInput
 from shared.favorites import bulk as favorites_changes
 from shared.favorites import items
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("catalog")
 
 
 def change(caller: Caller, if_match: str | None = None, **given: str) -> None:
-    clients.update(caller, "me", ClientChanges(**given), if_match=if_match)
+    profile_changes.update(caller, "me", ClientChanges(**given), if_match=if_match)
 
 
 def mark_twice(caller: Caller) -> None:
@@ -34,7 +35,7 @@ NOT_A_FAVORITE = "The product is not one of your favorites."
 BY_A_CLIENT: dict[str, tuple[str, Callable[[Caller], object]]] = {
     "register": (
         "Another client has this e-mail.",
-        lambda ana: accounts.register(email=clients.get(ana, "me").email),
+        lambda ana: accounts.register(email=profiles.get(ana, "me").email),
     ),
     "change": (
         "The client has changed since the ETag that If-Match names.",
@@ -46,13 +47,16 @@ BY_A_CLIENT: dict[str, tuple[str, Callable[[Caller], object]]] = {
     ),
     "remove": (
         "Log in again before you remove your account.",
-        lambda ana: clients.remove(replace(ana, authenticated_at=0), "me"),
+        lambda ana: removal.remove(replace(ana, authenticated_at=0), "me"),
     ),
-    "other": ("This belongs to another client.", lambda ana: clients.get(ana, uuid4())),
-    "list": ("Only admins may do this.", lambda ana: clients.list_all(ana, limit=1, cursor=None, email=None)),
+    "other": ("This belongs to another client.", lambda ana: profiles.get(ana, uuid4())),
+    "list": (
+        "Only admins may do this.",
+        lambda ana: profiles.list_all(ana, limit=1, cursor=None, email=None),
+    ),
     "log in": (
         "The e-mail or the password is wrong.",
-        lambda ana: sessions.log_in(clients.get(ana, "me").email, "a guess"),
+        lambda ana: starts.log_in(profiles.get(ana, "me").email, "a guess"),
     ),
     "unknown": ("There is no product '99'.", lambda ana: items.add(ana, "99")),
     "twice": ("The product is already one of your favorites.", mark_twice),
@@ -71,10 +75,10 @@ def test_a_client_reads_why(ana: Caller, catalog: HostileCatalog, what: str) -> 
 
 
 BY_AN_ADMIN: dict[str, tuple[str, Callable[[Caller], object]]] = {
-    "nobody": ("There is no such client.", lambda admin: clients.get(admin, uuid4())),
+    "nobody": ("There is no such client.", lambda admin: profiles.get(admin, uuid4())),
     "last": (
         "This is the last admin: make another client an admin first.",
-        lambda admin: clients.remove(admin, "me"),
+        lambda admin: removal.remove(admin, "me"),
     ),
 }
 

@@ -9,8 +9,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from shared.accounts import clients, sessions
+from shared.accounts import profiles
 from shared.accounts.access_tokens import Caller
+from shared.accounts.sessions import rotation, starts
 from shared.events import dead_letters, outbox_relay
 from shared.favorites import bulk, ids, items, listing
 from shared.favorites.models import FavoriteChanges, Mark
@@ -68,15 +69,15 @@ def sync() -> bool:
 
 
 def refresh(admin: Caller) -> object:
-    email = clients.get(admin, "me").email
-    token = sessions.log_in(email, accounts.PASSWORD).refresh_token
-    return sessions.refresh(token)
+    email = profiles.get(admin, "me").email
+    token = starts.log_in(email, accounts.PASSWORD).refresh_token
+    return rotation.refresh(token)
 
 
 # What is asked, and how many statements of it may be repeated.
 ASKED: dict[str, tuple[int, Callable[[Caller], object]]] = {
-    "a client": (1, lambda admin: clients.get(admin, "me")),
-    "the clients": (2, lambda admin: clients.list_all(admin, limit=1, cursor=None, email=None)),
+    "a client": (1, lambda admin: profiles.get(admin, "me")),
+    "the clients": (2, lambda admin: profiles.list_all(admin, limit=1, cursor=None, email=None)),
     "log-in and refreshing": (3, refresh),
     "a favorite": (1, lambda admin: items.get(admin, "7")),
     "marking": (1, lambda admin: items.add(admin, "8")),

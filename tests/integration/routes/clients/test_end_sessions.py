@@ -3,8 +3,8 @@
 import psycopg
 import pytest
 
-from shared.accounts import sessions
 from shared.accounts.access_tokens import Caller
+from shared.accounts.sessions import starts
 from tests.calls import SOMEBODY_ELSE, call
 from tests.integration import accounts
 from tests.integration.accounts import PASSWORD, ask
@@ -14,7 +14,7 @@ from tests.integration.accounts import PASSWORD, ask
 def test_clients_log_themselves_out_everywhere(ana: Caller, db: psycopg.Connection, name: str) -> None:
     row = db.execute("SELECT email FROM clients").fetchone()
     assert row
-    held = sessions.log_in(row[0], PASSWORD)
+    held = starts.log_in(row[0], PASSWORD)
     path = {"client_id": name if name == "me" else str(ana.client_id)}
     answer = ask("end_sessions", ana, path=path)
     assert (answer.status, answer.body) == (204, "")

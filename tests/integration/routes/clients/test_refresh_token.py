@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.accounts import sessions
+from shared.accounts.sessions import starts
 from tests.calls import call
 from tests.integration import accounts
 from tests.integration.accounts import PASSWORD
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("environment")
 
 def test_the_next_tokens_are_answered_that_nobody_may_keep() -> None:
     client = accounts.register()
-    first = sessions.log_in(client.email, PASSWORD)
+    first = starts.log_in(client.email, PASSWORD)
     answer = call("refresh_token", body={"refresh_token": first.refresh_token})
     assert answer.status == 200
     assert answer.json.keys() == {"access_token", "token_type", "expires_in", "refresh_token"}

@@ -23,12 +23,12 @@ tries than one after the other. A log-in that succeeds clears its address's coun
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from shared.accounts.attempts.networks import network_of
 from shared.errors import TooManyAttempts
 from shared.formats.emails import email_key
 from shared.platform import logs, valkey
@@ -59,14 +59,14 @@ class Counter:
     address: str
 
 
-def of_log_in(email: str, source: str) -> Counter:
+def of_log_in(email: str, source_ip: str) -> Counter:
     """The guesses at the log-in of the account with that e-mail, whether or not there is one."""
-    return Counter(_log_in_key(email), network_of(source))
+    return Counter(_log_in_key(email), network_of(source_ip))
 
 
-def of_current_password(client_id: UUID, source: str) -> Counter:
+def of_current_password(client_id: UUID, source_ip: str) -> Counter:
     """The guesses of who has an access token; they do not count at the log-in, nor those here."""
-    return Counter(_current_password_key(client_id), network_of(source))
+    return Counter(_current_password_key(client_id), network_of(source_ip))
 
 
 # Fields: `all` is the account's failures, since when they are counted, and the last turn that was given;
@@ -106,8 +106,8 @@ local function keep(seconds)
     end
     if first_field then redis.call('HDEL', key, first_field) end
   end
-  redis.call('HSET', key, 'all', string.format('%d %.3f %.3f', total, since, last_turn),
-                          at, string.format('%d %.3f %d %.3f', failures, not_before, is_turn, now))
+  redis.call('HSET', key, 'all', string.format('%d %.6f %.6f', total, since, last_turn),
+                          at, string.format('%d %.6f %d %.6f', failures, not_before, is_turn, now))
   if redis.call('TTL', key) < seconds then redis.call('EXPIRE', key, seconds) end
 end
 
@@ -239,17 +239,3 @@ def _log_in_key(email: str) -> str:
 
 def _current_password_key(client_id: UUID) -> str:
     return f"password:{client_id}"
-
-
-def network_of(source: str) -> str:
-    """A hash of what one customer of a provider has of the address: of IPv6 that is a /64 (RFC 6177)."""
-    try:
-        address = ipaddress.ip_address(source.partition("%")[0])
-    except ValueError:
-        network = source
-    else:
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-            address = address.ipv4_mapped
-        prefix = 64 if address.version == 6 else 32
-        network = str(ipaddress.ip_network((address, prefix), strict=False))
-    return hashlib.sha256(network.encode(errors="surrogatepass")).hexdigest()[:16]

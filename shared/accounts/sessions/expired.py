@@ -1,6 +1,6 @@
 """Removes the sessions that have expired, whether or not their owners return.
 
-A module of its own: what runs it on a schedule loads none of what a log-in needs.
+A module of its own: the scheduled function that runs it needs nothing of a log-in.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How often one source address may learn that an e-mail is taken: a registration that answers 409 tells it.
+"""How often one source IP may learn that an e-mail is taken: a registration that answers 409 tells it.
 
 Only such answers count: a registration that succeeds uses up nothing. What is kept is one key in Valkey, the
 time at which the address has its whole allowance again (GCRA). The key expires then. While Valkey is down,
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 
-from shared.accounts import login_attempts
+from shared.accounts.attempts.networks import network_of
 from shared.errors import TooManyAttempts
 from shared.platform import valkey
 from shared.platform.valkey import CacheDown
@@ -23,29 +23,29 @@ local now = redis.call('TIME')
 now = tonumber(now[1]) + tonumber(now[2]) / 1e6
 local whole_again = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now) + tonumber(ARGV[2])
 if ARGV[2] == '1' then
-  redis.call('SET', KEYS[1], string.format('%.3f', whole_again), 'EX', math.ceil(whole_again - now))
+  redis.call('SET', KEYS[1], string.format('%.6f', whole_again), 'EX', math.ceil(whole_again - now))
 end
 return tostring(math.max(0, whole_again - now - tonumber(ARGV[1])))
 """
 
 
-def check(source: str) -> None:
+def check(source_ip: str) -> None:
     """Raises TooManyAttempts where the address has learned too much already."""
     with suppress(CacheDown):
-        wait = _wait(source, 0)
+        wait = _wait(source_ip, 0)
         if wait > 0:
             raise TooManyAttempts("Too many e-mails that are taken.", retry_after=math.ceil(wait))
 
 
-def count_taken(source: str) -> None:
+def count(source_ip: str) -> None:
     """Count that the address was told of an e-mail that is taken."""
     with suppress(CacheDown):
-        _wait(source, 1)
+        _wait(source_ip, 1)
 
 
-def _wait(source: str, cost: int) -> float:
+def _wait(source_ip: str, cost: int) -> float:
     """The seconds until the address may learn of another."""
-    key = f"taken:{login_attempts.network_of(source)}"
+    key = f"taken:{network_of(source_ip)}"
     # As for guesses at a password: what is not counted is a gift.
     (answer,) = valkey.ask(valkey.script(_ASK, key, ALLOWED - 1, cost), seconds=valkey.PATIENCE)
     return float(answer)

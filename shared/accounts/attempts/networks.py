@@ -1,0 +1,20 @@
+"""The network of a source IP, as the attempts are counted by."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+
+
+def network_of(source_ip: str) -> str:
+    """A hash of what one customer of a provider has of the address: of IPv6 that is a /64 (RFC 6177)."""
+    try:
+        address = ipaddress.ip_address(source_ip.partition("%")[0])
+    except ValueError:
+        network = source_ip
+    else:
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+            address = address.ipv4_mapped
+        prefix = 64 if address.version == 6 else 32
+        network = str(ipaddress.ip_network((address, prefix), strict=False))
+    return hashlib.sha256(network.encode(errors="surrogatepass")).hexdigest()[:16]

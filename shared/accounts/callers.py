@@ -1,0 +1,51 @@
+"""Statements in the name of a caller, or of the client that a request is about.
+
+Each compares the client's row with the access token: a statement whose condition has
+`client_id = %(client_id)s AND token_generation = %(token_generation)s` finds no row for a revoked token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, LiteralString, Protocol, TypeVar
+
+from shared.errors import DomainError
+from shared.platform import database
+
+Row = TypeVar("Row")
+
+
+class Holder(Protocol):
+    """A client who is looked up by `client_id` and `token_generation`: a Caller, or a Target."""
+
+    @property
+    def as_parameters(self) -> dict[str, Any]:
+        """The parameters `client_id` and `token_generation`."""
+        ...
+
+    def not_found(self) -> DomainError:
+        """The error for a client whose row was not found."""
+        ...
+
+
+def fetch_one(
+    who: Holder,
+    row: type[Row],
+    query: LiteralString,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    repeatable: bool = True,
+) -> Row:
+    """The first row of a statement that gets the client's parameters beside its own.
+
+    Raises `who.not_found()` where there is none, and DatabaseUnavailable.
+    """
+    every = who.as_parameters | dict(parameters or {})
+    return found(who, database.fetch_one(row, query, every, repeatable=repeatable))
+
+
+def found(who: Holder, row: Row | None) -> Row:
+    """The row. Raises `who.not_found()` where there is none."""
+    if row is None:
+        raise who.not_found()
+    return row

@@ -1,0 +1,176 @@
+"""Changing a client's name, e-mail or password."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import psycopg
+
+from shared.accounts import callers, passwords, permissions
+from shared.accounts.access_tokens import Caller
+from shared.accounts.attempts import guesses
+from shared.accounts.models import Client, ClientChanges
+from shared.accounts.permissions import ClientRef, Target
+from shared.accounts.sessions import ends
+from shared.errors import ChangedMeanwhile, EmailTaken, InvalidInput, InvalidToken, WrongPassword
+from shared.formats import json_text
+from shared.formats.emails import email_key
+from shared.platform import database
+
+CONFIRMATIONS = 2  # of the current password: a log-in meanwhile may have renewed its hash, once
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    password_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What one transaction needs.
+
+    `confirmed` is the hash of the current password if that was given, `new_hash` the one of the new password.
+    """
+
+    target: Target
+    changes: ClientChanges
+    if_match: str | None
+    confirmed: str | None
+    new_hash: str | None
+
+    def has(self, field: str) -> bool:
+        """Whether the request has the field."""
+        return field in self.changes.model_fields_set
+
+
+def update(
+    caller: Caller, ref: ClientRef, changes: ClientChanges, *, if_match: str | None, source_ip: str = ""
+) -> Client:
+    """The client as it is after the changes; a new password ends all of the client's sessions and tokens.
+
+    `if_match` is the If-Match header (RFC 9110 §13.1.1), None where there is none. The own e-mail or password
+    takes the current password: an access token alone may be stolen.
+    Raises Forbidden, UnknownClient, EmailTaken, ChangedMeanwhile, WrongPassword, InvalidInput,
+    TooManyAttempts, and InvalidToken where the caller's token is revoked.
+    """
+    target = permissions.permitted(caller, ref)
+    given = changes.model_fields_set
+    if target.is_caller and "password" in given and "current_password" not in given:
+        raise _current_password_missing()
+    for _ in range(CONFIRMATIONS):
+        # Argon2 is slow, so both hashes are computed before the row is locked; the new one only after the
+        # current password was verified.
+        confirmed = (
+            _confirm(target, changes.current_password, source_ip) if "current_password" in given else None
+        )
+        new_hash = passwords.hash_password(changes.password) if "password" in given else None
+        work = _Work(target, changes, if_match, confirmed, new_hash)
+        try:
+            done = database.transaction(partial(_change, work=work))
+        except psycopg.errors.UniqueViolation as error:
+            raise EmailTaken.by_another() from error
+        except InvalidToken:
+            if confirmed is not None:  # noted as right, and then the client may have been removed
+                guesses.forget(None, target.client_id)
+            raise
+        if done is not None:
+            before, after = done
+            if email_key(before.email) != email_key(after.email):
+                guesses.forget(before.email, target.client_id)
+            return after
+    raise _wrong_password()
+
+
+def _change(current: database.Connection, work: _Work) -> tuple[Client, Client] | None:
+    """The client before and after; None where the hash is not the `confirmed` one any more."""
+    held = callers.found(
+        work.target,
+        current.execute(
+            """
+            SELECT client_id, name, email, role, created_at, updated_at, password_hash
+              FROM clients
+             WHERE client_id = %(client_id)s
+               AND token_generation = coalesce(%(token_generation)s, token_generation)
+               FOR UPDATE
+            """,
+            work.target.as_parameters,
+        ).fetchone(),
+    )
+    if held.pop("password_hash") != work.confirmed and work.confirmed is not None:
+        return None
+    before = Client(**held)
+    if work.if_match is not None and not _is_match(work.if_match, before):
+        raise ChangedMeanwhile("The client has changed since the ETag that If-Match names.")
+    name = work.changes.name if work.has("name") else before.name
+    email = work.changes.email if work.has("email") else before.email
+    if work.target.is_caller and email != before.email and not work.has("current_password"):
+        raise _current_password_missing()
+    if (name, email, work.new_hash) == (before.name, before.email, None):
+        return before, before
+    if work.new_hash is not None:
+        ends.revoke_all(current, before.client_id)
+    return before, _save(current, before, name, email, work.new_hash)
+
+
+def _save(
+    current: database.Connection, before: Client, name: str, email: str, new_hash: str | None
+) -> Client:
+    """The client, whose row is locked, with these values; a new hash revokes the access tokens."""
+    row = current.execute(
+        """
+        UPDATE clients
+           SET name = %(name)s, email = %(email)s, email_key = %(email_key)s,
+               password_hash = coalesce(%(password_hash)s, password_hash),
+               token_generation = token_generation + (%(password_hash)s::text IS NOT NULL)::integer,
+               updated_at = now()
+         WHERE client_id = %(client_id)s
+        RETURNING client_id, name, email, role, created_at, updated_at
+        """,
+        {
+            "client_id": before.client_id,
+            "name": name,
+            "email": email,
+            "email_key": email_key(email),
+            "password_hash": new_hash,
+        },
+    ).fetchone()
+    return Client(**(row or {}))
+
+
+def _confirm(target: Target, password: str, source_ip: str) -> str:
+    """The hash of the current password, if it is this one.
+
+    A stolen access token allows no more guesses at the password than the log-in does.
+    """
+    held = callers.fetch_one(
+        target,
+        _Held,
+        """
+        SELECT password_hash
+          FROM clients
+         WHERE client_id = %(client_id)s
+           AND token_generation = coalesce(%(token_generation)s, token_generation)
+        """,
+    )
+    attempts = guesses.of_current_password(target.client_id, source_ip)
+    wait = guesses.begin(attempts)
+    if not passwords.is_password(password, held.password_hash):
+        raise guesses.too_many(wait) if wait else _wrong_password()
+    guesses.succeed(attempts)
+    return held.password_hash
+
+
+def _is_match(if_match: str, client: Client) -> bool:
+    wanted = [tag.strip() for tag in if_match.split(",")]
+    return "*" in wanted or json_text.rendered(client).etag in wanted
+
+
+def _wrong_password() -> WrongPassword:
+    return WrongPassword("The current password is another.")
+
+
+def _current_password_missing() -> InvalidInput:
+    return InvalidInput(
+        "is needed to change the e-mail or password", location="body.current_password", kind="missing"
+    )

@@ -1,0 +1,67 @@
+"""Removing a client, with the favorites, the sessions and the tokens."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from shared.accounts import callers, permissions
+from shared.accounts.access_tokens import Caller
+from shared.accounts.attempts import guesses
+from shared.accounts.permissions import ClientRef, Target
+from shared.errors import LastAdmin
+from shared.events import client_events
+from shared.platform import database
+
+
+def remove(caller: Caller, ref: ClientRef) -> None:
+    """Remove the client.
+
+    Raises Forbidden, UnknownClient, LastAdmin, LogInTooLongAgo for the own account, and InvalidToken where
+    the caller's token is revoked.
+    """
+    target = permissions.permitted(caller, ref)
+    email = database.transaction(lambda current: _remove(current, caller, target))
+    guesses.forget(email, target.client_id)
+
+
+def _remove(current: database.Connection, caller: Caller, target: Target) -> str:
+    """Delete the client's row; the e-mail that it had."""
+    while True:  # a second time only if the role has changed after it was read
+        held = current.execute(
+            """
+            SELECT role
+              FROM clients
+             WHERE client_id = %(client_id)s
+               AND token_generation = coalesce(%(token_generation)s, token_generation)
+            """,
+            target.as_parameters,
+        ).fetchone()
+        role = callers.found(target, held)["role"]
+        if target.is_caller:
+            permissions.require_recent_log_in(caller, "Log in again before you remove your account.")
+        if role == "admin":
+            _keep_an_admin(current, target.client_id)
+        removed = current.execute(
+            """
+            DELETE FROM clients
+             WHERE client_id = %(client_id)s AND role = %(role)s
+               AND token_generation = coalesce(%(token_generation)s, token_generation)
+            RETURNING email
+            """,
+            target.as_parameters | {"role": role},
+        ).fetchone()
+        if removed is not None:
+            client_events.emit_removed(current, target.client_id)
+            return str(removed["email"])
+
+
+def _keep_an_admin(current: database.Connection, client_id: UUID) -> None:
+    """Lock the admins, all of them in one order, so that two who remove each other come one after the other.
+
+    Raises LastAdmin where there is no other.
+    """
+    admins = current.execute(
+        "SELECT client_id FROM clients WHERE role = 'admin' ORDER BY client_id FOR UPDATE"
+    ).fetchall()
+    if all(admin["client_id"] == client_id for admin in admins):
+        raise LastAdmin("This is the last admin: make another client an admin first.")

@@ -1,0 +1,53 @@
+"""Ending sessions: one by log-out, or all of a client."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from shared.accounts import permissions
+from shared.accounts.access_tokens import Caller
+from shared.accounts.permissions import ClientRef
+from shared.accounts.sessions import refresh_tokens
+from shared.platform import database
+
+
+def log_out(refresh_token: str) -> None:
+    """End the session that the token is of. Raises InvalidRefreshToken."""
+    if not database.run(lambda current: revoke(current, refresh_token), repeatable=False):
+        raise refresh_tokens.not_valid()
+
+
+def log_out_everywhere(caller: Caller, ref: ClientRef) -> None:
+    """End all sessions of the client, and revoke all access tokens that were issued so far.
+
+    Raises Forbidden, UnknownClient, and InvalidToken where the caller's token is revoked.
+    """
+    target = permissions.permitted(caller, ref)
+
+    def work(current: database.Connection) -> None:
+        ended = current.execute(
+            """
+            UPDATE clients SET token_generation = token_generation + 1
+             WHERE client_id = %(client_id)s
+               AND token_generation = coalesce(%(token_generation)s, token_generation)
+            """,
+            target.as_parameters,
+        ).rowcount
+        if not ended:
+            raise target.not_found()
+        revoke_all(current, target.client_id)
+
+    database.transaction(work)
+
+
+def revoke(current: database.Connection, refresh_token: str) -> int:
+    """End the session that the token is of; 0 where there is none."""
+    return current.execute(
+        "DELETE FROM sessions WHERE session_hash = %(session_hash)s",
+        {"session_hash": refresh_tokens.session_hash(refresh_token)},
+    ).rowcount
+
+
+def revoke_all(current: database.Connection, client_id: UUID) -> None:
+    """End every session of the client, as part of the caller's transaction."""
+    current.execute("DELETE FROM sessions WHERE client_id = %(client_id)s", {"client_id": client_id})

@@ -1,0 +1,71 @@
+"""Staying logged in: each refresh token works once, and the next one takes its place.
+
+A session is one row. If a token is used again later, two parties have it, and the session is revoked
+(RFC 9700 §4.14.2), however old the token is.
+
+An answer can get lost, a request can be sent twice, two tabs can refresh at once. So for `GRACE` the token
+before the current one still works, and gives the same next token as the first time. Both tabs then go on with
+the same token. With two different ones, the slower tab would look like a thief at its next refresh.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from shared.accounts.access_tokens import Caller
+from shared.accounts.models import Tokens
+from shared.accounts.sessions import ends, refresh_tokens
+from shared.platform import database, settings
+
+GRACE = timedelta(seconds=30)  # for a lost answer, a retry after a 503, a second tab
+
+
+def refresh(refresh_token: str) -> Tokens:
+    """The next tokens of the session; the same refresh token for the same one within `GRACE`.
+
+    Raises InvalidRefreshToken.
+    """
+    # By each key, as another environment may sign with another one while the keys are rotated.
+    successors = [
+        refresh_tokens.successor(refresh_token, key) for key in settings.access_token_keys().values()
+    ]
+
+    def work(current: database.Connection) -> dict[str, Any] | None:
+        held = current.execute(
+            """
+            UPDATE sessions
+               SET token_hash = CASE WHEN token_hash = %(presented)s THEN %(successor)s
+                                     ELSE token_hash END,
+                   previous_hash = CASE WHEN token_hash = %(presented)s THEN token_hash
+                                        ELSE previous_hash END,
+                   rotated_at = CASE WHEN token_hash = %(presented)s THEN now() ELSE rotated_at END,
+                   expires_at = now() + %(lifetime)s
+              FROM clients
+             WHERE session_hash = %(session_hash)s AND clients.client_id = sessions.client_id
+               AND expires_at > now()
+               AND (token_hash = %(presented)s
+                    OR (previous_hash = %(presented)s AND rotated_at > now() - %(grace)s))
+            RETURNING clients.client_id, role, token_generation,
+                      floor(extract(epoch FROM logged_in_at))::bigint AS authenticated_at, token_hash
+            """,
+            {
+                "session_hash": refresh_tokens.session_hash(refresh_token),
+                "presented": refresh_tokens.token_hash(refresh_token),
+                "successor": refresh_tokens.token_hash(successors[0]),
+                "grace": GRACE,
+                "lifetime": refresh_tokens.LIFETIME,
+            },
+        ).fetchone()
+        if held is None:
+            ends.revoke(current, refresh_token)
+        return held
+
+    # Idempotent: a token that was used a moment ago is answered as it was then.
+    held = database.run(work, repeatable=True)
+    if held is not None:
+        current_hash = held.pop("token_hash")
+        for successor in successors:
+            if refresh_tokens.token_hash(successor) == current_hash:
+                return refresh_tokens.pair(Caller(**held), successor)
+    raise refresh_tokens.not_valid()

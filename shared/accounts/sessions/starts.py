@@ -1,0 +1,108 @@
+"""Starting a session: the log-in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from uuid import UUID
+
+from shared.accounts import passwords
+from shared.accounts.access_tokens import Caller
+from shared.accounts.attempts import guesses
+from shared.accounts.models import Tokens
+from shared.accounts.sessions import refresh_tokens
+from shared.errors import DatabaseUnavailable, InvalidCredentials
+from shared.formats.emails import email_key
+from shared.platform import database
+
+LOOKS = 2  # at an account during a log-in: another log-in may renew the hash between the first and its end
+MOST_SESSIONS = 100  # of a client; a log-in ends those that were not used for the longest time
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    client_id: UUID
+    email_key: str
+    password_hash: str
+
+
+def log_in(email: str, password: str, *, source_ip: str = "") -> Tokens:
+    """Tokens for the client with that e-mail and password.
+
+    Raises InvalidCredentials, at the same cost whether the e-mail or the password is wrong, and
+    TooManyAttempts.
+    """
+    attempts = guesses.of_log_in(email, source_ip)
+    wait = guesses.begin(attempts)
+    try:
+        for _ in range(LOOKS):
+            account = database.fetch_one(
+                _Account,
+                "SELECT client_id, email_key, password_hash FROM clients WHERE email_key = %(email_key)s",
+                {"email_key": email_key(email)},
+                repeatable=True,
+            )
+            if not passwords.is_password(password, account.password_hash if account else None) or not account:
+                break
+            is_outdated = passwords.needs_rehash(account.password_hash)
+            new_hash = passwords.hash_password(password) if is_outdated else None
+            tokens = database.transaction(partial(_begin, account=account, new_hash=new_hash))
+            if tokens is not None:
+                # After the transaction: otherwise a client deleted meanwhile would leave a known address for
+                # 30 days.
+                guesses.succeed(attempts)
+                return tokens
+    except DatabaseUnavailable:
+        guesses.take_back(attempts)  # it was no wrong password
+        raise
+    if wait:
+        raise guesses.too_many(wait)
+    raise InvalidCredentials("The e-mail or the password is wrong.")
+
+
+def _begin(current: database.Connection, account: _Account, new_hash: str | None) -> Tokens | None:
+    """A session of the account; None where it is gone, or has another e-mail or password by now."""
+    held = current.execute(
+        """
+        UPDATE clients SET password_hash = %(new_hash)s
+         WHERE client_id = %(client_id)s AND password_hash = %(verified)s AND email_key = %(email_key)s
+        RETURNING client_id, role, token_generation,
+                  floor(extract(epoch FROM now()))::bigint AS authenticated_at
+        """
+        if new_hash
+        else """
+        SELECT client_id, role, token_generation, floor(extract(epoch FROM now()))::bigint AS authenticated_at
+          FROM clients
+         WHERE client_id = %(client_id)s AND password_hash = %(verified)s AND email_key = %(email_key)s
+           FOR NO KEY UPDATE
+        """,
+        {
+            "client_id": account.client_id,
+            "verified": account.password_hash,
+            "email_key": account.email_key,
+            "new_hash": new_hash,
+        },
+    ).fetchone()
+    if held is None:
+        return None
+    refresh_token = refresh_tokens.new()
+    current.execute(
+        """
+        WITH over_the_bound AS (
+            DELETE FROM sessions
+             WHERE session_hash IN (SELECT session_hash FROM sessions
+                                     WHERE client_id = %(client_id)s
+                                     ORDER BY rotated_at DESC OFFSET %(others)s)
+        )
+        INSERT INTO sessions (session_hash, client_id, token_hash, logged_in_at, expires_at)
+        VALUES (%(session_hash)s, %(client_id)s, %(token_hash)s, now(), now() + %(lifetime)s)
+        """,
+        {
+            "session_hash": refresh_tokens.session_hash(refresh_token),
+            "client_id": account.client_id,
+            "token_hash": refresh_tokens.token_hash(refresh_token),
+            "lifetime": refresh_tokens.LIFETIME,
+            "others": MOST_SESSIONS - 1,
+        },
+    )
+    return refresh_tokens.pair(Caller(**held), refresh_token)
