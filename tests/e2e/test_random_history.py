@@ -2,7 +2,8 @@
 
 from local.stack import Stack
 from tests.model import events
-from tests.model.history import Customers, faults_of
+from tests.model.history import Customers
+from tests.model.verdict import faults_of
 
 
 def test_whatever_customers_do_at_once_looks_as_if_it_were_done_one_after_the_other(stack: Stack) -> None:

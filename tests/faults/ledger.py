@@ -5,12 +5,13 @@ known after each answer, except where the answer was lost or was a 5xx: then it 
 change while the fault lasts, for a statement on its way can arrive when the network heals.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
 import psycopg
+
+from tests.model import events
 
 PRESENT, ABSENT = frozenset({True}), frozenset({False})
 EITHER = PRESENT | ABSENT
@@ -84,44 +85,18 @@ def _faults_of_favorites(account: Account, connection: psycopg.Connection) -> li
     ]
 
 
-def disagreements(events: Iterable[Mapping[str, Any]], database_url: str) -> list[str]:
-    """Where the events (`type` and `detail`, in their order) do not add up to the rows.
-
-    Deliveries with one `event_id` are one event. Each favorite is added and removed in turns, and is there
-    in the end if it was added last; so is each client.
-    """
+def disagreements(told: Iterable[events.Event], database_url: str) -> list[str]:
+    """Where the events, in their order, do not add up to the rows."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         held = {
             (str(client_id), product_id)
             for client_id, product_id in connection.execute("SELECT client_id, product_id FROM favorites")
         }
         clients = {str(client_id) for (client_id,) in connection.execute("SELECT client_id FROM clients")}
-    faults: list[str] = []
-    seen: set[str] = set()
-    told: set[tuple[str, str]] = set()
-    told_clients: set[str] = set()
-    for event in events:
-        kind, detail = event["type"], event["detail"]
-        if detail["event_id"] in seen:
-            continue
-        seen.add(detail["event_id"])
-        client = detail.get("client_id")
-        favorite = (client, detail.get("product_id"))
-        if kind == "FavoriteAdded":
-            if favorite in told:
-                faults.append(f"favorite {favorite} was added twice")
-            told.add(favorite)
-        elif kind == "FavoriteRemoved":
-            if favorite not in told:
-                faults.append(f"favorite {favorite} was removed before it was added")
-            told.discard(favorite)
-        elif kind == "ClientRegistered":
-            told_clients.add(client)
-        elif kind == "ClientRemoved":
-            told_clients.discard(client)
-            told -= {(holder, product) for holder, product in told if holder == client}
-    of_clients_told = {(client, product) for client, product in held if client in told_clients}
-    faults += [f"no event tells of favorite {favorite}" for favorite in sorted(of_clients_told - told)]
-    faults += [f"events tell of favorite {favorite}, which is not there" for favorite in sorted(told - held)]
-    faults += [f"events tell of client {client}, who is gone" for client in sorted(told_clients - clients)]
-    return faults
+    known = events.replay(told)
+    by_events = set(known.favorites)
+    by_rows = {favorite for favorite in held if favorite[0] in known.clients}
+    faults = [f"no event tells of favorite {favorite}" for favorite in sorted(by_rows - by_events)]
+    faults += [f"events tell of favorite {each}, which is not there" for each in sorted(by_events - held)]
+    faults += [f"events tell of client {client}, who is gone" for client in sorted(known.clients - clients)]
+    return known.faults + faults

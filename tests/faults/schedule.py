@@ -261,10 +261,13 @@ def run(
     """
     load = Load(scene.url, WORKERS)
     load.start()
-    began = time.monotonic()
-    time.sleep(before)
     # The first requests of each function find it cold: they are not what the rest is compared with.
-    quiet = load.between(began + before / 2, time.monotonic())
+    time.sleep(before / 2)
+    wait_until(lambda: len(load.samples) > WORKERS, timeout=30)  # longer on a busy machine
+    began = time.monotonic()
+    time.sleep(before / 2)
+    wait_until(lambda: len(load.between(began, time.monotonic())) > 0, timeout=30)
+    quiet = load.between(began, time.monotonic())
     # Twice what the slowest took, or what a cold start may take where none was among them.
     slow = max(1.5, 2 * max(sample.seconds for sample in quiet))
     spells: list[_Spell] = []

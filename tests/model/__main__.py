@@ -13,7 +13,8 @@ from pathlib import Path
 from local.servers.postgres import Postgres
 from tests.e2e.console_run import ConsoleRun
 from tests.model import events
-from tests.model.history import Customers, faults_of
+from tests.model.history import Customers
+from tests.model.verdict import faults_of
 
 
 def main() -> int:

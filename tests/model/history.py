@@ -6,17 +6,16 @@ import secrets
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
-import psycopg
 
 from local.servers.services import wait_until
-from tests.model.linearizability import Meaning, Operation, State, change, look, unexplained
+from tests.model.linearizability import Meaning, Operation, State, change, observe
 
 PASSWORD = "correct horse battery"
 PRODUCTS = [str(number) for number in range(1, 21)]
@@ -110,7 +109,7 @@ class Customers:
             case 201:
                 self._added(asked, login, product_id)
             case 200:
-                self._favorite(asked, login, product_id, _is(asked.body["favorited_at"]))
+                self._favorite(asked, login, product_id, is_state(asked.body["favorited_at"]))
             case _:
                 self._refused(asked, slot, login)
 
@@ -120,7 +119,7 @@ class Customers:
             case 201:
                 self._added(asked, login, product_id)
             case 409:
-                self._favorite(asked, login, product_id, look(_is_marked))
+                self._favorite(asked, login, product_id, observe(_is_marked))
             case _:
                 self._refused(asked, slot, login)
 
@@ -132,7 +131,7 @@ class Customers:
                     self.history.removed[login.client_id, product_id] += 1
                 self._favorite(asked, login, product_id, change(_is_marked, None))
             case 404:
-                self._favorite(asked, login, product_id, look(_is_none))
+                self._favorite(asked, login, product_id, observe(_is_none))
             case _:
                 self._refused(asked, slot, login)
 
@@ -140,9 +139,9 @@ class Customers:
         asked = self._ask("GET", f"/favorites/{product_id}", login)
         match asked.status:
             case 200:
-                self._favorite(asked, login, product_id, _is(asked.body["favorited_at"]))
+                self._favorite(asked, login, product_id, is_state(asked.body["favorited_at"]))
             case 404:
-                self._favorite(asked, login, product_id, look(_is_none))
+                self._favorite(asked, login, product_id, observe(_is_none))
             case _:
                 self._refused(asked, slot, login)
 
@@ -168,9 +167,9 @@ class Customers:
                 self.history.removed[login.client_id, each] += 1
             self._favorite(asked, login, each, change(_is_marked, None))
         for each in asked.body["already"]:
-            self._favorite(asked, login, each, look(_is_marked))
+            self._favorite(asked, login, each, observe(_is_marked))
         for each in asked.body["absent"]:
-            self._favorite(asked, login, each, look(_is_none))
+            self._favorite(asked, login, each, observe(_is_none))
 
     def _list(self, slot: _Slot, login: _Login, _: str) -> None:
         asked = self._ask("GET", "/favorites?limit=100", login)
@@ -186,7 +185,7 @@ class Customers:
         ):
             self._unexpected(asked)
         for product_id in PRODUCTS:
-            meaning = _is(listed[product_id]) if product_id in listed else look(_is_none)
+            meaning = is_state(listed[product_id]) if product_id in listed else observe(_is_none)
             self._favorite(asked, login, product_id, meaning)
 
     def _ids(self, slot: _Slot, login: _Login, _: str) -> None:
@@ -200,12 +199,12 @@ class Customers:
         if asked.body["count"] != len(ids) or same != ids:
             self._unexpected(asked)
         for product_id in PRODUCTS:
-            self._favorite(asked, login, product_id, look(_is_marked if product_id in ids else _is_none))
+            self._favorite(asked, login, product_id, observe(_is_marked if product_id in ids else _is_none))
 
     def _me(self, slot: _Slot, login: _Login, _: str) -> None:
         asked = self._ask("GET", "/clients/me", login)
         if asked.status == 200 and asked.body["email"] == slot.email:
-            self._email(asked, slot, look(lambda holder: holder == login.client_id))
+            self._email(asked, slot, observe(lambda holder: holder == login.client_id))
         else:
             self._refused(asked, slot, login)
 
@@ -233,7 +232,7 @@ class Customers:
                 self._email(asked, slot, change(_is_none, client_id))
                 self._log_in(slot, client_id)
             case 409:
-                self._email(asked, slot, look(lambda holder: holder is not None))
+                self._email(asked, slot, observe(lambda holder: holder is not None))
             case _:
                 self._unexpected(asked)
 
@@ -258,9 +257,9 @@ class Customers:
         if asked.status != 401:
             self._unexpected(asked)
             return
-        self._email(asked, slot, look(lambda holder: holder != login.client_id))
+        self._email(asked, slot, observe(lambda holder: holder != login.client_id))
         for product_id in PRODUCTS:
-            self._favorite(asked, login, product_id, look(lambda state: state == GONE))
+            self._favorite(asked, login, product_id, observe(lambda state: state == GONE))
 
     def _favorite(self, asked: "_Asked", login: _Login, product_id: str, meaning: Meaning) -> None:
         with self._writing:
@@ -305,116 +304,6 @@ class _Asked:
         return Operation(self.what, self.called, self.returned, meaning)
 
 
-def faults_of(history: History, events: Iterable[Mapping[str, Any]], database_url: str) -> list[str]:
-    """What no model of the service explains: in the answers, the rows that are left, and the events.
-
-    `events` are those of all streams, oldest first: `type` and `detail`.
-    """
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        marked = {
-            (str(client_id), product_id): when
-            for client_id, product_id, when in connection.execute(
-                "SELECT client_id, product_id, rfc3339(favorited_at) FROM favorites"
-            )
-        }
-        counts = {
-            str(client_id): count
-            for client_id, count in connection.execute("SELECT client_id, favorites_count FROM clients")
-        }
-    living = set(counts)
-    rows = Counter(client_id for client_id, _ in marked)
-    return [
-        *history.unexpected,
-        *(
-            f"{client_id} is said to have {count} favorites, and has {rows[client_id]}"
-            for client_id, count in counts.items()
-            if count != rows[client_id]
-        ),
-        *_unexplained(history, marked, living),
-        *_faults_of_events(history, events, marked, living),
-    ]
-
-
-def _unexplained(history: History, marked: Mapping[tuple[str, str], str], living: set[str]) -> list[str]:
-    """The registers whose answers no order explains; the rows are one more answer, the last."""
-    end = time.monotonic()
-    faults = []
-    for (client_id, product_id), operations in history.favorites.items():
-        state: State = marked.get((client_id, product_id)) if client_id in living else GONE
-        last = Operation(f"the row is {state}", end, end, _is(state))
-        if found := unexplained([*operations, last], initial=None):
-            faults.append(f"favorite {product_id} of {client_id}: {_around(found, [*operations, last])}")
-    for email, operations in history.emails.items():
-        if found := unexplained(operations, initial=None):
-            faults.append(f"{email}: {_around(found, operations)}")
-    return faults
-
-
-def _around(found: Operation, operations: list[Operation]) -> str:
-    """The operation that nothing explains, after those that were answered shortly before."""
-    nearby = sorted(operations, key=lambda operation: operation.returned)
-    place = nearby.index(found)
-    told = [
-        f"[{each.called - found.called:+.4f} to {each.returned - found.called:+.4f} s] {each.what}"
-        for each in nearby[max(0, place - 8) : place + 1]
-    ]
-    return "nothing explains the last of\n    " + "\n    ".join(told)
-
-
-def _faults_of_events(
-    history: History,
-    events: Iterable[Mapping[str, Any]],
-    marked: Mapping[tuple[str, str], str],
-    living: set[str],
-) -> list[str]:
-    faults: list[str] = []
-    added: Counter[tuple[str, str, str]] = Counter()
-    removed: Counter[tuple[str, str]] = Counter()
-    told: dict[tuple[str, str], str] = {}
-    known: dict[str, bool] = {}
-    seen: set[str] = set()
-    for event in events:
-        kind, detail = event["type"], event["detail"]
-        client_id = detail.get("client_id")
-        if client_id not in history.clients or detail["event_id"] in seen:
-            continue
-        seen.add(detail["event_id"])
-        favorite = (client_id, detail.get("product_id", ""))
-        if not known.get(client_id, kind == "ClientRegistered"):
-            faults.append(f"{kind} of {client_id} before it was registered or after it was removed")
-        if kind == "ClientRegistered":
-            known[client_id] = True
-        elif kind == "ClientRemoved":
-            known[client_id] = False
-            told = {held: when for held, when in told.items() if held[0] != client_id}
-        elif kind == "FavoriteAdded":
-            if favorite in told:
-                faults.append(f"FavoriteAdded twice: {favorite}")
-            told[favorite] = detail["favorited_at"]
-            added[(*favorite, detail["favorited_at"])] += 1
-        elif kind == "FavoriteRemoved":
-            if told.pop(favorite, None) is None:
-                faults.append(f"FavoriteRemoved of what was none: {favorite}")
-            removed[favorite] += 1
-    ours = {held: when for held, when in marked.items() if held[0] in history.clients}
-    if told != ours:
-        faults.append(
-            f"the events tell of {told.items() - ours.items()}, the rows of {ours.items() - told.items()}"
-        )
-    if added != history.added:
-        faults.append(
-            f"added by events only: {added - history.added}; by answers only: {history.added - added}"
-        )
-    if removed != history.removed:
-        by_answers = history.removed
-        faults.append(
-            f"removed by events only: {removed - by_answers}; by answers only: {by_answers - removed}"
-        )
-    if {client for client, is_there in known.items() if is_there} != history.clients & living:
-        faults.append("the events tell of other clients than there are")
-    return faults
-
-
 def _some_time_ago() -> str:
     """A time that no other mark has, as the service writes it."""
     ago = timedelta(days=30, microseconds=secrets.randbelow(10**12))
@@ -429,8 +318,9 @@ def _is_marked(state: State) -> bool:
     return state is not None and state != GONE
 
 
-def _is(seen: State) -> Meaning:
-    return look(lambda state: state == seen)
+def is_state(seen: State) -> Meaning:
+    """An answer that says the state was this."""
+    return observe(lambda state: state == seen)
 
 
 def _json(answer: httpx.Response) -> Any:

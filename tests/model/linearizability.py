@@ -81,6 +81,6 @@ def change(before: Callable[[State], bool], after: State) -> Meaning:
     return lambda state: after if before(state) else IMPOSSIBLE
 
 
-def look(seen: Callable[[State], bool]) -> Meaning:
+def observe(seen: Callable[[State], bool]) -> Meaning:
     """An answer that says the state fulfilled `seen`, and changed nothing."""
     return lambda state: state if seen(state) else IMPOSSIBLE

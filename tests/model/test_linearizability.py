@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.model.linearizability import Operation, change, look, unexplained
+from tests.model.linearizability import Operation, change, observe, unexplained
 
 
 def write(value: str, called: float, returned: float) -> Operation:
@@ -15,7 +15,7 @@ def take(value: str, called: float, returned: float) -> Operation:
 
 
 def read(value: str | None, called: float, returned: float) -> Operation:
-    return Operation(f"read {value}", called, returned, look(lambda state: state == value))
+    return Operation(f"read {value}", called, returned, observe(lambda state: state == value))
 
 
 @pytest.mark.parametrize(
