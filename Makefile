@@ -18,6 +18,8 @@ BIN := .venv/bin
 PACKAGES := .venv/installed
 AUDIT := .venv/audit
 AUDITOR := $(AUDIT)/installed
+UV := $(BIN)/python -m uv
+COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock"
 
 .PHONY: help
 help: ## Show this list
@@ -62,8 +64,9 @@ smoke: $(PACKAGES) ## Ask a deployed service as a new client would, and leave no
 	@E2E_BASE_URL="$(URL)" $(BIN)/python -m pytest tests/e2e/api -m smoke --capture=no --quiet --durations=0
 
 .PHONY: lock
-lock: ## Pin and hash what the functions need anew after requirements.in has changed
-	@cd layers/dependencies && python=$$(sh python313) && "$$python" lock.py
+lock: $(PACKAGES) ## Pin and hash all packages anew after a requirements.in or requirements-dev.in has changed
+	@$(COMPILE) --python-version 3.13 layers/dependencies/requirements.in --output-file layers/dependencies/requirements.txt
+	@$(COMPILE) --python-version 3.11 requirements-dev.in --output-file requirements-dev.txt
 
 .PHONY: lint
 lint: $(PACKAGES) ## Check style, types and the template
@@ -131,7 +134,7 @@ endif
 
 # An interpreter is run before it is trusted: a `python3.13` on the PATH may be a version manager's shim that
 # fails, or one without the parts that make a virtual environment.
-$(PACKAGES): requirements-dev.txt layers/dependencies/requirements.in
+$(PACKAGES): requirements-dev.txt
 	@for minor in 13 12 11; do \
 	  for python in python3.$$minor python3 python; do \
 	    if $$python -c "import sys, venv, ensurepip; assert sys.version_info[:2] == (3, $$minor)" >/dev/null 2>&1; \
@@ -140,14 +143,14 @@ $(PACKAGES): requirements-dev.txt layers/dependencies/requirements.in
 	  done; \
 	done; \
 	if [ -z "$$python" ]; then echo "Python 3.13, 3.12 or 3.11 (with venv) is needed and none was found." >&2; exit 1; fi; \
-	echo "Installing into .venv with $$python: a dot for each package; it takes a minute."; \
+	echo "Installing into .venv with $$python…"; \
 	$$python -m venv --clear .venv
-	@{ $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --requirement requirements-dev.txt \
-	  && touch $(PACKAGES); } 2>&1 | awk '/^Collecting / {printf "."; fflush(); next} /^ERROR|error:/ {print} END {print ""}'
-	@test -e $(PACKAGES)
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check "$$(grep -o '^uv==[^ ]*' requirements-dev.txt)"
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements-dev.txt
+	@touch $(PACKAGES)
 
 $(AUDITOR): tests/requirements-checkov.txt | $(PACKAGES)
 	@echo "Installing checkov into $(AUDIT); the first time takes a minute…"
-	@$(BIN)/python -m venv --clear $(AUDIT)
-	@$(AUDIT)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --requirement $<
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(AUDIT)
+	@$(UV) pip install --quiet --python $(AUDIT)/bin/python --requirement $<
 	@touch $@

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import runpy
 import shutil
 import subprocess
 import sys
@@ -149,12 +148,6 @@ def built_elsewhere(python313: str, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("build-elsewhere")
     _sam_build(folder, ELSEWHERE, "DependenciesLayer")
     return folder / "DependenciesLayer"
-
-
-def test_the_lock_is_that_of_the_requirements() -> None:
-    digest = runpy.run_path(str(DEPENDENCIES / "lock.py"))["digest"]
-    lock = (DEPENDENCIES / "requirements.txt").read_text()
-    assert digest((DEPENDENCIES / "requirements.in").read_text()) in lock, "run `make lock`"
 
 
 def test_a_missing_python_ends_the_build_with_one_line_that_says_what_to_install() -> None:

@@ -19,7 +19,7 @@ def project(tmp_path: Path) -> Path:
     """A folder with the Makefile, whose `.venv` is as good as installed."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     for file in (
-        *("requirements-dev.txt", "layers/dependencies/requirements.in", "tests/requirements-checkov.txt"),
+        *("requirements-dev.txt", "tests/requirements-checkov.txt"),
         *(".aws-sam/build/template.yaml", ".venv/bin/python", ".venv/audit/bin/python"),
         *(".venv/installed", ".venv/audit/installed"),
     ):
