@@ -3,7 +3,7 @@
 Everything is real: PostgreSQL, Valkey, an HTTP server with the catalog, and WarmProductCacheFunction in the
 Lambda runtime on its emulator. Printed are the seconds of the first fill, of an unchanged run and of one with
 1 % changed, the rows that each wrote, and the largest memory that the runtime process ever had (VmHWM). That
-it is one statement for a thousand products, tests/integration/products/test_warm_product_cache.py proves.
+it is one statement for a thousand products, tests/integration/poll/test_warm_product_cache.py proves.
 """
 
 from __future__ import annotations

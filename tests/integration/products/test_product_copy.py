@@ -14,7 +14,6 @@ import simplejson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.errors import CatalogUnavailable
 from shared.products import product_copy
 from shared.products.catalog import CatalogList, CatalogProduct
 from shared.products.product_copy import ShrunkCatalog
@@ -192,11 +191,6 @@ def in_order() -> list[str]:
     return [row.product_id for row in page]
 
 
-def test_the_first_list_fills_the_copy_in_its_order() -> None:
-    assert sync(T, product(3), product(1), product(2)) == ["1", "2", "3"]
-    assert in_order() == ["3", "1", "2"]
-
-
 @pytest.mark.usefixtures("mass_removal")
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lists=st.lists(st.lists(st.integers(1, 12), unique=True, min_size=6), min_size=1, max_size=6))
@@ -208,42 +202,6 @@ def test_the_copy_has_the_products_and_the_order_of_every_list(
     for number, numbers in enumerate(lists):
         sync_twice(T + 2 * number, *map(product, numbers))
         assert in_order() == [str(number) for number in numbers]
-
-
-def test_an_unchanged_list_writes_no_row(db: psycopg.Connection) -> None:
-    products = [product(number) for number in range(1, 60)]
-    sync(T, *products)
-    before = rows(db)
-    assert sync(T + 5_000, *products) == []
-    assert rows(db) == before
-    assert db.execute("SELECT count(*) FROM products WHERE xmax <> 0").fetchone() == (0,)  # nor locks it
-
-
-def test_only_what_differs_is_written(db: psycopg.Connection) -> None:
-    sync(T, product(1), product(2), product(3))
-    before = {row[2]: row for row in rows(db)}
-    assert sync(T + 1, product(1), product(2, price=9), product(3)) == ["2"]
-    after = {row[2]: row for row in rows(db)}
-    assert after["1"] == before["1"]
-    assert after["3"] == before["3"]
-    held = product_copy.find("2")
-    assert held
-    assert (held.price, held.version) == (Decimal(9), T + 1)
-
-
-@pytest.mark.parametrize("where", [0, 25, 49])
-@pytest.mark.parametrize("what", ["gone", "new"])
-def test_a_product_that_comes_or_goes_moves_no_other(db: psycopg.Connection, where: int, what: str) -> None:
-    products = [product(number) for number in range(100, 150)]
-    shorter = products[:where] + products[where + 1 :]
-    first, then = (products, shorter) if what == "gone" else (shorter, products)
-    sync(T, *first)
-    before = {row[2]: row for row in rows(db)}
-    the_one = str(100 + where)
-    assert sync_twice(T + 1, *then) == [the_one]
-    after = {row[2]: row for row in rows(db)}
-    assert {key for key in before if before[key] != after[key]} <= {the_one}
-    assert in_order() == [str(each["id"]) for each in then]
 
 
 @pytest.mark.parametrize(
@@ -266,17 +224,6 @@ def test_whatever_changes_is_noticed(changes: dict[str, Any]) -> None:
     assert sync(T + 2, product(7, **changes)) == []
 
 
-def test_what_the_list_no_longer_has_becomes_a_tombstone_and_comes_back() -> None:
-    sync(T, product(8), product(7))
-    assert sync(T + 1, product(8)) == []
-    assert is_available("7")
-    assert sync(T + 2, product(8)) == ["7"]
-    assert not is_available("7")
-    assert sync(T + 3, product(8)) == []
-    assert sync(T + 4, product(8), product(7)) == ["7"]
-    assert is_available("7")
-
-
 def test_a_list_that_has_a_missed_product_ends_the_miss_though_a_request_saw_it_later() -> None:
     sync(T, product(8), product(7))
     sync(T + 1_000, product(8))
@@ -287,42 +234,10 @@ def test_a_list_that_has_a_missed_product_ends_the_miss_though_a_request_saw_it_
     assert sync(T + 4_000, product(8)) == ["7"]
 
 
-def test_a_product_that_the_list_has_but_spoiled_is_not_gone() -> None:
-    sync(T, product(8), product(7))
-    assert sync(T + 1, product(8), product(7, price="free")) == []
-    assert is_available("7")
-
-
-def test_one_bad_product_among_good_ones_is_left_out() -> None:
-    assert sync(T, product(1), product(2, title=None), "nonsense", product(3), product(4)) == ["1", "3", "4"]
-
-
-def test_a_list_that_is_mostly_bad_is_refused(db: psycopg.Connection) -> None:
-    sync(T, product(1), product(2))
-    before = rows(db)
-    with pytest.raises(CatalogUnavailable):
-        sync(T + 1, product(1), product(2, price="free"), product(3, price="free"))
-    assert rows(db) == before
-
-
 def test_of_two_products_with_one_id_the_first_counts() -> None:
     assert sync(T, product(7, price=1), product(7, price=2)) == ["7"]
     assert price() == 1
     assert sync(T + 1, product(7, price=1), product(7, price=2)) == []
-
-
-@pytest.mark.parametrize("left", [0, 1, 4])
-def test_a_list_of_less_than_half_is_not_believed(
-    db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, left: int
-) -> None:
-    products = [product(number) for number in range(10)]
-    sync(T, *products)
-    before = rows(db)
-    with pytest.raises(ShrunkCatalog):
-        sync(T + 1, *products[:left])
-    assert rows(db) == before
-    monkeypatch.setenv("ALLOW_MASS_REMOVAL", "true")
-    assert len(sync_twice(T + 2, *products[:left])) == 10 - left
 
 
 def test_a_list_of_other_products_is_not_believed(db: psycopg.Connection) -> None:
@@ -331,12 +246,6 @@ def test_a_list_of_other_products_is_not_believed(db: psycopg.Connection) -> Non
     with pytest.raises(ShrunkCatalog, match="10 of the 10 known products are missing"):
         sync(T + 1, *map(product, range(11, 21)))
     assert rows(db) == before
-
-
-def test_a_list_of_half_is_believed() -> None:
-    products = [product(number) for number in range(10)]
-    sync(T, *products)
-    assert sync_twice(T + 1, *products[:5]) == ["5", "6", "7", "8", "9"]
 
 
 def test_products_are_numbered_anew_when_the_positions_come_to_their_end(db: psycopg.Connection) -> None:
@@ -365,15 +274,6 @@ def test_a_list_that_comes_late_changes_nothing() -> None:
     assert sync(T, product(7, price=1), product(9)) == ["9"]
     assert price() == 2
     assert is_available("8")
-
-
-def test_it_is_one_statement_for_a_thousand_products() -> None:
-    products = [product(number) for number in range(2_500)]
-    with concurrency.statements() as sent:
-        sync(T, *products)
-    assert sum("INSERT INTO products" in text for text in sent) == 3
-    assert len(sent) <= 5  # what is known, and three chunks
-    assert len(in_order()) == 2_500
 
 
 @pytest.mark.usefixtures("connection_per_thread")
