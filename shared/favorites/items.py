@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import LiteralString
 
 from shared.accounts import access_tokens
 from shared.accounts.access_tokens import Caller
@@ -153,6 +154,52 @@ def _mark(caller: Caller, product_id: str, now: datetime) -> tuple[Rendered[Favo
     return None
 
 
+_MARK: LiteralString = f"""
+WITH client AS (
+    SELECT client_id, favorites_count >= %(max)s AS is_full,
+           extract(epoch FROM changes_counted_to - now())::float AS seconds_ahead
+      FROM clients
+     WHERE client_id = %(client_id)s AND token_generation = %(token_generation)s
+       AND NOT EXISTS (SELECT FROM favorites
+                        WHERE client_id = %(client_id)s AND product_id = %(product_id)s)
+       FOR NO KEY UPDATE
+), added AS (
+    INSERT INTO favorites (client_id, product_id, price_when_favorited, favorited_at)
+    SELECT client_id, product_id, price, %(now)s
+      FROM client
+     CROSS JOIN products
+     WHERE NOT is_full AND seconds_ahead <= %(most_ahead)s
+       AND product_id = %(product_id)s AND removed_at IS NULL
+        ON CONFLICT (client_id, product_id) DO NOTHING
+    RETURNING client_id, product_id, price_when_favorited, favorited_at
+), emitted AS (
+    INSERT INTO outbox (stream, detail_type, detail)
+    SELECT 'client:' || client_id, 'FavoriteAdded', json_build_object(
+               'client_id', client_id, 'product_id', product_id,
+               'price', price_when_favorited,
+               'favorited_at', rfc3339(favorited_at))
+      FROM added
+), marked AS (
+    SELECT * FROM added
+     UNION ALL
+    SELECT client_id, product_id, price_when_favorited, favorited_at
+      FROM favorites WHERE client_id = %(client_id)s AND product_id = %(product_id)s
+)
+SELECT held.favorite, held.created,
+       (SELECT is_full FROM client) AS is_full,
+       (SELECT seconds_ahead FROM client) AS seconds_ahead,
+       EXISTS (SELECT FROM products
+                WHERE product_id = %(product_id)s AND removed_at IS NULL) AS is_known
+  FROM clients
+  LEFT JOIN (
+       SELECT {FAVORITE} AS favorite, favorited_at = %(now)s AS created
+         FROM marked
+         JOIN products USING (product_id)
+       ) AS held ON true
+ WHERE clients.client_id = %(client_id)s AND token_generation = %(token_generation)s
+"""  # noqa: S608 — the part is a constant
+
+
 def _try_to_mark(caller: Caller, product_id: str, now: datetime) -> _Marked:
     """The favorite as the statement's snapshot shows it. Marking what is marked writes and locks nothing.
 
@@ -161,50 +208,7 @@ def _try_to_mark(caller: Caller, product_id: str, now: datetime) -> _Marked:
     """
     row = database.fetch_one(
         _Marked,
-        f"""
-        WITH client AS (
-            SELECT client_id, favorites_count >= %(max)s AS is_full,
-                   extract(epoch FROM changes_counted_to - now())::float AS seconds_ahead
-              FROM clients
-             WHERE client_id = %(client_id)s AND token_generation = %(token_generation)s
-               AND NOT EXISTS (SELECT FROM favorites
-                                WHERE client_id = %(client_id)s AND product_id = %(product_id)s)
-               FOR NO KEY UPDATE
-        ), added AS (
-            INSERT INTO favorites (client_id, product_id, price_when_favorited, favorited_at)
-            SELECT client_id, product_id, price, %(now)s
-              FROM client
-             CROSS JOIN products
-             WHERE NOT is_full AND seconds_ahead <= %(most_ahead)s
-               AND product_id = %(product_id)s AND removed_at IS NULL
-                ON CONFLICT (client_id, product_id) DO NOTHING
-            RETURNING client_id, product_id, price_when_favorited, favorited_at
-        ), emitted AS (
-            INSERT INTO outbox (stream, detail_type, detail)
-            SELECT 'client:' || client_id, 'FavoriteAdded', json_build_object(
-                       'client_id', client_id, 'product_id', product_id,
-                       'price', price_when_favorited,
-                       'favorited_at', rfc3339(favorited_at))
-              FROM added
-        ), marked AS (
-            SELECT * FROM added
-             UNION ALL
-            SELECT client_id, product_id, price_when_favorited, favorited_at
-              FROM favorites WHERE client_id = %(client_id)s AND product_id = %(product_id)s
-        )
-        SELECT held.favorite, held.created,
-               (SELECT is_full FROM client) AS is_full,
-               (SELECT seconds_ahead FROM client) AS seconds_ahead,
-               EXISTS (SELECT FROM products
-                        WHERE product_id = %(product_id)s AND removed_at IS NULL) AS is_known
-          FROM clients
-          LEFT JOIN (
-               SELECT {FAVORITE} AS favorite, favorited_at = %(now)s AS created
-                 FROM marked
-                 JOIN products USING (product_id)
-               ) AS held ON true
-         WHERE clients.client_id = %(client_id)s AND token_generation = %(token_generation)s
-        """,  # noqa: S608 — the part is a constant
+        _MARK,
         caller.as_parameters
         | {"product_id": product_id, "now": now, "max": MAX_FAVORITES, "most_ahead": CHANGES_SECONDS},
         repeatable=True,
