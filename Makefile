@@ -105,11 +105,11 @@ test: lint audit ## Check everything and run all tests
 	$(BIN)/python -m pytest $(if $(CI),--cov --cov-append) -m alone
 
 .PHONY: check
-check: $(PACKAGES) ## The inner loop, under a minute: style, types and unit tests
+check: $(PACKAGES) ## The inner loop, in 45 s: style, types and unit tests
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
 	$(BIN)/python -m mypy
-	$(BIN)/python -m pytest --numprocesses=2 tests/unit
+	$(BIN)/python -m pytest --numprocesses=2 -m "not slow" tests/unit
 
 .PHONY: faults
 faults: $(PACKAGES) ## Let each server fail in every way while the service runs; 9 minutes

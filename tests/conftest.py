@@ -1,5 +1,6 @@
 """The real services behind the tests: each starts when a test first asks for it, once per process."""
 
+from collections import Counter
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -30,6 +31,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByStack
     """How `pytest --numprocesses` shares out the tests: in their order, the slow ones of e2e first."""
     config.option.loadscopereorder = False
     return ByStack(config, log)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line for each reason why tests were skipped, with how many they are (and not one for each test)."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in skipped)
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"SKIPPED [{count}] {reason}")
 
 
 @pytest.fixture(scope="session")

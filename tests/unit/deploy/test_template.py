@@ -20,6 +20,7 @@ from tests.unit.documents.test_names import CONTRACT, FOLDERS, resource_of
 CFN_LINT = str(Path(sys.executable).with_name("cfn-lint"))
 
 
+@pytest.mark.slow
 def test_what_is_deployed_has_no_fault_that_cfn_lint_knows(
     transformed: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -179,6 +180,7 @@ def test_alarms_take_a_deploy_back(resources: dict[str, Resource]) -> None:
     assert len(expected) <= 10  # CodeDeploy takes no more
 
 
+@pytest.mark.slow
 def test_another_timeout_alone_makes_another_version(resources: dict[str, Resource]) -> None:
     def hashes(**timeouts: int) -> set[str]:
         text = TEXT

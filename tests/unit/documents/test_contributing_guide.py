@@ -86,6 +86,7 @@ def follow(project: Path) -> None:
     test.write_text('"""What GET /favorite-count answers."""\n')
 
 
+@pytest.mark.slow
 def test_whoever_follows_the_guide_for_a_new_endpoint_fails_no_test_that_it_does_not_name(
     project: Path,
 ) -> None:

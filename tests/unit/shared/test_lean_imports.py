@@ -41,6 +41,7 @@ def ordinary(module: str) -> dict[str, str]:
     return names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", LEAN)
 def test_every_name_of_a_lean_module_is_what_it_is_after_an_ordinary_import(module: str) -> None:
     names = ordinary(module)
@@ -53,6 +54,7 @@ print(json.dumps({{name: describe(getattr(module, name)) for name in {list(names
     assert json.loads(run_python(program)) == names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", LEAN)
 def test_a_lean_module_becomes_an_ordinary_one_in_its_place(module: str) -> None:
     program = f"""{DESCRIBE}
