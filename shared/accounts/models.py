@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -15,6 +17,25 @@ from shared.models import NO_NUL, Input, Model
 Role = Literal["client", "admin"]
 
 
+# Line breaks and ESC, which a mail or a console would obey, and the marks that turn the direction of a text.
+_CONTROLS = "\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069"
+_HAS_CONTROLS = re.compile(f"[{_CONTROLS}]")
+# Letters and signs that show nothing: the Hangul fillers and the empty pattern of Braille.
+_BLANK = "\u115f\u1160\u3164\uffa0\u2800"
+
+
+def checked_name(name: str) -> str:
+    """The name, if it can be shown as it is. Raises ValueError.
+
+    Every script stays, and emoji with their joiners; a name of invisible characters alone is none.
+    """
+    if _HAS_CONTROLS.search(name):
+        raise ValueError("may not contain control characters")
+    if not any(unicodedata.category(char)[0] in "LNPS" and char not in _BLANK for char in name):
+        raise ValueError("has no visible character")
+    return name
+
+
 def _without_nul(text: str) -> str:
     if "\0" in text:
         raise ValueError("may not contain the NUL character")
@@ -24,11 +45,11 @@ def _without_nul(text: str) -> str:
 Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
-    AfterValidator(_without_nul),
+    AfterValidator(checked_name),
     Field(
-        description="1 to 200 characters after trimming.",
+        description="1 to 200 characters after trimming, one of them visible and none a control character.",
         examples=["Ana Souza"],
-        json_schema_extra={"pattern": NO_NUL},
+        json_schema_extra={"pattern": f"^[^{_CONTROLS}]*$"},
     ),
 ]
 Email = Annotated[
@@ -46,7 +67,8 @@ NewPassword = Annotated[
     StringConstraints(min_length=8, max_length=128),
     AfterValidator(checked_password),
     Field(
-        description="8 to 128 characters of any kind; the most common passwords are refused.",
+        description="8 to 128 characters of any kind. The most common passwords are refused, and those that "
+        "are made of the own name or e-mail.",
         examples=["correct horse battery"],
         json_schema_extra={"format": "password"},
     ),

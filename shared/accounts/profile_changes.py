@@ -106,6 +106,8 @@ def _change(current: database.Connection, work: _Work) -> tuple[Client, Client] 
     email = work.changes.email if work.has("email") else before.email
     if work.target.is_caller and email != before.email and not work.has("current_password"):
         raise _current_password_missing()
+    if work.new_hash is not None:
+        passwords.check_personal(work.changes.password, name=name, email=email)
     if (name, email, work.new_hash) == (before.name, before.email, None):
         return before, before
     if work.new_hash is not None:

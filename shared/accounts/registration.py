@@ -12,7 +12,8 @@ from shared.platform import database
 
 
 def register(new: NewClient, *, source_ip: str = "") -> Client:
-    """A new client. Raises EmailTaken and TooManyAttempts."""
+    """A new client. Raises EmailTaken, TooManyAttempts, and InvalidInput for a password of one's own name."""
+    passwords.check_personal(new.password, name=new.name, email=new.email)
     taken_emails.check(source_ip)
     client = database.fetch_one(
         Client,

@@ -44,7 +44,7 @@ def log_in(email: str, password: str, *, source_ip: str = "") -> Tokens:
             )
             if not passwords.is_password(password, account.password_hash if account else None) or not account:
                 break
-            is_outdated = passwords.needs_rehash(account.password_hash)
+            is_outdated = passwords.needs_rehash(account.password_hash, password)
             new_hash = passwords.hash_password(password) if is_outdated else None
             tokens = database.transaction(partial(_begin, account=account, new_hash=new_hash))
             if tokens is not None:

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+import unicodedata
 from collections.abc import Callable
 from functools import partial
 
@@ -127,6 +128,18 @@ def test_a_log_in_renews_a_hash_of_other_parameters(db: psycopg.Connection) -> N
     assert log_in()
 
 
+@pytest.mark.usefixtures("real_hashes")
+def test_a_password_is_one_however_it_is_typed_and_an_old_raw_hash_is_renewed(db: psycopg.Connection) -> None:
+    composed, decomposed = (unicodedata.normalize(form, "senhaforteção é") for form in ("NFC", "NFD"))
+    accounts.register(email=EMAIL, password=decomposed)
+    for typed in (composed, decomposed):
+        assert starts.log_in(EMAIL, typed)
+    db.execute("UPDATE clients SET password_hash = %s", [PasswordHasher(2, 19 * 1024, 1).hash(decomposed)])
+    assert starts.log_in(EMAIL, decomposed)  # as it was hashed before 1.1
+    for typed in (composed, decomposed):
+        assert starts.log_in(EMAIL, typed)
+
+
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_log_in_whose_hash_another_one_renews_first_looks_once_more(
     db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, times: int
@@ -136,10 +149,10 @@ def test_a_log_in_whose_hash_another_one_renews_first_looks_once_more(
     others = [passwords.hash_password(PASSWORD) for _ in range(times)]
     needs_rehash = passwords.needs_rehash
 
-    def renewed_by_another(password_hash: str) -> bool:
+    def renewed_by_another(password_hash: str, password: str) -> bool:
         if others:
             db.execute("UPDATE clients SET password_hash = %s", [others.pop()])
-        return needs_rehash(password_hash)
+        return needs_rehash(password_hash, password)
 
     monkeypatch.setattr(passwords, "needs_rehash", renewed_by_another)
     if times == 1:
@@ -162,7 +175,7 @@ def test_a_hash_is_not_renewed_over_a_password_that_was_changed_meanwhile(
     accounts.register(email=EMAIL)
     newer = passwords.hash_password("another fine password")
 
-    def needs_rehash(_: str) -> bool:
+    def needs_rehash(_hash: str, _password: str) -> bool:
         db.execute("UPDATE clients SET password_hash = %s", [newer])
         return True
 

@@ -50,7 +50,7 @@ BUDGET = """
     change_favorites x          x        x       -     -       x   -
     get_client       x          x        x       -     -       x   -
     list_clients     x          x        x       -     -       x   -
-    update_client    x          x        x       -     -       x   -
+    update_client    x          x        x       x     -       x   -
     delete_client    x          x        x       x     -       x   -
     export_client    x          x        x       -     -       x   -
     end_sessions     x          x        x       -     -       x   -

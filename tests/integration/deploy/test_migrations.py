@@ -15,6 +15,7 @@ from functions.run_migrations.migrations import Migration, MigrationError
 from local.servers.postgres import Postgres
 from shared.accounts import passwords
 from shared.errors import DatabaseUnavailable
+from shared.formats.emails import email_key
 from shared.platform import database
 from shared.platform.database import Connection
 from tests.calls import sample
@@ -228,6 +229,26 @@ def test_whoever_deploys_sees_that_the_database_is_gone(monkeypatch: pytest.Monk
     database.close()
     with pytest.raises(DatabaseUnavailable):
         handler.lambda_handler({}, None)
+
+
+def test_keys_of_addresses_that_are_not_ascii_are_made_anew(connection: Connection) -> None:
+    known = migrations.load()
+    place = next(at for at, each in enumerate(known) if each.name == "0015_keys_of_emails.sql")
+    migrations.run(connection, known[:place])
+    folded = {
+        "gro\u00df@a.example": "gross@a.example",
+        "JOS\u00c9@a.example": "jos\u00e9@a.example",
+        "A@a.example": "a@a.example",
+    }
+    for email, key in folded.items():
+        connection.execute(
+            "INSERT INTO clients (name, email, email_key, password_hash) VALUES ('Ana', %s, %s, '-')",
+            [email, key],
+        )
+    migrations.run(connection, known[: place + 1])
+    rows = connection.execute("SELECT email, email_key FROM clients").fetchall()
+    assert [row["email_key"] for row in rows] == [email_key(row["email"]) for row in rows]
+    assert len(rows) == 3
 
 
 # ── The first admin ───────────────────────────────────────────────────────────────────────────────────────

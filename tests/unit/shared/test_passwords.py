@@ -3,6 +3,7 @@ from argon2 import extract_parameters
 from argon2.low_level import Type
 
 from shared.accounts import passwords
+from shared.errors import InvalidInput
 
 PASSWORD = "correct horse battery"
 
@@ -46,26 +47,47 @@ def test_nothing_fits_the_stand_in_even_if_it_does(monkeypatch: pytest.MonkeyPat
 
 
 def test_only_hashes_with_other_parameters_are_renewed(password_hash: str) -> None:
-    assert not passwords.needs_rehash(password_hash)
+    assert not passwords.needs_rehash(password_hash, PASSWORD)
     for old in ("m=19456,t=1,p=1", "m=9216,t=2,p=1", "m=19456,t=2,p=2"):
-        assert passwords.needs_rehash(password_hash.replace("m=19456,t=2,p=1", old))
+        assert passwords.needs_rehash(password_hash.replace("m=19456,t=2,p=1", old), PASSWORD)
 
 
 @pytest.mark.parametrize(
-    "password", ["password", "PASSWORD", "Password1", "12345678", "qwertyuiop", "iloveyou", "123456789"]
+    "password",
+    [
+        *("password", "PASSWORD", "Password1", "12345678", "qwertyuiop", "iloveyou", " 12345678 ", " " * 8),
+        *("Senha@123", "password123!", "qwerty123!", "\uff30\uff21\uff33\uff33\uff37\uff2f\uff32\uff24"),
+    ],
 )
-def test_the_most_common_ones_are_refused_in_whatever_case(password: str) -> None:
+def test_the_most_common_ones_are_refused_in_whatever_spelling(password: str) -> None:
     with pytest.raises(ValueError, match="most common"):
         passwords.checked_password(password)
 
 
-@pytest.mark.parametrize("password", [PASSWORD, "password password", "xkq7vztw", "contraseña1", " 12345678 "])
+@pytest.mark.parametrize("password", [PASSWORD, "xkq7vztw", "contraseña1", "!?!?§§%%", "pássaro azul"])
 def test_others_pass_as_they_are(password: str) -> None:
     assert passwords.checked_password(password) == password
+    passwords.check_personal(password, name="Ana Souza", email="ana.souza@example.com")
 
 
-def test_the_common_ones_are_passwords_that_would_pass_otherwise() -> None:
-    common = passwords._common_passwords()
-    assert len(common) > 300
-    assert all(len(password) >= 8 for password in common)
-    assert all(password == password.casefold() for password in common)
+@pytest.mark.parametrize(
+    "password",
+    [
+        "Ana Souza 2026",
+        "anasouza!",
+        "ana.souza@example.com",
+        "ana.souza1",
+        "favorites-service",
+        "Favorites1!",
+    ],
+)
+def test_the_own_name_or_e_mail_and_the_services_name_are_too_easy(password: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        passwords.check_personal(password, name="Ana Souza", email="ana.souza@example.com")
+    assert refused.value.location == "body.password"
+
+
+def test_at_least_ten_thousand_are_known() -> None:
+    common = passwords._common_passwords().split()
+    assert len(common) > 10_000
+    assert common == [passwords._folded(password) for password in common]
