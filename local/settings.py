@@ -16,11 +16,12 @@ TEMPLATE = ROOT / "template.yaml"
 
 # The others are about AWS, or (like STAGE) names that a shell may have for reasons of its own.
 PARAMETERS = (
-    *("CatalogUrl", "ProductCacheTtlSeconds", "CatalogPollMinutes", "AllowMassRemoval"),
+    *("CatalogUrl", "CatalogMapping", "CatalogCurrency", "CatalogHeaders"),
+    *("ProductCacheTtlSeconds", "CatalogPollMinutes", "AllowMassRemoval"),
     *("AdminEmail", "LogLevel", "CorsOrigins"),
 )
 # In the cloud these are the stack's own database, cache and secrets.
-VARIABLES = ("DATABASE_URL", "REDIS_URL", "ACCESS_TOKEN_KEYS", "ADMIN_PASSWORD")
+VARIABLES = ("DATABASE_URL", "REDIS_URL", "ACCESS_TOKEN_KEYS", "ADMIN_PASSWORD", "CATALOG_AUTHORIZATION")
 
 _USER = r"(?:[^%\s@/?#]|%[0-9A-Fa-f]{2})*@"
 _HOST = r"(?:[^\s@/?#:,\[\]]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import IO, Any, NoReturn
@@ -12,6 +13,20 @@ _READ = 64 * 1024  # bytes
 _WHITE_SPACE = " \t\r\n"
 _FOLLOWING = (*_WHITE_SPACE, ",", "]")
 _LONGEST_ITEM = 1024 * 1024  # characters
+_LONGEST_NUMBER = 1_000  # characters; a longer one is none that anybody means
+# What ends a value that cannot be decoded: strings, and the brackets outside of them.
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|"|[\[\]{}]', re.DOTALL)
+
+_DEPTH = {"[": 1, "{": 1, "]": -1, "}": -1}
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class Unusable:
+    """Stands for a value that is JSON and that no program can use: a number or a nesting without end."""
+
+
+UNUSABLE = Unusable()
 
 
 class NotJson(ValueError):
@@ -27,9 +42,9 @@ def loads(text: bytes) -> Any:
 
 
 def iterate(file: IO[bytes]) -> Iterator[Any]:
-    """The array's items, their decimals exact, from a file of UTF-8.
+    """The array's items, their decimals exact, from a file of UTF-8, with or without a byte order mark.
 
-    Raises NotJson where it stops being an array.
+    An item that is nested too deeply is UNUSABLE. Raises NotJson where it stops being an array.
     """
     # The standard decoder does the parsing, item by item. ijson would do it all, but its C parser takes
     # memory by the square of the nesting: 100,000 brackets, 100 kB, killed a machine of 24 GB.
@@ -55,7 +70,7 @@ class _Window:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._decode = codecs.getincrementaldecoder("utf-8")().decode
+        self._decode = codecs.getincrementaldecoder("utf-8-sig")().decode
         self._text = ""
         self._ended = False
 
@@ -71,8 +86,8 @@ class _Window:
         while True:
             try:
                 value, end = _DECODER.raw_decode(self._text)
-            except (ArithmeticError, RecursionError) as error:
-                raise NotJson(str(error)) from error
+            except RecursionError:
+                value, end = UNUSABLE, self._end_of_value()
             except ValueError as error:  # perhaps it only has not come to its end yet
                 if len(self._text) > _LONGEST_ITEM or not self._more():
                     raise NotJson(str(error)) from error
@@ -80,6 +95,21 @@ class _Window:
             # 12 may be the beginning of 123 or 12.5: a value has ended when something else follows.
             if self._text[end : end + 1] in _FOLLOWING or not self._more():
                 return value, end
+
+    def _end_of_value(self) -> int:
+        """How many characters the array or object takes that begins here. Raises NotJson."""
+        depth = position = 0
+        while True:
+            for token in _TOKEN.finditer(self._text, position):
+                text = token[0]
+                if text == '"':  # a string that has not ended yet
+                    break
+                position = token.end()
+                depth += _DEPTH.get(text, 0)
+                if depth == 0:
+                    return position
+            if len(self._text) > _LONGEST_ITEM or not self._more():
+                raise NotJson("an item does not end")
 
     def _more(self) -> bool:
         if self._ended:
@@ -97,4 +127,15 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant)
+def _decimal(text: str) -> Decimal | Unusable:
+    try:
+        return Decimal(text) if len(text) <= _LONGEST_NUMBER else UNUSABLE
+    except ArithmeticError:  # an exponent beyond all bounds
+        return UNUSABLE
+
+
+def _integer(text: str) -> int | Unusable:
+    return int(text) if len(text) <= _LONGEST_NUMBER else UNUSABLE
+
+
+_DECODER = json.JSONDecoder(parse_float=_decimal, parse_int=_integer, parse_constant=_refuse_constant)

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Mapping
 from functools import lru_cache
+from urllib.parse import urlsplit
 
 from shared.platform import secrets_manager
 
@@ -44,8 +45,65 @@ def redis_url() -> str:
 
 
 def catalog_url() -> str:
-    """The catalog's base address, without a slash at its end."""
-    return _required("CATALOG_URL").rstrip("/")
+    """The catalog's base address, without a slash at its end. Raises MissingSetting for another form."""
+    return checked_catalog_url(_required("CATALOG_URL"))
+
+
+@lru_cache(maxsize=4)
+def checked_catalog_url(url: str) -> str:
+    """The address without a slash at its end. Raises MissingSetting, and shows no password."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise MissingSetting(f"CATALOG_URL is no address: {error}") from error
+    if parts.scheme not in ("http", "https") or not host:
+        raise MissingSetting("CATALOG_URL must begin with http:// or https:// and name a host")
+    if parts.username is not None:
+        raise MissingSetting("CATALOG_URL has a user or password: set CATALOG_AUTHORIZATION instead")
+    if parts.query or parts.fragment:
+        raise MissingSetting("CATALOG_URL has a query: it belongs into the 'query' of CATALOG_MAPPING")
+    path = parts.path.rstrip("/")
+    if path.endswith("/products"):
+        shorter = f"{parts.scheme}://{parts.netloc}{path.removesuffix('/products')}"
+        raise MissingSetting(f"CATALOG_URL ends in /products, which is added to it: write {shorter}")
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def catalog_mapping() -> str:
+    """The name of a preset, or a JSON object, that says how the catalog answers; empty for the Fake Store."""
+    return os.environ.get("CATALOG_MAPPING", "").strip()
+
+
+def catalog_currency() -> str | None:
+    """The currency (ISO 4217) of products whose catalog names none. Raises MissingSetting."""
+    currency = os.environ.get("CATALOG_CURRENCY", "").strip()
+    if currency and not (len(currency) == 3 and currency.isascii() and currency.isupper()):
+        raise MissingSetting("CATALOG_CURRENCY must be three capital letters, such as BRL (ISO 4217)")
+    return currency or None
+
+
+def catalog_headers() -> dict[str, str]:
+    """The headers that the catalog wants with every request, a key among them.
+
+    CATALOG_AUTHORIZATION is the value of Authorization, or the ARN of a secret that holds it;
+    CATALOG_HEADERS a JSON object of others. Raises secrets_manager.SecretUnavailable, and MissingSetting.
+    """
+    value = os.environ.get("CATALOG_AUTHORIZATION", "").strip()
+    authorization = secrets_manager.kept(value).strip() if secrets_manager.is_arn(value) else value
+    headers = _headers(os.environ.get("CATALOG_HEADERS", ""))
+    return {**headers, "Authorization": authorization} if authorization else dict(headers)
+
+
+@lru_cache(maxsize=4)
+def _headers(text: str) -> Mapping[str, str]:
+    try:
+        headers = json.loads(text or "{}")
+    except ValueError:
+        headers = None
+    if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
+        raise MissingSetting("CATALOG_HEADERS must be a JSON object of texts")
+    return headers
 
 
 def product_cache_ttl() -> int:

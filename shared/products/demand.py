@@ -10,7 +10,6 @@ request reads the list only if no schedule runs or nothing was copied yet, and o
 
 from __future__ import annotations
 
-import re
 import time
 from collections import OrderedDict
 from contextlib import closing, suppress
@@ -24,6 +23,7 @@ from shared.models import Page
 from shared.platform import deadlines, logs, metrics
 from shared.platform.valkey import TIMEOUT, CacheDown
 from shared.products import catalog, product_cache, product_copy
+from shared.products.catalog import mapping
 from shared.products.models import Product
 from shared.products.product_cache import Entry, Lease, ListState
 
@@ -212,9 +212,6 @@ def _answer(product_id: str, entry: Entry, state: CacheState) -> Answer:
 
 # ── From the catalog, through the copy, into the cache ──────────────────────────────────────────────────
 
-CANONICAL_INTEGER = re.compile(r"0|[1-9][0-9]{0,17}")
-
-
 # When the catalog said that it has no such product, by id. The cache is asked first; this is for the time
 # when it does not answer, in which each request for such an id would be a call to the catalog.
 _unknown_here: OrderedDict[str, float] = OrderedDict()
@@ -233,14 +230,18 @@ def _fetch(product_id: str) -> Entry:
     if time.time() - said_at < product_cache.UNKNOWN_TTL:
         copied = product_copy.find(product_id)
         return keep_unknown(product_id, said_at) if copied is None else show(copied)
-    if not CANONICAL_INTEGER.fullmatch(product_id) and product_copy.find(product_id) is None:
+    if not mapping.current().may_have(product_id) and product_copy.find(product_id) is None:
         # The Fake Store contract never answers a request for such an id. A catalog that has such ids tells
         # of them in its list.
         _current_state()
         copied, confirmed_at = product_copy.find(product_id), 0.0
     else:
         confirmed_at = asked_at
-        product = catalog.fetch_product(product_id)
+        try:
+            product = catalog.fetch_product(product_id)
+        except catalog.UnusableProduct:  # nothing that may be shown, and no reason to remove anything
+            known = product_copy.find(product_id)
+            return keep_unknown(product_id, asked_at) if known is None else show(known)
         metrics.count("Refreshes", cause="demand")
         try:
             copied = (

@@ -15,6 +15,7 @@ from shared.errors import CatalogUnavailable, DatabaseUnavailable, DomainError, 
 from shared.platform import deadlines, metrics
 from shared.platform.valkey import CacheDown
 from shared.products import catalog, demand, product_cache, product_copy
+from shared.products.catalog import UnusableProduct, mapping
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,11 +38,12 @@ def make_known(product_ids: Sequence[str]) -> dict[str, DomainError]:
         for product_id in product_ids
         if _is_known_not_to_exist(product_id)
     }
+    contract = mapping.current()
     numbers: list[str] = []
     others: list[str] = []
     for product_id in product_ids:
         if product_id not in problems:
-            (numbers if demand.CANONICAL_INTEGER.fullmatch(product_id) else others).append(product_id)
+            (numbers if contract.may_have(product_id) else others).append(product_id)
     if numbers:
         _ask(numbers, problems)
     # Of the others the catalog's list tells: whoever is first reads it, where it is old, for all of them.
@@ -85,7 +87,10 @@ def _ask(product_ids: Sequence[str], problems: dict[str, DomainError]) -> None:
 def _said(answer: Future[CatalogProduct | None]) -> CatalogProduct | None:
     if not answer.done() or answer.cancelled():
         raise CatalogUnavailable.silent(retry_after=2)
-    return answer.result()
+    try:
+        return answer.result()
+    except UnusableProduct:
+        return None
 
 
 def _is_known_not_to_exist(product_id: str) -> bool:

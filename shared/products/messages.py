@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from shared.events.details import Version
 from shared.formats.ids import PRODUCT_ID
-from shared.products.catalog import CatalogProduct
+from shared.products.catalog.models import CatalogProduct, product_id_of
 
 CATALOG_SOURCE = "catalog"
 
@@ -27,7 +27,7 @@ class ProductRemoved(BaseModel):
     """The catalog no longer has a product."""
 
     version: Version
-    product_id: Annotated[str, Field(pattern=PRODUCT_ID)]
+    product_id: Annotated[str, BeforeValidator(product_id_of), Field(pattern=PRODUCT_ID)]
 
 
 class CatalogEvent(BaseModel):

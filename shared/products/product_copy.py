@@ -25,7 +25,8 @@ from shared.products.models import Product, Review
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from shared.products.catalog import CatalogList, CatalogProduct
+    from shared.products.catalog.models import CatalogProduct, ProductFields
+    from shared.products.catalog.whole_list import CatalogList
 
 CHUNK = 1_000  # products a statement
 # How long after its last run the schedule counts as stopped: twice the longest interval it may have.
@@ -71,7 +72,7 @@ class CopiedProduct:
 def shown(product: CatalogProduct) -> Product:
     """A product that was not copied, as the API shows it."""
     return Product(
-        **product.model_dump(exclude={"rating"}),
+        **product.model_dump(exclude={"rating", "currency"}),
         review=Review(rate=product.rating.rate, count=product.rating.count) if product.rating else None,
     )
 
@@ -116,7 +117,7 @@ def save(product: CatalogProduct, version: int, *, revive: bool = True) -> Copie
     win over this one. Without `revive` a product that the lists no longer have stays a tombstone.
     Raises DatabaseUnavailable.
     """
-    saved = _write([product], [version], positions=[None], confirm=True, revive=revive)
+    saved = _write([product.fields()], [version], positions=[None], confirm=True, revive=revive)
     if not saved:  # written by another at this very moment, and newer
         saved = [row for row in [find(product.product_id)] if row is not None]
     return saved[0]
@@ -125,7 +126,7 @@ def save(product: CatalogProduct, version: int, *, revive: bool = True) -> Copie
 def save_all(products: Sequence[CatalogProduct], version: int) -> list[CopiedProduct]:
     """As `save` without `revive`, for many (no two with one id) in one statement."""
     return _write(
-        products,
+        [product.fields() for product in products],
         [version] * len(products),
         positions=[None] * len(products),
         confirm=True,
@@ -182,7 +183,7 @@ UPDATE product_list SET generation = generation + 1
 
 
 def _write(
-    products: Sequence[CatalogProduct],
+    products: Sequence[ProductFields],
     versions: Sequence[int],
     *,
     positions: Sequence[int | None],
@@ -194,7 +195,7 @@ def _write(
     Rows that are the same are not even locked, unless `confirm` asks to move their version. `revive` is for
     those who say what there is (the list, the catalog's events): they also end what the lists missed.
     """
-    columns = [_columns(product) for product in products]
+    columns = [product._asdict() for product in products]
     return database.fetch_all(
         CopiedProduct,
         f"""
@@ -347,19 +348,6 @@ def _remove(
     )
 
 
-def _columns(product: CatalogProduct) -> dict[str, object]:
-    return {
-        "product_id": product.product_id,
-        "title": product.title,
-        "price": product.price,
-        "description": product.description,
-        "category": product.category,
-        "image": product.image,
-        "review_rate": product.rating.rate if product.rating else None,
-        "review_count": product.rating.count if product.rating else None,
-    }
-
-
 # ── The whole catalog ───────────────────────────────────────────────────────────────────────────────────
 
 
@@ -429,13 +417,13 @@ def sync(listed: CatalogList) -> Iterator[list[CopiedProduct]]:
     Raises ShrunkCatalog, before anything is written, and DatabaseUnavailable.
     """
     known = _positions()
-    vanished = sorted(known.keys() - set(listed.ids) - listed.refused)
+    vanished = sorted(known.keys() - listed.ids.keys() - listed.refused.keys()) if listed.is_whole else []
     # What no list has shown, but a request or an event found by its id, is none that a list can lose.
     shown = {product_id for product_id, position in known.items() if position != _UNLISTED}
     lost = shown.intersection(vanished)
     if 2 * len(lost) > len(shown) and not settings.allow_mass_removal():
         raise ShrunkCatalog(f"{len(lost)} of the {len(shown)} known products are missing")
-    positions = _in_order(listed.ids, known)
+    positions = _in_order(list(listed.ids), known)
     for chunk in listed.chunks(CHUNK):
         yield _write(
             chunk,

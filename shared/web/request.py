@@ -18,6 +18,18 @@ def method(event: Event) -> str:
     return str(event["requestContext"]["http"]["method"])
 
 
+def with_decoded_path(event: Event) -> Event:
+    """The event with a path of decoded parameters, from which Powertools takes them.
+
+    A product_id may hold `%2F`, which a URL writes as `%252F`; whether `rawPath` is decoded depends on the
+    gateway, `pathParameters` always are.
+    """
+    path = str(event.get("routeKey", "")).partition(" ")[2]
+    for name, value in (event.get("pathParameters") or {}).items():
+        path = path.replace(f"{{{name}}}", value)
+    return event | {"rawPath": path} if event.get("pathParameters") and path else event
+
+
 def header(event: Event, name: str) -> str:
     """A request header by its lower-case name; empty where there is none."""
     for key, value in (event.get("headers") or {}).items():

@@ -113,10 +113,11 @@ def _authenticate(event: Event) -> Caller:
 
 
 def _with_checked_path(event: Event) -> Event:
-    """The event. Raises NotFoundError for a line break, before which Powertools' patterns may end."""
-    if "\n" in event["rawPath"]:
+    """The event, its path decoded. Raises NotFoundError for a line break, before which patterns may end."""
+    decoded = request.with_decoded_path(event)
+    if "\n" in decoded["rawPath"]:
         raise NotFoundError
-    return event
+    return decoded
 
 
 def _without_unknown_parameters(app: Resolver, answer: Callable[[Resolver], Response[Any]]) -> Response[Any]:

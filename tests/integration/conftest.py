@@ -20,6 +20,7 @@ from shared.platform import database, settings
 from shared.platform import valkey as cache
 from shared.products import catalog as catalog_client
 from shared.products import demand, product_cache
+from shared.products.catalog.availability import breaker
 from tests.hostile_catalog import HostileCatalog
 from tests.integration import accounts
 
@@ -145,7 +146,8 @@ def age_everything(environment: pytest.MonkeyPatch, db: psycopg.Connection, valk
         for product_id in demand._unknown_here:
             demand._unknown_here[product_id] -= seconds
         cache._not_before -= seconds
-        catalog_client._breaker.open_until -= seconds
+        breaker.open_until -= seconds
+        breaker.throttled_until -= seconds
 
     return pass_seconds
 

@@ -1,6 +1,5 @@
 """The durable copy of the catalog: newer wins, the same writes nothing, what is gone is a tombstone."""
 
-import io
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -10,7 +9,6 @@ from typing import Any
 
 import psycopg
 import pytest
-import simplejson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -31,8 +29,10 @@ def catalog_product(number: int = 7, **changes: Any) -> CatalogProduct:
 
 def sync(version: int, *products: dict[str, Any] | str) -> list[str]:
     """The ids of what changed when the copy became what the list said at that version."""
-    text = simplejson.dumps(products, use_decimal=True)
-    with closing(CatalogList(version, io.BytesIO(text.encode()))) as listed:
+    with closing(CatalogList(version)) as listed:
+        for each in products:
+            listed.add(each)
+        listed.finish()
         return sorted(
             copied.product_id for chunk in product_copy.sync(listed) for copied in chunk if copied.changed
         )

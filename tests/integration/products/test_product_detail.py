@@ -17,6 +17,7 @@ from shared.platform import database
 from shared.platform import valkey as cache
 from shared.products import catalog as catalog_client
 from shared.products import demand, product_cache, product_copy
+from shared.products.catalog import availability
 from shared.products.demand import Answer
 from shared.web import product_answers
 from tests.hostile_catalog import Answer as Says
@@ -594,7 +595,7 @@ def test_an_answer_in_between_keeps_the_breaker_closed(catalog: HostileCatalog, 
 def test_after_its_time_one_request_tries_again_and_closes_it(
     catalog: HostileCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog_client, "OPEN_SECONDS", 0.2)
+    monkeypatch.setattr(availability, "OPEN_SECONDS", 0.2)
     catalog.answer_all(Says.status(500))
     refused(100, 106)
     time.sleep(0.2)

@@ -19,6 +19,7 @@ from shared.errors import CatalogUnavailable, InvalidCursor, UnknownProduct
 from shared.formats import cursors
 from shared.products import catalog as catalog_client
 from shared.products import demand, poll, product_cache, product_copy
+from shared.products.catalog import http_client
 from shared.products.demand import Answer
 from shared.products.product_cache import ListState
 from shared.web import product_answers
@@ -387,7 +388,7 @@ USELESS: dict[str, Says] = {
 
 @pytest.fixture
 def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    for function in (catalog_client.fetch_all, catalog_client._fetch):
+    for function in (catalog_client.fetch_all, http_client.get):
         defaults = function.__kwdefaults__
         assert defaults
         monkeypatch.setitem(defaults, "timeout", 0.3)
@@ -427,7 +428,8 @@ def test_a_useless_list_leaves_what_is_known(
         assert listed is None or not listed.is_fresh  # never cached as good
         assert page().state == "stale"
     assert time.monotonic() - started < 0.3 + 0.3
-    assert catalog.calls == LIST  # nor again, by the second page
+    # Not again by the second page; but a kept connection may have been closed by the other side.
+    assert catalog.calls == ({"/products": 2} if what == "reset" and known != "nothing" else LIST)
 
 
 def test_one_bad_product_among_good_ones_is_left_out(catalog: HostileCatalog, age_everything: Age) -> None:

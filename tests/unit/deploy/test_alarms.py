@@ -42,11 +42,14 @@ def test_every_alarm_tells_somebody(resources: dict[str, Resource]) -> None:
 POLL_SECONDS: dict[str, int] = yaml_parse(TEXT)["Mappings"]["CatalogPolls"]["Seconds"]
 
 
-def test_three_polls_that_are_missed_are_an_alarm_however_often_there_is_one(written: dict[str, Any]) -> None:
+def test_three_polls_of_six_that_are_missed_are_an_alarm_however_often_there_is_one(
+    written: dict[str, Any],
+) -> None:
     allowed = written["Parameters"]["CatalogPollMinutes"]["AllowedValues"]
     assert {str(minutes): minutes * 60 for minutes in allowed} == POLL_SECONDS
     alarm = written["Resources"]["CatalogPollsAlarm"]["Properties"]
-    assert (alarm["EvaluationPeriods"], alarm["TreatMissingData"]) == (3, "breaching")
+    assert (alarm["DatapointsToAlarm"], alarm["EvaluationPeriods"]) == (3, 6)
+    assert alarm["TreatMissingData"] == "breaching"
 
 
 def test_the_page_for_operators_says_what_each_alarm_means(resources: dict[str, Resource]) -> None:

@@ -1,6 +1,7 @@
 """Who may do what: each role allows what the code of its functions needs, and nothing else."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -70,7 +71,7 @@ def test_no_role_allows_actions_by_pattern_or_borrows_a_policy_of_awss(
     for name, statement in statements(resources):
         assert not any("*" in action for action in as_list(statement["Action"])), name
     for name, role in of_type(resources, "AWS::IAM::Role").items():
-        borrowed = [arn for arn in role.get("ManagedPolicyArns", []) if "Ref" not in arn]
+        borrowed = [arn for arn in managed_policies(role) if "Ref" not in arn]
         assert borrowed == [], name
 
 
@@ -109,8 +110,26 @@ def test_who_connects_to_something_is_in_the_network_and_nobody_else(
 ) -> None:
     inside = needs(folder).connects
     assert ("SubnetIds" in functions(resources)[resource_of(folder)]["VpcConfig"]) == inside
-    policies = {ref(policy) for policy in role_of(resources, folder)["ManagedPolicyArns"]}
-    assert policies == {"FunctionPolicy", "NetworkPolicy"} if inside else {"FunctionPolicy"}
+    policies = {ref(policy) for policy in managed_policies(role_of(resources, folder))}
+    assert policies - {"CatalogSecretPolicy"} == (
+        {"FunctionPolicy", "NetworkPolicy"} if inside else {"FunctionPolicy"}
+    )
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_only_the_roles_of_those_who_call_the_catalog_may_read_its_key(
+    resources: dict[str, Resource], folder: str
+) -> None:
+    allowed = {ref(policy) for policy in managed_policies(role_of(resources, folder))}
+    alike = [other for other in FOLDERS if role_of(resources, other) == role_of(resources, folder)]
+    assert ("CatalogSecretPolicy" in allowed) == any(
+        "CATALOG_AUTHORIZATION" in needs(other).secrets for other in alike
+    )
+
+
+def managed_policies(role: Resource) -> list[Any]:
+    """The role's managed policies, those behind a condition too."""
+    return [arn["Fn::If"][1] if "Fn::If" in arn else arn for arn in role.get("ManagedPolicyArns", [])]
 
 
 def test_functions_that_may_do_the_same_share_a_role(resources: dict[str, Resource]) -> None:
