@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import tomllib
 from http import HTTPStatus
 from importlib import import_module
 from pathlib import Path
@@ -176,7 +177,7 @@ def document() -> Json:
     """
     merge = OpenAPIMerge(
         title="Favorites",
-        version="1.0.0",
+        version=tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"],
         description=DESCRIPTION,
         openapi_version="3.1.0",
         on_conflict="error",

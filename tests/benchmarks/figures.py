@@ -22,14 +22,14 @@ class Figure(NamedTuple):
 FIGURES = {
     # Cold starts; "the stack" is FastAPI, Mangum, Tortoise and redis.
     "cold.product": Figure(
-        "cold start of a product function ÷ the stack, as SAM packages it", 0.15, "x", "cold"
+        "cold start of a product function ÷ the stack, as SAM packages it", 0.14, "x", "cold"
     ),
-    "cold.product.bytecode": Figure("the same ÷ the stack with bytecode", 0.27, "x", "cold"),
+    "cold.product.bytecode": Figure("the same ÷ the stack with bytecode", 0.30, "x", "cold"),
     "cold.database": Figure(
-        "cold start of a database function ÷ the stack, as SAM packages it", 0.22, "x", "cold"
+        "cold start of a database function ÷ the stack, as SAM packages it", 0.24, "x", "cold"
     ),
     "cold.login": Figure(
-        "cold start of the log-in ÷ the stack that hashes a password too", 0.22, "x", "cold"
+        "cold start of the log-in ÷ the stack that hashes a password too", 0.27, "x", "cold"
     ),
     # Warm functions; "bare" is a handler that does the same one command or statement and nothing else.
     "warm.product.p50": Figure("cached product: p50 ÷ bare", 1.15, "x", "warm"),

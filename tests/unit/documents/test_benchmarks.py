@@ -14,7 +14,9 @@ GOOD = {"rows": 21, "sorted": 21, "pages": 110, "whole_tables": []}
 
 
 def test_the_page_shows_what_was_found() -> None:
-    assert page.PAGE.read_text() == page.render(json.loads(page.FOUND.read_text()))
+    shown = page.PAGE.read_text()
+    assert shown == page.render(json.loads(page.FOUND.read_text()))
+    assert ", over**" not in shown
 
 
 def test_a_figure_that_is_over_is_said_to_be_over(capsys: pytest.CaptureFixture[str]) -> None:
