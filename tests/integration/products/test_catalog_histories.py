@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, LiteralString
+from typing import Any
 
 import psycopg
 import pytest
@@ -22,15 +22,13 @@ import simplejson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from local.servers.services import wait_until
 from local.servers.valkey import Valkey
 from shared.errors import UnknownProduct
 from shared.favorites import items
 from shared.formats.etags import etag_of
-from shared.platform import settings as service_settings
 from shared.platform import valkey as cache
 from shared.products import catalog as catalog_client
-from shared.products import demand, poll, product_cache, product_copy, push
+from shared.products import demand, product_cache, product_copy, push
 from shared.products.product_cache import Entry
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import accounts
@@ -116,6 +114,10 @@ def histories(draw: st.DrawFn, most_products: int = 4) -> History:
 
 
 _runs = itertools.count(1)
+
+
+def now() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def event_of(change: Change, run: int) -> Event:
@@ -377,207 +379,3 @@ def test_a_removal_is_remembered_longer_than_any_function_may_run(valkey: Valkey
     deliver(changed_product(T), removed(T + 1))
     with redis.Redis.from_url(valkey.url) as client:
         assert 14 * 60 < client.ttl("product:7") <= 15 * 60
-
-
-# ── Two statements on one row ─────────────────────────────────────────────────────────────────────────────
-
-
-def while_uncommitted(db: psycopg.Connection, statement: LiteralString, then: Event) -> None:
-    """Take the event while another's statement on product 7 is done but not committed; that commits later."""
-    with db.transaction():
-        db.execute(statement)
-        late = threading.Thread(target=push.take, args=[then])
-        late.start()
-        assert wait_until(_somebody_waits_for_a_lock, 5)
-    late.join()
-
-
-def _somebody_waits_for_a_lock() -> bool:
-    with psycopg.connect(service_settings.database_url()) as other:
-        row = other.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone()
-    return bool(row and row[0])
-
-
-NEW_ROW: LiteralString = """
-INSERT INTO products (product_id, title, price, description, category, image, version, fetched_at)
-VALUES ('7', 'Newer', 5, '', '', '', 1795000000005, now())
-"""
-CHANGED_ROW: LiteralString = (
-    "UPDATE products SET title = 'Newer', price = 5, version = 1795000000005 WHERE product_id = '7'"
-)
-
-
-@pytest.mark.usefixtures("connection_per_thread")
-@pytest.mark.parametrize("older", OLDER)
-@pytest.mark.parametrize("statement", [NEW_ROW, CHANGED_ROW], ids=["a new row", "a changed row"])
-def test_what_is_older_gives_way_to_what_is_being_written(
-    db: psycopg.Connection, statement: LiteralString, older: str
-) -> None:
-    if statement == CHANGED_ROW:
-        deliver(changed_product(T))
-    while_uncommitted(db, statement, then=OLDER[older])
-    copied = product_copy.find("7")
-    assert copied
-    assert (copied.version, copied.title, copied.removed_at) == (T + 5, "Newer", None)
-
-
-LISTED_ROW: LiteralString = """
-INSERT INTO products (product_id, title, price, description, category, image, version, fetched_at, position)
-VALUES ('7', 'Listed', 5, '', '', '', 1795000000005, now(), 1024)
-"""
-
-
-@pytest.mark.usefixtures("connection_per_thread")
-def test_an_event_that_comes_while_the_list_is_written_leaves_the_product_its_place(
-    db: psycopg.Connection,
-) -> None:
-    while_uncommitted(db, LISTED_ROW, then=changed_product(T + 6))
-    copied = product_copy.find("7")
-    assert copied
-    assert (copied.version, copied.position) == (T + 6, 1024)
-
-
-@pytest.mark.usefixtures("connection_per_thread")
-def test_what_is_told_begins_where_the_one_before_it_ended(db: psycopg.Connection) -> None:
-    deliver(changed_product(T))
-    items.add(accounts.new_caller(), "7")
-    while_uncommitted(db, CHANGED_ROW, then=changed_product(T + 6, price=10))
-    told = db.execute("SELECT detail_type, detail FROM outbox WHERE stream = 'product:7'").fetchall()
-    assert [(kind, detail["old_price"], detail["new_price"]) for kind, detail in told] == [
-        ("FavoriteProductPriceRaised", 5, 10)  # dropped, it would be, from what the statement saw at first
-    ]
-
-
-# ── What a crash leaves undone ────────────────────────────────────────────────────────────────────────────
-
-
-class Crash(Exception):
-    """Ends the environment between PostgreSQL and Valkey."""
-
-
-def crash(*_: object) -> None:
-    raise Crash
-
-
-@pytest.fixture
-def listed(catalog: HostileCatalog) -> HostileCatalog:
-    """A catalog of two products, which was read into the copy and the cache, and its first page shown."""
-    catalog.answer("/products", Answer.json([product(7), product(8)]))
-    demand.page(limit=20, cursor=None, category=None, sort=None)
-    for number in (7, 8):
-        catalog.answer(f"/products/{number}", Answer.json(product(number)))
-        demand.detail(str(number))
-    return catalog
-
-
-def in_list() -> dict[str, Decimal]:
-    """The prices of the first page."""
-    answer = demand.page(limit=20, cursor=None, category=None, sort=None)
-    items = simplejson.loads(answer.entry.body, use_decimal=True)["items"]
-    return {item["product_id"]: item["price"] for item in items}
-
-
-def now() -> int:
-    return time.time_ns() // 1_000_000
-
-
-@pytest.mark.usefixtures("listed")
-def test_a_crash_between_postgres_and_the_cache_is_healed_by_the_next_delivery(
-    environment: pytest.MonkeyPatch,
-) -> None:
-    event = changed_product(now() + 1, price=1)
-    with environment.context() as crashing:
-        crashing.setattr(demand, "tell", crash)
-        assert deliver(event) == ["m0"]
-    assert deliver(event) == []
-    assert simplejson.loads(demand.detail("7").entry.body)["price"] == 1
-
-
-@pytest.mark.usefixtures("listed")
-@pytest.mark.parametrize("where", ["put", "advance_generation"])
-def test_after_a_crash_at_the_cache_the_next_delivery_brings_the_list_up_to_date(
-    environment: pytest.MonkeyPatch, where: str
-) -> None:
-    event = changed_product(now() + 1, price=1)
-    with environment.context() as crashing:
-        crashing.setattr(product_cache, where, crash)
-        assert deliver(event) == ["m0"]
-    assert deliver(event) == []
-    assert in_list() == {"7": 1, "8": Decimal("22.30")}
-
-
-def test_an_event_that_came_while_the_cache_was_down_is_in_the_list_after_the_next_poll(
-    environment: pytest.MonkeyPatch, listed: HostileCatalog
-) -> None:
-    with environment.context() as cut_off:
-        cut_off.setenv("REDIS_URL", "redis://127.0.0.1:9")
-        cache.close()
-        deliver(changed_product(now() + 1, price=1))
-    cache.close()
-    listed.answer("/products", Answer.json([product(7, price=1), product(8)]))
-    poll.run()
-    assert in_list() == {"7": 1, "8": Decimal("22.30")}
-
-
-# ── List pages ────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def generation() -> object:
-    state = product_cache.list_state()
-    assert state
-    return state.generation
-
-
-VISIBLE: dict[str, Callable[[], Event]] = {
-    "another price": lambda: changed_product(now() + 1, price=1),
-    "another title": lambda: changed_product(now() + 1, title="Another"),
-    "another text": lambda: changed_product(now() + 1, description=""),
-    "another category": lambda: changed_product(now() + 1, category="garden"),
-    "another image": lambda: changed_product(now() + 1, image=""),
-    "another rating": lambda: changed_product(now() + 1, rating=None),
-    "a new product": lambda: changed_product(now() + 1, 9),
-    "a removal": lambda: removed(now() + 1),
-}
-INVISIBLE: dict[str, Callable[[], Event]] = {
-    "the same content, newer": lambda: changed_product(now() + 1),
-    "the same price, written otherwise": lambda: changed_product(now() + 1, price=Decimal("22.300")),
-    "an older change": lambda: changed_product(T - 10**9, price=1),
-    "an older removal": lambda: removed(T - 10**9),
-    "the removal of what nobody knew": lambda: removed(now() + 1, "999"),
-}
-
-
-@pytest.mark.usefixtures("listed")
-@pytest.mark.parametrize("event", VISIBLE)
-def test_what_customers_see_changed_makes_the_lists_pages_unreachable(event: str) -> None:
-    before = generation()
-    deliver(VISIBLE[event]())
-    assert generation() != before
-
-
-@pytest.mark.usefixtures("listed")
-@pytest.mark.parametrize("event", INVISIBLE)
-def test_what_nobody_can_see_leaves_the_lists_pages(event: str) -> None:
-    before = generation()
-    assert deliver(INVISIBLE[event]()) == []
-    assert generation() == before
-
-
-@pytest.mark.usefixtures("listed")
-@pytest.mark.parametrize("event", VISIBLE)
-def test_a_repeated_event_leaves_the_lists_pages(event: str) -> None:
-    sent = VISIBLE[event]()
-    deliver(sent)
-    before = generation()
-    deliver(sent, sent)
-    assert generation() == before
-
-
-@pytest.mark.usefixtures("listed")
-def test_a_product_that_returns_is_in_the_list_at_once(listed: HostileCatalog) -> None:
-    assert in_list().keys() == {"7", "8"}
-    deliver(removed(now() + 1))
-    assert in_list().keys() == {"8"}
-    deliver(changed_product(now() + 2))
-    assert in_list().keys() == {"7", "8"}
-    assert listed.calls["/products"] == 1
