@@ -47,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 show(json.dumps(answer, indent=2, ensure_ascii=False))
             case "events":
                 _events(asked)
+            case "catalog" if asked.change == "check":
+                _check_catalog()
             case "catalog":
                 change = _change(asked)
                 show(running.change_product(_data(), asked.product_id, change, push=asked.push))
@@ -72,8 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     events = commands.add_parser("events", help="show the events that went out, each as one line of JSON")
     events.add_argument("type", nargs="?", help="of one type only, such as FavoriteAdded")
     events.add_argument("--follow", action="store_true", help="go on with those that come, until Ctrl-C")
-    catalog = commands.add_parser("catalog", help="change the sample catalog")
+    catalog = commands.add_parser("catalog", help="check your catalog, or change the sample")
     changes = catalog.add_subparsers(dest="change", required=True)
+    changes.add_parser("check", help="read the catalog of CATALOG_URL once, and show what comes of it")
     for name, does in (
         ("price", "let a product cost something else"),
         ("remove", "take a product out of the catalog"),
@@ -100,6 +103,12 @@ def _change(asked: argparse.Namespace) -> str:
     if asked.change == "price":
         return f'{{"price": {running.price(asked.price)}}}'
     return json.dumps({"removed": asked.change == "remove"})
+
+
+def _check_catalog() -> None:
+    from local.catalog_check import check  # with pydantic
+
+    check(show)
 
 
 def _reset() -> None:

@@ -190,4 +190,7 @@ def _bytes_sent(text: str) -> int:
 
 def reasons(error: ValidationError) -> str:
     """Why a product is refused, for the log."""
-    return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())[:500]
+    return "; ".join(
+        f"{'.'.join(map(str, item['loc']))}: {item['msg'].removeprefix('Value error, ')}"
+        for item in error.errors()
+    )[:500]

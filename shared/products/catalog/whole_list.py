@@ -49,6 +49,7 @@ class CatalogList:
     items: int = 0
     pages: int = 0
     incomplete: str = ""
+    first_item: Any = None  # as the catalog sent it
     bad: int = 0
     doubles: int = 0
     _file: IO[bytes] = field(default_factory=lambda: _temporary_file())
@@ -130,20 +131,25 @@ def fetch_all(
     `stall` is how many seconds may pass without a byte. A few bad products are left out and logged; a list
     that is mostly bad is no list. Raises CatalogUnavailable, and AnswerTooLong among them.
     """
+    breaker.check(heed_failures=heed_breaker)
     listed = CatalogList(now_version())
     try:
-        breaker.check(heed_failures=heed_breaker)
-        contract = mapping.current()
-        reader = _Reader(contract, listed, time.monotonic() + timeout, stall, at_most)
-        if contract.is_plain:
-            reader.read_array()
-        else:
-            reader.read_pages()
-        listed.finish()
+        read_into(listed, at_most=at_most, timeout=timeout, stall=stall)
     except BaseException:
         listed.close()
         raise
     return listed
+
+
+def read_into(listed: CatalogList, *, at_most: int, timeout: float, stall: float) -> None:
+    """Fill an empty list, as `fetch_all` does; what was read until an error is in it all the same."""
+    contract = mapping.current()
+    reader = _Reader(contract, listed, time.monotonic() + timeout, stall, at_most)
+    if contract.is_plain:
+        reader.read_array()
+    else:
+        reader.read_pages()
+    listed.finish()
 
 
 @dataclass
@@ -161,7 +167,7 @@ class _Reader:
             file.seek(0)
             try:
                 for item in json_items.iterate(file):
-                    self.listed.add(self.contract.mapped(item))
+                    self._add(item)
             except json_items.NotJson as error:
                 refuse(f"its list is {_kind(file)}: {error}")
         self._note_more(answer, None)
@@ -174,7 +180,7 @@ class _Reader:
             items, answer, found = self._page(url)
             self.listed.pages += 1
             for item in items:
-                self.listed.add(self.contract.mapped(item))
+                self._add(item)
             if self.listed.doubles:
                 self._not_whole("an item came twice: the list changed while it was read")
             if page and total != found:
@@ -188,6 +194,11 @@ class _Reader:
             self._not_whole(f"it has more than {MAX_PAGES} pages")
         if paging.style == "none" or total is not None:
             self._note_more(answer, total)
+
+    def _add(self, item: Any) -> None:
+        if not self.listed.items:
+            self.listed.first_item = item
+        self.listed.add(self.contract.mapped(item))
 
     def _page_url(self, page: int, seen: int) -> str:
         paging = self.contract.paging

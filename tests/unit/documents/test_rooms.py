@@ -25,7 +25,7 @@ FLOORS = {
         {"processes"},
         {"servers"},
         {"aws"},
-        {"console", "docker", "running", "settings"},
+        {"catalog_check", "console", "docker", "running", "settings"},
         {"seed", "stack"},
         {"sam_local"},
         {"__main__"},
