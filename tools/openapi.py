@@ -228,7 +228,8 @@ def _apps() -> list[Resolver]:
 
 
 def _complete(operation: Json, path: str, method: str, *, public: bool, source: Any) -> None:
-    slugs = operation.pop("x-errors")
+    """Add to an operation what the types of its route do not say."""
+    codes = operation.pop("x-errors")
     also = operation.pop("x-also")
     tag = _tag(path)
     operation["operationId"] = source.__name__
@@ -255,24 +256,35 @@ def _complete(operation: Json, path: str, method: str, *, public: bool, source: 
     if method == "patch":
         operation["parameters"].append(_condition("If-Match"))
 
-    if not public:
-        slugs = ["missing-credentials", "invalid-token", *slugs]
     if "requestBody" in operation:
-        slugs = [*slugs, "body-too-large", "unsupported-media-type"]
-        content = operation["requestBody"]["content"]
-        name = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
-        content["application/json"]["example"] = EXAMPLES[name]
-        if method == "patch":
-            content["application/merge-patch+json"] = copy.deepcopy(content["application/json"])
-    slugs = [*slugs, "invalid-input"]  # of any route: a query parameter that it does not have
-    if not public or tag in ("clients", "auth"):
-        slugs = [*slugs, "database-unavailable", "secret-unavailable"]
-    for status, problems in _problems([*slugs, "internal-error"]).items():
+        _complete_body(operation["requestBody"]["content"], method)
+    codes = [*codes, *_common_errors(tag, public=public, has_body="requestBody" in operation)]
+    for status, problems in _problems(codes).items():
         responses.setdefault(status, problems)
     if method == "head":
         for response in responses.values():
             response.pop("content", None)
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def _complete_body(content: Json, method: str) -> None:
+    """Add the example of a body, and that a PATCH may be a JSON Merge Patch (RFC 7396)."""
+    name = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    content["application/json"]["example"] = EXAMPLES[name]
+    if method == "patch":
+        content["application/merge-patch+json"] = copy.deepcopy(content["application/json"])
+
+
+def _common_errors(tag: str, *, public: bool, has_body: bool) -> list[str]:
+    """The codes of the errors that many routes have, and that none of them names itself."""
+    codes = ["invalid-input", "internal-error"]  # of any route: a query parameter that it does not have
+    if not public:
+        codes += ["missing-credentials", "invalid-token"]
+    if has_body:
+        codes += ["body-too-large", "unsupported-media-type"]
+    if not public or tag in ("clients", "auth"):
+        codes += ["database-unavailable", "secret-unavailable"]
+    return codes
 
 
 def _without_null(schema: Json) -> None:

@@ -190,6 +190,7 @@ class CatalogHandler(BaseHTTPRequestHandler):
         super().__init__(*arguments)
 
     def do_GET(self) -> None:
+        """Answer with all products or one, as the Fake Store does."""
         path = self.counted_path()
         if path == "/products":
             self.answer_json(self.catalog.all_text())
@@ -203,6 +204,7 @@ class CatalogHandler(BaseHTTPRequestHandler):
             self.answer_json("" if product_id % 2 else "null")
 
     def do_PATCH(self) -> None:
+        """Change or add a product (`python -m local catalog`)."""
         path = self.counted_path()
         asked = _number(self._asked_product(path) or "")
         product_id = -1 if asked is None else asked  # which nobody has
