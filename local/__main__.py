@@ -95,8 +95,12 @@ def _events(asked: argparse.Namespace) -> None:
 
     with suppress(KeyboardInterrupt):
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        shown = False
         for event in read_events(_data(), asked.type, follow=asked.follow):
             show(event)
+            shown = True
+        if not shown:
+            print("No such event has gone out yet; they go out every half minute.", file=sys.stderr)
 
 
 def _change(asked: argparse.Namespace) -> str:

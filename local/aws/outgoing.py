@@ -98,14 +98,11 @@ def checked_url(url: str | None) -> str | None:
 
 
 def read_events(data: Path, detail_type: str | None, *, follow: bool) -> Iterator[str]:
-    """Yield the events of the file, of one type if it is named; with `follow`, also those that come.
-
-    Raises ServiceFailed when there are none to read.
-    """
+    """Yield the events of the file, of one type if it is named; with `follow`, also those that come."""
     path = data / FILE
-    if not path.exists() and not follow:
-        raise ServiceFailed(f"There are no events in {path} yet.")
     while not path.exists():
+        if not follow:
+            return
         time.sleep(_LOOK_SECONDS)
     with path.open(encoding="utf-8") as file:
         rest = ""

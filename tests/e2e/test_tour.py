@@ -121,7 +121,11 @@ def test_every_command_of_the_page_of_events_gives_what_is_shown_on_both_console
     stack: Stack, data: Path, said: list[str]
 ) -> None:
     page = "docs/events.md"
-    blocks = [(command, answer) for command, answer in told(page) if "aws lambda invoke" not in command]
+    # A program that is not there, one that does not end, and what tests/e2e/test_local_events.py runs.
+    left_out = ("aws lambda invoke", "--follow", '"$EVENTS"')
+    blocks = [
+        (command, answer) for command, answer in told(page) if not any(each in command for each in left_out)
+    ]
     shown = [
         line
         for fence in documents.fences(page)
