@@ -11,15 +11,11 @@ import psycopg
 import pytest
 import redis
 import simplejson
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from local.servers.valkey import Valkey
-from shared.errors import CatalogUnavailable, InvalidCursor, UnknownProduct
-from shared.formats import cursors
+from shared.errors import CatalogUnavailable, UnknownProduct
 from shared.products import catalog as catalog_client
 from shared.products import demand, poll, product_cache, product_copy
-from shared.products.catalog import http_client
 from shared.products.demand import Answer
 from shared.products.product_cache import ListState
 from shared.web import product_answers
@@ -50,6 +46,17 @@ def page(
 
 def ids(answer: Answer) -> list[str]:
     return [item["product_id"] for item in simplejson.loads(answer.entry.body)["items"]]
+
+
+SORTS: dict[str | None, Callable[[list[dict[str, Any]]], list[dict[str, Any]]]] = {
+    None: lambda listed: listed,
+    "price": lambda listed: sorted(listed, key=lambda each: (each["price"], str(each["id"]))),
+    "-price": lambda listed: sorted(listed, key=lambda each: (each["price"], str(each["id"])), reverse=True),
+    "title": lambda listed: sorted(listed, key=lambda each: (each["title"].strip(), str(each["id"]))),
+    "-title": lambda listed: sorted(
+        listed, key=lambda each: (each["title"].strip(), str(each["id"])), reverse=True
+    ),
+}
 
 
 # ── Filling, and the states of the cache ──────────────────────────────────────────────────────────────────
@@ -356,272 +363,3 @@ def test_a_vanished_product_is_a_tombstone_and_comes_back(
     age_everything(TTL)
     catalog.answer("/products", Says.json(SIX))
     assert ids(page()) == ["3", "1", "2", "6", "5", "4"]
-
-
-# ── Lists that are not believed, or do not come ───────────────────────────────────────────────────────────
-
-USELESS: dict[str, Says] = {
-    "empty list": Says.json([]),
-    "less than half": Says.json(SIX[:2]),
-    "null": Says.null(),
-    "no body": Says.empty(),
-    "404": Says.status(404),
-    "500": Says.status(500),
-    "an object": Says.json({"products": SIX}),
-    "a product": Says.json(SIX[0]),
-    "mostly bad": Says.json([*SIX[:3], *[{**each, "price": "free"} for each in SIX[:4]]]),
-    "truncated JSON": Says.truncated_json(simplejson.dumps(SIX, use_decimal=True).encode()),
-    "truncated body": Says.truncated_body(simplejson.dumps(SIX, use_decimal=True).encode()),
-    "not JSON": Says.html(),
-    "more after its end": Says.text(simplejson.dumps(SIX, use_decimal=True) + "[]"),
-    "a number without end": Says.text('[{"id": 1e99999999999999999999}]'),
-    "nested too deep": Says.text("[" * 100_000 + "]" * 100_000),
-    "redirect": Says.redirect("/products?page=1"),
-    "reset": Says.reset(),
-    "50 MB": Says.flood(),
-    "50 MB without a length": Says.flood(with_length=False),
-    "gzip": Says.gzip_bomb(),
-    "hang": Says.hang(),
-    "slow drip": Says.drip(simplejson.dumps(SIX, use_decimal=True).encode(), 0.05),
-}
-
-
-@pytest.fixture
-def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    for function in (catalog_client.fetch_all, http_client.get):
-        defaults = function.__kwdefaults__
-        assert defaults
-        monkeypatch.setitem(defaults, "timeout", 0.3)
-
-
-@pytest.mark.usefixtures("short_timeout")
-@pytest.mark.parametrize("what", USELESS)
-@pytest.mark.parametrize("known", ["stale list", "copy only", "nothing"])
-def test_a_useless_list_leaves_what_is_known(
-    catalog: HostileCatalog,
-    age_everything: Age,
-    valkey: Valkey,
-    db: psycopg.Connection,
-    known: str,
-    what: str,
-) -> None:
-    if known != "nothing":
-        page()
-    if known == "copy only":
-        valkey.flush()
-    age_everything(TTL)
-    before = db.execute("SELECT * FROM products").fetchall()
-    catalog.answer("/products", USELESS[what])
-    catalog.forget_calls()
-    started = time.monotonic()
-    if known == "nothing" and what in {"empty list", "less than half"}:
-        assert len(ids(page())) <= 2  # where nothing was known, there is nothing to doubt it by
-    elif known == "nothing":
-        with pytest.raises(CatalogUnavailable) as refused:
-            page()
-        assert refused.value.retry_after
-    else:
-        answer = page()
-        assert (answer.state, ids(answer)) == ("stale", ["3", "1", "2", "6", "5", "4"])
-        assert db.execute("SELECT * FROM products").fetchall() == before
-        listed = product_cache.list_state()
-        assert listed is None or not listed.is_fresh  # never cached as good
-        assert page().state == "stale"
-    assert time.monotonic() - started < 0.3 + 0.3
-    # Not again by the second page; but a kept connection may have been closed by the other side.
-    assert catalog.calls == ({"/products": 2} if what == "reset" and known != "nothing" else LIST)
-
-
-def test_one_bad_product_among_good_ones_is_left_out(catalog: HostileCatalog, age_everything: Age) -> None:
-    catalog.answer("/products", Says.json([*SIX, product(7, price="free"), None, "nonsense"]))
-    assert ids(page()) == ["3", "1", "2", "6", "5", "4"]
-    age_everything(TTL)
-    catalog.answer("/products", Says.json([{**SIX[0], "title": None}, *SIX[1:]]))
-    assert "3" in ids(page())  # spoiled is not gone
-
-
-def test_two_products_with_one_id_are_shown_once(catalog: HostileCatalog) -> None:
-    catalog.answer("/products", Says.json([*SIX, {**SIX[0], "title": "A double"}]))
-    assert ids(page()) == ["3", "1", "2", "6", "5", "4"]
-
-
-def test_mass_removal_can_be_allowed(
-    catalog: HostileCatalog, age_everything: Age, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    page()
-    age_everything(TTL)
-    catalog.answer("/products", Says.json(SIX[:1]))
-    monkeypatch.setenv("ALLOW_MASS_REMOVAL", "true")
-    page()
-    age_everything(TTL)
-    assert ids(page()) == ["3"]
-
-
-# ── Without Valkey ────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_a_flushed_valkey_costs_no_call(catalog: HostileCatalog, valkey: Valkey) -> None:
-    page()
-    catalog.forget_calls()
-    valkey.flush()
-    assert page().state == "miss"
-    assert page().state == "hit"
-    assert catalog.calls == {}
-
-
-def test_without_valkey_all_environments_make_one_call(
-    catalog: HostileCatalog, valkey: Valkey, age_everything: Age
-) -> None:
-    valkey.stop()
-    for limit in (20, 20, 3):
-        assert page(limit).state == "miss"
-        cold_start()
-    assert catalog.calls == LIST
-    valkey.start()
-    age_everything(TTL)
-    valkey.stop()
-    cold_start()
-    assert page().state == "stale"  # nobody could say who else reads the list
-    assert catalog.calls == LIST
-
-
-def test_without_valkey_and_catalog_the_copy_is_served(catalog: HostileCatalog, valkey: Valkey) -> None:
-    page()
-    valkey.stop()
-    catalog.stop()
-    cold_start()
-    answer = page()
-    assert (answer.state, ids(answer)) == ("miss", ["3", "1", "2", "6", "5", "4"])
-
-
-def test_with_nothing_but_postgres_and_nothing_in_it_the_answer_is_a_refusal(
-    catalog: HostileCatalog, valkey: Valkey
-) -> None:
-    valkey.stop()
-    catalog.stop()
-    with pytest.raises(CatalogUnavailable):
-        page()
-
-
-# ── Pages ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-SORTS: dict[str | None, Callable[[list[dict[str, Any]]], list[dict[str, Any]]]] = {
-    None: lambda listed: listed,
-    "price": lambda listed: sorted(listed, key=lambda each: (each["price"], str(each["id"]))),
-    "-price": lambda listed: sorted(listed, key=lambda each: (each["price"], str(each["id"])), reverse=True),
-    "title": lambda listed: sorted(listed, key=lambda each: (each["title"].strip(), str(each["id"]))),
-    "-title": lambda listed: sorted(
-        listed, key=lambda each: (each["title"].strip(), str(each["id"])), reverse=True
-    ),
-}
-
-# Of spaces only plain ones: what else there is to trim, Python and pydantic see differently.
-TITLES = st.text(
-    st.characters(codec="utf-8", exclude_categories=("Cc", "Zl", "Zp", "Zs")), min_size=1, max_size=6
-)
-CATALOGS: st.SearchStrategy[list[dict[str, Any]]] = st.lists(
-    st.builds(
-        dict[str, Any],
-        id=st.integers(0, 10**6),
-        title=st.one_of(st.sampled_from(["A", "a", "Á", " a b ", "Z", "z"]), TITLES),
-        price=st.one_of(
-            st.sampled_from([0, 1, Decimal("1.0"), Decimal("1.00"), Decimal("9.99"), Decimal(10)]),
-            st.decimals(0, 10**9, places=2),
-        ),
-        category=st.sampled_from(["", "kitchen", "garden", "jóias & relógios"]),
-    ),
-    unique_by=lambda each: each["id"],
-    max_size=12,
-)
-
-
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    listed=CATALOGS,
-    limit=st.integers(1, 5),
-    sort=st.sampled_from(list(SORTS)),
-    category=st.sampled_from([None, "", "kitchen", "garden", "jóias & relógios", "nothing like it"]),
-)
-def test_the_pages_together_are_the_whole_sorted_list(
-    catalog: HostileCatalog,
-    valkey: Valkey,
-    db: psycopg.Connection,
-    listed: list[dict[str, Any]],
-    limit: int,
-    sort: str | None,
-    category: str | None,
-) -> None:
-    db.execute("DELETE FROM products")
-    db.execute("UPDATE product_list SET synced_at = NULL")
-    valkey.flush()
-    catalog.answer("/products", Says.json(listed))
-    expected = SORTS[sort]([each for each in listed if category is None or each["category"] == category])
-    seen: list[str] = []
-    cursor = None
-    while True:
-        answer = page(limit, cursor, category, sort)
-        seen += ids(answer)
-        cursor = answer.entry.next_cursor
-        assert len(ids(answer)) == limit or cursor is None
-        if cursor is None:
-            break
-    assert seen == [str(each["id"]) for each in expected]
-
-
-@pytest.mark.parametrize("sort", SORTS)
-def test_pages_go_on_where_they_ended_when_products_come_and_go(
-    catalog: HostileCatalog, age_everything: Age, sort: str | None
-) -> None:
-    first = page(3, sort=sort)
-    expected = [str(each["id"]) for each in SORTS[sort](SIX)]
-    assert ids(first) == expected[:3]
-    gone = int(expected[2])
-    catalog.answer("/products", Says.json([each for each in SIX if each["id"] != gone]))
-    age_everything(TTL)
-    assert ids(page(3, first.entry.next_cursor, sort=sort)) == expected[3:]
-
-
-def test_a_cursor_belongs_to_its_list_alone() -> None:
-    cursor = page(2, sort="price").entry.next_cursor
-    for sort, category in (("-price", None), (None, None), ("price", "kitchen"), ("price", "")):
-        with pytest.raises(InvalidCursor):
-            page(2, cursor, category, sort)
-    assert ids(page(5, cursor, sort="price"))  # of any length
-
-
-@pytest.mark.parametrize(
-    ("sort", "value"),
-    [
-        (None, "2147483648"),
-        (None, "9" * 18),
-        (None, "1.0"),
-        (None, "\uff11\uff12"),
-        ("price", "1E-20000"),
-        ("price", "1" * 5_000),
-        ("price", "NaN"),
-        ("-title", "\0"),
-    ],
-)
-def test_a_cursor_that_somebody_made_up_is_refused(sort: str | None, value: str) -> None:
-    made_up = cursors.encode(f"products:{sort or 'catalog'}:", value, "7")
-    with pytest.raises(InvalidCursor):
-        page(2, made_up, sort=sort)
-
-
-def test_a_cursor_has_the_smallest_price_without_an_exponent(catalog: HostileCatalog) -> None:
-    tiny = [product(number, price=Decimal(f"0.{number:020}")) for number in range(1, 5)]
-    catalog.answer("/products", Says.json(tiny))
-    assert ids(page(2, page(2, sort="price").entry.next_cursor, sort="price")) == ["3", "4"]
-
-
-@pytest.mark.parametrize("category", ["nothing like it", "", "Kitchen", "kitchen ", "%", "'; --"])
-def test_a_category_that_no_product_has_is_an_empty_page(category: str) -> None:
-    answer = page(category=category)
-    assert (ids(answer), answer.entry.next_cursor) == ([], None)
-
-
-def test_a_product_that_no_list_has_shown_comes_last(catalog: HostileCatalog) -> None:
-    page()
-    catalog.answer("/products/77", Says.json(product(77)))
-    demand.detail("77")
-    assert ids(page()) == ["3", "1", "2", "6", "5", "4", "77"]
