@@ -84,13 +84,13 @@ format: $(PACKAGES) ## Put the code into shape
 	$(BIN)/python -m ruff check --fix
 	$(BIN)/python -m ruff format
 
-.PHONY: openapi
-openapi: $(PACKAGES) ## Write the OpenAPI document anew after a route has changed
-	@$(BIN)/python -m tools.openapi
+.PHONY: endpoint
+endpoint: $(PACKAGES) ## Begin a new endpoint; NAME=count_favorites ROUTE="GET /favorite-count" ROLE=callers
+	@$(BIN)/python -m tools.endpoint "$(NAME)" "$(ROUTE)" "$(ROLE)"
 
-.PHONY: schemas
-schemas: $(PACKAGES) ## Write the events' JSON Schemas anew after an event has changed
-	@$(BIN)/python -m tools.schemas
+.PHONY: generate
+generate: $(PACKAGES) ## Write what follows from the code: OpenAPI document, tables of the contract, schemas of events
+	@$(BIN)/python -m tools.generate
 
 .PHONY: bench
 bench: $(PACKAGES) ## Measure all figures and write docs/benchmarks.md; a quarter of an hour, 8 GB of disk

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,17 +17,25 @@ class Model(BaseModel):
     model_config = ConfigDict(defer_build=True)
 
 
+def example(value: dict[str, Any]) -> ConfigDict:
+    """The configuration of a model whose example is more than those of its fields (tools.openapi)."""
+    return ConfigDict(json_schema_extra={"examples": [value]})
+
+
 class Input(Model):
     """A request's body. An unknown field is refused, so that a misspelled one is noticed."""
 
     model_config = ConfigDict(extra="forbid")
 
 
+NextCursor = Annotated[str | None, Field(examples=["Jn-33LINL6ZbIjMiLCI0Il0"])]
+
+
 class Page(Model, Generic[Item]):
     """A part of a list; `next_cursor` leads to what follows and is null on the last page."""
 
     items: list[Item]
-    next_cursor: str | None
+    next_cursor: NextCursor
 
 
 class InputError(Model):

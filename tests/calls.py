@@ -16,6 +16,7 @@ from uuid import UUID
 from shared.accounts import access_tokens
 from shared.accounts.access_tokens import Caller
 from shared.web.headers import ALWAYS
+from tools import apps
 
 EVENTS = Path(__file__).parents[1] / "events"
 
@@ -24,31 +25,9 @@ ANA = UUID("5f0c1d8e-6d1b-4e0e-9d57-2f6a7c1b9e10")
 ADMIN = UUID("0a6e7c52-93a5-4f0b-8f3c-1c7f1f0f7a11")
 SOMEBODY_ELSE = UUID("c2b9a7d4-58f3-4f3e-a9c6-7f4de0a3b822")
 
-NEEDING_A_CALLER = (
-    "list_clients",
-    "get_client",
-    "update_client",
-    "delete_client",
-    "export_client",
-    "end_sessions",
-    "add_favorite",
-    "create_favorite",
-    "get_favorite",
-    "list_favorites",
-    "remove_favorite",
-    "list_favorite_ids",
-    "change_favorites",
-)
-TAKING_A_BODY = (
-    "create_client",
-    "update_client",
-    "login",
-    "refresh_token",
-    "logout",
-    "create_favorite",
-    "change_favorites",
-)
-TAKING_NEITHER = ("get_docs", "get_health", "get_product", "list_products")
+NEEDING_A_CALLER = apps.needing_a_caller()
+TAKING_A_BODY = apps.taking_a_body()
+TAKING_NEITHER = tuple(sorted(apps.apps().keys() - {*NEEDING_A_CALLER, *TAKING_A_BODY}))
 
 _PLACEHOLDER = "Bearer <access token>"
 

@@ -11,8 +11,6 @@ import json
 import re
 import tomllib
 from http import HTTPStatus
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from aws_lambda_powertools.event_handler.openapi.merge import OpenAPIMerge
@@ -22,10 +20,9 @@ from shared import errors
 from shared.errors import DomainError
 from shared.favorites.limits import MAX_FAVORITES
 from shared.models import Problem
-from shared.web.routing import Resolver
+from tools import apps
 
-ROOT = Path(__file__).resolve().parents[1]
-DOCUMENT = ROOT / "functions" / "get_docs" / "openapi.json"
+DOCUMENT = apps.ROOT / "functions" / "get_docs" / "openapi.json"
 
 Json = dict[str, Any]
 
@@ -39,97 +36,21 @@ Errors are problem details (RFC 9457): `type` tells them apart, `request_id` fin
 Lists come in pages: follow `Link: <…>; rel="next"`, or send `next_cursor` as `cursor`.
 """
 
-_PRODUCT = {
-    "product_id": "7",
-    "title": "Silicone Baking Mat, Pack of 2",
-    "price": 11.2,
-    "description": "Reusable, non-stick, fits a standard baking tray.",
-    "category": "kitchen",
-    "image": "https://images.example.com/kitchen/baking-mat.webp",
-    "review": {"rate": 3.9, "count": 77},
-}
-_FAVORITE = {
-    **{name: _PRODUCT[name] for name in ("product_id", "title", "image", "price", "review")},
-    "available": True,
-    "price_when_favorited": 13.7,
-    "price_change": -2.5,
-    "favorited_at": "2026-11-23T12:00:00.000000Z",
-}
-_CLIENT = {
-    "client_id": "6f1c8f3e-5d0b-4a53-9a0e-0c7a4c1f2b11",
-    "name": "Ana Souza",
-    "email": "ana@example.com",
-    "role": "client",
-    "created_at": "2026-11-23T12:00:00.000000Z",
-    "updated_at": "2026-11-23T12:00:00.000000Z",
-}
-_CURSOR = "Jn-33LINL6ZbIjMiLCI0Il0"
-_SECRET = "correct horse battery"  # noqa: S105 — an example
-EXAMPLES: dict[str, Json] = {
-    "NewClient": {"name": "Ana Souza", "email": "ana@example.com", "password": _SECRET},
-    "ClientChanges": {"name": "Ana Maria Souza"},
-    "Client": _CLIENT,
-    "Page_Client_": {"items": [_CLIENT], "next_cursor": None},
-    "Credentials": {"email": "ana@example.com", "password": _SECRET},
-    "RefreshTokenInput": {"refresh_token": "0GcV0i9y0Yw3pX7mJ3bZb7h6k2c1l5n8q4r9s2t6u1w"},
-    "Tokens": {
-        "access_token": "eyJhbGciOiJIUzI1NiIsImtpZCI6IjIwMjYtMTEiLCJ0eXAiOiJhdCtqd3QifQ.e30.c2lnbmF0dXJl",
-        "token_type": "Bearer",
-        "expires_in": 900,
-        "refresh_token": "0GcV0i9y0Yw3pX7mJ3bZb7h6k2c1l5n8q4r9s2t6u1w",
-    },
-    "Export": {
-        "exported_at": "2026-11-23T12:00:00.000000Z",
-        "clients": [
-            {
-                **_CLIENT,
-                "email_key": "ana@example.com",
-                "token_generation": 0,
-                "favorites_count": 1,
-                "favorites_revision": 1,
-                "changes_counted_to": "1970-01-01T00:00:00.000000Z",
-            }
-        ],
-        "favorites": [
-            {"product_id": "7", "favorited_at": "2026-11-23T12:00:00.000000Z", "price_when_favorited": 13.7}
-        ],
-        "sessions": [
-            {
-                "logged_in_at": "2026-11-23T12:00:00.000000Z",
-                "rotated_at": "2026-11-23T12:00:00.000000Z",
-                "expires_at": "2026-12-23T12:00:00.000000Z",
-            }
-        ],
-        "outbox": [],
-        "outbox_refused": [],
-    },
-    "Product": _PRODUCT,
-    "Page_Product_": {"items": [_PRODUCT], "next_cursor": _CURSOR},
-    "NewFavorite": {"product_id": "7"},
-    "Favorite": _FAVORITE,
-    "FavoritePage": {"items": [_FAVORITE], "next_cursor": _CURSOR, "count": 37},
-    "FavoriteIds": {"product_ids": ["40", "7"], "next_cursor": None, "count": 37, "max": MAX_FAVORITES},
-    "FavoriteChanges": {
-        "add": [{"product_id": "7", "favorited_at": "2026-11-20T18:30:00-03:00"}, {"product_id": "12"}],
-        "remove": ["40"],
-    },
-    "ChangedFavorites": {
-        "added": ["7"],
-        "already": [],
-        "removed": ["40"],
-        "absent": [],
-        "refused": [{"product_id": "12", "type": "/problems/unknown-product"}],
-        "count": 37,
-    },
-    "Health": {
-        "status": "ok",
-        "database": {"state": "up", "milliseconds": 0.6},
-        "cache": {"state": "up", "milliseconds": 0.3},
-        "catalog": {"state": "up", "milliseconds": 41.5},
-    },
-}
-
 TAGS = ("clients", "auth", "products", "favorites")  # beside "operation", which is everything else
+
+_PROBLEM = "application/problem+json"
+
+# Of a field that gives none itself, by its format or type.
+_EXAMPLES = {
+    "date-time": "2026-11-23T12:00:00.000000Z",
+    "uuid": "6f1c8f3e-5d0b-4a53-9a0e-0c7a4c1f2b11",
+    "string": "text",
+    "integer": 1,
+    "number": 1.5,
+    "boolean": True,
+    "object": {},
+    "null": None,
+}
 
 _PAGES = ("FavoritePage", "FavoriteIds")  # beside those that are only a Page of something
 
@@ -177,20 +98,20 @@ def document() -> Json:
     """
     merge = OpenAPIMerge(
         title="Favorites",
-        version=tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"],
+        version=tomllib.loads((apps.ROOT / "pyproject.toml").read_text())["project"]["version"],
         description=DESCRIPTION,
         openapi_version="3.1.0",
         on_conflict="error",
         tags=[*TAGS, "operation"],
         security_schemes={"accessToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},  # type: ignore[dict-item]
     )
-    for app in _apps():
+    for app in apps.apps().values():
         schema = app.get_openapi_schema().model_dump(by_alias=True, exclude_none=True, mode="json")
         for path, operations in schema["paths"].items():
             for method, operation in operations.items():
                 route = next(
                     route
-                    for route in (*app._static_routes, *app._dynamic_routes)
+                    for route in apps.routes(app)
                     if route.openapi_path == path and route.method == method.upper()
                 )
                 _complete(operation, path, method, public=app.public, source=route.func)
@@ -201,8 +122,7 @@ def document() -> Json:
         schemas.pop(name, None)  # Powertools' own; ours are problems
     _, problem = models_json_schema([(Problem, "serialization")], ref_template="#/components/schemas/{model}")
     schemas |= problem["$defs"]
-    for name, example in EXAMPLES.items():
-        schemas[name]["examples"] = [example]
+    _add_examples(merged)
     merged["paths"] = dict(sorted(merged["paths"].items()))
     merged["components"]["schemas"] = dict(sorted(schemas.items()))
     merged["components"]["examples"] = _problem_examples()
@@ -211,20 +131,54 @@ def document() -> Json:
     return renamed
 
 
+def _add_examples(document: Json) -> None:
+    """Give every shape an example, and every body that has one of them."""
+    schemas = document["components"]["schemas"]
+    for schema in schemas.values():
+        schema.setdefault("examples", [_example(schema, schemas)])
+    bodies = [
+        content
+        for operations in document["paths"].values()
+        for operation in operations.values()
+        for answer in (operation.get("requestBody", {}), *operation["responses"].values())
+        for kind, content in answer.get("content", {}).items()
+        if kind != _PROBLEM
+    ]
+    for content in bodies:
+        name = content["schema"].get("$ref", "").rpartition("/")[2]
+        if name:
+            content["example"] = schemas[name]["examples"][0]
+
+
+def _example(schema: Json, schemas: Json, name: str = "") -> Any:
+    """A value that fits the schema: its own first example, or one made of those of its parts.
+
+    A field without one takes that of a field with its name.
+    """
+    if "examples" in schema:
+        return schema["examples"][0]
+    for key, value in schema.items():
+        match key:
+            case "$ref":
+                return _example(schemas[value.rpartition("/")[2]], schemas)
+            case "anyOf" | "oneOf":
+                return _example(value[0], schemas, name)
+            case "const" | "default":
+                return value
+            case "enum":
+                return value[0]
+            case "properties":
+                return {field: _example(part, schemas, field) for field, part in value.items()}
+            case "items":
+                return [_example(value, schemas)]
+    namesakes = (other.get("properties", {}).get(name, {}) for other in schemas.values())
+    fallback = _EXAMPLES[schema.get("format") or schema["type"]]
+    return next((field["examples"][0] for field in namesakes if "examples" in field), fallback)
+
+
 def text() -> str:
     """The document as it is committed."""
     return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
-
-
-def _apps() -> list[Resolver]:
-    apps = []
-    for folder in sorted((ROOT / "functions").iterdir()):
-        modules = [name for name in ("routes", "handler") if (folder / f"{name}.py").exists()]
-        for name in modules[:1]:
-            app = getattr(import_module(f"functions.{folder.name}.{name}"), "app", None)
-            if isinstance(app, Resolver):
-                apps.append(app)
-    return apps
 
 
 def _complete(operation: Json, path: str, method: str, *, public: bool, source: Any) -> None:
@@ -268,9 +222,7 @@ def _complete(operation: Json, path: str, method: str, *, public: bool, source: 
 
 
 def _complete_body(content: Json, method: str) -> None:
-    """Add the example of a body, and that a PATCH may be a JSON Merge Patch (RFC 7396)."""
-    name = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
-    content["application/json"]["example"] = EXAMPLES[name]
+    """A PATCH may be a JSON Merge Patch (RFC 7396)."""
     if method == "patch":
         content["application/merge-patch+json"] = copy.deepcopy(content["application/json"])
 
@@ -325,8 +277,6 @@ def _success(response: Json, status: str, path: str, method: str, *, is_tagged: 
     reference = content["application/json"]["schema"].get("$ref", "").rpartition("/")[2]
     if reference in _PAGES or reference.startswith("Page_"):
         names.append("Link")
-    if reference in EXAMPLES:
-        content["application/json"]["example"] = EXAMPLES[reference]
     if names:
         response["headers"] = _headers(names)
     return response
@@ -342,7 +292,7 @@ def _problems(slugs: list[str]) -> dict[str, Json]:
         response = responses.setdefault(str(status), {"description": _phrase(status)})
         if names := _PROBLEM_HEADERS.get(status):
             response["headers"] = _headers(names)
-        content = response.setdefault("content", {"application/problem+json": {}})["application/problem+json"]
+        content = response.setdefault("content", {_PROBLEM: {}})[_PROBLEM]
         content["schema"] = {"$ref": "#/components/schemas/Problem"}
         content.setdefault("examples", {})[slug] = {"$ref": f"#/components/examples/{slug}"}
     return responses
@@ -387,5 +337,10 @@ def _condition(name: str) -> Json:
     return {"name": name, "in": "header", "required": False, "schema": {"type": "string"}}
 
 
-if __name__ == "__main__":
+def write() -> None:
+    """Write the document anew."""
     DOCUMENT.write_text(text(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()

@@ -35,7 +35,12 @@ def text(schema: dict[str, Any]) -> str:
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
-if __name__ == "__main__":
+def write() -> None:
+    """Write all schemas anew."""
     FOLDER.mkdir(exist_ok=True)
     for file, schema in schemas().items():
         (FOLDER / file).write_text(text(schema), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from shared.accounts.passwords import checked_password
 from shared.formats.emails import checked_email
-from shared.models import NO_NUL, Input, Model
+from shared.models import NO_NUL, Input, Model, example
 
 Role = Literal["client", "admin"]
 
@@ -78,7 +78,11 @@ Password = Annotated[
     StringConstraints(min_length=1, max_length=128),
     Field(examples=["correct horse battery"], json_schema_extra={"format": "password"}),
 ]
-OpaqueToken = Annotated[str, StringConstraints(min_length=1, max_length=512)]
+OpaqueToken = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=512),
+    Field(examples=["0GcV0i9y0Yw3pX7mJ3bZb7h6k2c1l5n8q4r9s2t6u1w"]),
+]
 
 
 # ── Clients ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -97,6 +101,8 @@ class ClientChanges(Input):
 
     Changing one's own e-mail or password takes the current password too.
     """
+
+    model_config = example({"name": "Ana Maria Souza"})
 
     # The default stands for "left out" (a factory keeps it out of the schema); null is no value of any field.
     name: Name = Field(default_factory=str)
@@ -140,7 +146,9 @@ class RefreshTokenInput(Input):
 class Tokens(Model):
     """An access token (RFC 9068) for `expires_in` seconds, and a refresh token that works once."""
 
-    access_token: str
+    access_token: Annotated[
+        str, Field(examples=["eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCJ9.e30.c2lnbmF0dXJl"])
+    ]
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 — the scheme's name (RFC 6750), no secret
     expires_in: Annotated[int, Field(description="Seconds.", examples=[900])]
     refresh_token: str

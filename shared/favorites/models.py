@@ -12,8 +12,8 @@ from pydantic_core import PydanticCustomError
 
 from shared.errors import CatalogUnavailable, FavoritesFull, UnknownProduct
 from shared.favorites.limits import MAX_CHANGES, MAX_FAVORITES
-from shared.models import Input, Model, Page
-from shared.products.models import Price, ProductId, Review
+from shared.models import Input, Model, NextCursor, Page, example
+from shared.products.models import Image, Price, ProductId, Review, Title
 
 
 class NewFavorite(Input):
@@ -26,12 +26,12 @@ class Favorite(Model):
     """A product that a client marked, as the service knows it now."""
 
     product_id: ProductId
-    title: str
-    image: str
+    title: Title
+    image: Image
     price: Price
     review: Review | None
     available: Annotated[bool, Field(description="False when the catalog no longer has the product.")]
-    price_when_favorited: Price
+    price_when_favorited: Annotated[Price, Field(examples=[24.8])]
     price_change: Annotated[
         Decimal,
         Field(description="`price` minus `price_when_favorited`: negative when the product costs less now."),
@@ -41,7 +41,10 @@ class Favorite(Model):
 
 
 Count = Annotated[
-    int, Field(ge=0, description="How many favorites the client has in all, whatever was asked for.")
+    int,
+    Field(
+        ge=0, description="How many favorites the client has in all, whatever was asked for.", examples=[37]
+    ),
 ]
 
 
@@ -55,7 +58,7 @@ class FavoriteIds(Model):
     """Products that are favorites of the caller, without what they are."""
 
     product_ids: list[ProductId]
-    next_cursor: str | None
+    next_cursor: NextCursor
     count: Count
     max: Annotated[int, Field(description="How many favorites a client may have.", examples=[MAX_FAVORITES])]
 
@@ -110,6 +113,13 @@ class Mark(Input):
 class FavoriteChanges(Input):
     """Products to mark and to unmark: together 1 to 100, none of them in both lists."""
 
+    model_config = example(
+        {
+            "add": [{"product_id": "7", "favorited_at": "2026-11-20T18:30:00-03:00"}, {"product_id": "12"}],
+            "remove": ["40"],
+        }
+    )
+
     add: Annotated[list[Mark], Field(max_length=MAX_CHANGES, default_factory=list)]
     remove: Annotated[list[GivenId], Field(max_length=MAX_CHANGES, default_factory=list)]
 
@@ -131,6 +141,17 @@ class Refused(Model):
 class ChangedFavorites(Model):
     """What became of each product of the request: it is in exactly one of the lists, in the order asked."""
 
+    model_config = example(
+        {
+            "added": ["7"],
+            "already": [],
+            "removed": ["40"],
+            "absent": [],
+            "refused": [{"product_id": "12", "type": UnknownProduct.type_uri()}],
+            "count": 37,
+        }
+    )
+
     added: list[ProductId]
     already: Annotated[
         list[ProductId], Field(description="These were favorites before; their date and price stay.")
@@ -138,4 +159,4 @@ class ChangedFavorites(Model):
     removed: list[ProductId]
     absent: Annotated[list[GivenId], Field(description="These were to be unmarked, and were not favorites.")]
     refused: list[Refused]
-    count: Annotated[int, Field(ge=0, description="How many favorites the client has now.")]
+    count: Annotated[int, Field(ge=0, description="How many favorites the client has now.", examples=[37])]

@@ -31,15 +31,19 @@ Price = Annotated[
 ]
 
 
+Title = Annotated[str, Field(examples=["Silicone Baking Mat, Pack of 2"])]
+Image = Annotated[str, Field(examples=["https://images.example.com/kitchen/baking-mat.webp"])]
+
+
 class Product(Model):
     """A product of the catalog."""
 
     product_id: ProductId
-    title: str
+    title: Title
     price: Price
-    description: str
-    category: str
-    image: str
+    description: Annotated[str, Field(examples=["Reusable, non-stick, fits a standard baking tray."])]
+    category: Annotated[str, Field(examples=["kitchen"])]
+    image: Image
     review: Review | None
 
 

@@ -15,19 +15,15 @@ import pytest
 from local import settings
 from shared.errors import DomainError
 from tests import documents
-from tests.documents import ROOT, Route, codes, table
+from tests.documents import ROOT, codes, table
 from tests.unit.documents.test_names import TEMPLATE
+from tools import contract
 
 OPENAPI: dict[str, Any] = json.loads((ROOT / "functions" / "get_docs" / "openapi.json").read_text())
 SCHEMAS: dict[str, Any] = OPENAPI["components"]["schemas"]
 CONTRACT = "docs/contract.md"
 SETTINGS = "docs/settings.md"
 EVENTS = "docs/events.md"
-
-# Of these the contract tells once, above the table's shapes, which routes answer with them.
-OF_EVERY_ROUTE = {"invalid-input", "internal-error"}
-OF_A_BODY = {"body-too-large", "unsupported-media-type"}
-OF_OUR_OWN_DATA = {"database-unavailable", "secret-unavailable"}
 
 # ── Links ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -60,97 +56,9 @@ def test_a_test_that_the_security_page_names_is_there() -> None:
 # ── The contract ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def operation(route: Route) -> dict[str, Any]:
-    """The route in the OpenAPI document."""
-    found: dict[str, Any] = OPENAPI["paths"][route.path][route.method.lower()]
-    return found
-
-
-def test_the_contract_has_the_routes_of_the_openapi_document_and_no_others() -> None:
-    documented = {(route.method, route.path) for route in documents.contract()}
-    served = {
-        (method.upper(), path) for path, operations in OPENAPI["paths"].items() for method in operations
-    }
-    assert documented == served, (
-        f"add a row to the table of {CONTRACT} for {sorted(served - documented)}, "
-        f"take out {sorted(documented - served)}; or is the OpenAPI document older than the handlers?"
-    )
-
-
-@pytest.mark.parametrize("route", documents.contract(), ids=lambda route: f"{route.method} {route.path}")
-def test_a_row_of_the_contract_is_what_the_openapi_document_says(route: Route) -> None:
-    served = operation(route)
-    name = f"{CONTRACT}, {route.method} {route.path}"
-    query = [each["name"] for each in served.get("parameters", []) if each["in"] == "query"]
-    assert sorted(route.query) == sorted(query), f"{name}: the query parameters"
-    assert sorted(route.body) == sorted(body_fields(served)), f"{name}: the fields of the body"
-    assert ("security" in served and served["security"] == []) == (route.who in ("anyone", "holder")), (
-        f"{name}: who may call"
-    )
-    successes = {int(status): answer for status, answer in served["responses"].items() if status < "400"}
-    documented = {int(status) for status in re.findall(r"\b[23]\d\d\b", route.success)}
-    assert documented == set(successes), f"{name}: the statuses of success"
-    for shape in filter(None, map(schema_of, successes.values())):
-        words = re.sub(r"^Page_(\w+)_$", r"Page of \1", shape)
-        assert words in route.success, f"{name}: it answers with {words}"
-    # To HEAD the problems are the same, and have no body to tell them apart by.
-    with_body = operation(route._replace(method="GET")) if route.method == "HEAD" else served
-    assert route.failures == own_failures(route.path, with_body), (
-        f"{name}: the statuses of the other failures"
-    )
-
-
-def body_fields(served: dict[str, Any]) -> Iterator[str]:
-    """The fields of the body, with a `?` behind those that may be missing."""
-    if "requestBody" in served:
-        content = served["requestBody"]["content"]["application/json"]["schema"]
-        schema = SCHEMAS[content["$ref"].rpartition("/")[2]]
-        for name in schema["properties"]:
-            yield name if name in schema.get("required", ()) else f"{name}?"
-
-
-def schema_of(answer: dict[str, Any]) -> str:
-    """The name of the shape that an answer has, empty where it has none."""
-    content = answer.get("content", {}).get("application/json", {})
-    return str(content.get("schema", {}).get("$ref", "")).rpartition("/")[2]
-
-
-def own_failures(path: str, served: dict[str, Any]) -> set[int]:
-    """The statuses from 400 on, without the problems that the contract tells once for many routes."""
-    told_once = OF_EVERY_ROUTE | OF_A_BODY
-    if served["security"] or path.split("/")[1] in ("clients", "auth"):
-        told_once |= OF_OUR_OWN_DATA
-    found = set()
-    for status, answer in served["responses"].items():
-        problems = answer.get("content", {}).get("application/problem+json", {}).get("examples")
-        if status >= "400" and (problems is None or set(problems) - told_once):
-            found.add(int(status))
-    return found
-
-
-def test_only_a_public_route_of_products_tells_itself_that_the_database_may_not_answer() -> None:
-    problems: dict[str, Any] = {"application/problem+json": {"examples": {"database-unavailable": {}}}}
-    public = {"security": [], "responses": {"503": {"content": problems}}}
-    assert own_failures("/categories", public) == {503}
-    assert own_failures("/auth/login", public) == set()
-    assert own_failures("/favorites", public | {"security": [{"accessToken": []}]}) == set()
-
-
-def test_the_shapes_of_the_contract_have_the_fields_of_the_openapi_document() -> None:
-    told = dict(re.findall(r"^- \*\*(\w+)\*\* `\{([^}]*)\}`", documents.prose(CONTRACT), re.MULTILINE))
-    answered = {
-        shape.removeprefix("Page_").rstrip("_")
-        for route in documents.contract()
-        for shape in map(schema_of, operation(route)["responses"].values())
-        if shape
-    }
-    untold = sorted(answered - told.keys())
-    assert not untold, (
-        f"{CONTRACT} tells no fields of {untold}: - **{untold[0]}** `{{one,another}}`, all flat"
-    )
-    for shape, fields in told.items():
-        schema = SCHEMAS["Page_Account_" if shape == "Page" else shape]
-        assert sorted(fields.split(",")) == sorted(schema["properties"]), f"{CONTRACT}: the fields of {shape}"
+def test_the_tables_of_the_contract_are_what_the_openapi_document_says() -> None:
+    page = (ROOT / CONTRACT).read_text()
+    assert page == contract.text(page, OPENAPI), "run `make generate` and commit it"
 
 
 def test_the_errors_of_the_contract_are_the_problems_in_the_code() -> None:

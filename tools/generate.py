@@ -1,0 +1,8 @@
+"""Writes all that is derived from the code: `make generate`."""
+
+from tools import contract, openapi, schemas
+
+if __name__ == "__main__":
+    openapi.write()
+    contract.write()
+    schemas.write()
