@@ -57,6 +57,15 @@ _START_SECONDS = 60
 _STOP_SECONDS = 15
 
 
+# As on AWS (DatabaseParameters in template.yaml): a slow statement is logged without its parameters, and an
+# error without the row that it is about. Both would have e-mails, names and password hashes in them.
+LOG_SETTINGS = {
+    "log_min_duration_statement": "1000",  # ms
+    "log_parameter_max_length": "0",
+    "log_error_verbosity": "terse",
+}
+
+
 class Postgres(TcpServer):
     """One PostgreSQL server whose data outlives it.
 
@@ -89,6 +98,11 @@ class Postgres(TcpServer):
         Raises ServiceFailed before the first start, which makes the password.
         """
         return self._url(DATABASE, DATABASE)
+
+    @property
+    def log(self) -> Path:
+        """The file that the server writes its log to."""
+        return self._sibling("log")
 
     @property
     def exit_code(self) -> int | None:
@@ -251,6 +265,7 @@ class Postgres(TcpServer):
             "unix_socket_directories": "",
             "timezone": "UTC",
             "log_timezone": "UTC",
+            **LOG_SETTINGS,
             # Every execution environment holds a connection: 17 functions times LOCAL_CONCURRENCY, and room.
             "max_connections": "200",
             "shared_buffers": "32MB",
@@ -296,7 +311,7 @@ class Postgres(TcpServer):
     def _spawn(self, program: str, options: list[str]) -> tuple[subprocess.Popen[bytes], int]:
         """Start one of PostgreSQL's programs; return it and the byte of the log where its part begins."""
         command = [str(_program(program)), *options]
-        with self._sibling("log").open("ab") as log:
+        with self.log.open("ab") as log:
             log_start = log.tell()
             process = start_child(
                 [*_AS_USER, *command] if _is_root() else command,
@@ -309,8 +324,7 @@ class Postgres(TcpServer):
         return process, log_start
 
     def _failure(self, what: str, log_start: int) -> ServiceFailed:
-        log = self._sibling("log")
-        return ServiceFailed(f"{what}; it said: {log_tail(log, log_start)} ({log})")
+        return ServiceFailed(f"{what}; it said: {log_tail(self.log, log_start)} ({self.log})")
 
 
 def _is_root() -> bool:

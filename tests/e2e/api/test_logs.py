@@ -1,4 +1,4 @@
-"""No log of the run has a password or a token in it: of the functions, of PostgreSQL, of Valkey."""
+"""No log of the run has a password, a token or an e-mail in it: functions, PostgreSQL, Valkey."""
 
 import httpx
 
@@ -9,7 +9,7 @@ from tests.e2e.conftest import logs_of
 NEW_PASSWORD = "a password that no other test has"
 
 
-def test_passwords_and_tokens_of_this_run_are_in_no_log(stack: Stack) -> None:
+def test_passwords_tokens_and_e_mails_of_this_run_are_in_no_log(stack: Stack) -> None:
     """It runs last (conftest.py), and does itself what a session does, for a run of this test alone."""
     service = Service(stack.url, stack.admin_email, stack.admin_password, access_token_keys=None)
     customer = service.register()
@@ -19,6 +19,8 @@ def test_passwords_and_tokens_of_this_run_are_in_no_log(stack: Stack) -> None:
         refreshed = visitor.post("/auth/refresh", json={"refresh_token": customer.tokens["refresh_token"]})
         visitor.post("/auth/refresh", json={"refresh_token": refreshed.json()["refresh_token"]})
         visitor.post("/auth/refresh", json={"refresh_token": customer.tokens["refresh_token"]})  # a thief's
+        taken = {"email": stack.admin_email, "current_password": PASSWORD}
+        assert http.patch("/clients/me", json=taken).status_code == 409
         http.patch("/clients/me", json={"password": NEW_PASSWORD, "current_password": "not this one"})
         http.patch("/clients/me", json={"password": NEW_PASSWORD, "current_password": PASSWORD})
         assert http.get("/clients/me").status_code == 401
@@ -26,7 +28,15 @@ def test_passwords_and_tokens_of_this_run_are_in_no_log(stack: Stack) -> None:
     _fail_in_the_database(stack, service)
     logs = {path: path.read_text(errors="replace") for path in logs_of(stack)}
     assert any(text.strip() for text in logs.values())
-    used = {*secrets_used, PASSWORD, NEW_PASSWORD, stack.admin_password, stack.access_token_keys}
+    used = {
+        customer.email,
+        stack.admin_email,
+        *secrets_used,
+        PASSWORD,
+        NEW_PASSWORD,
+        stack.admin_password,
+        stack.access_token_keys,
+    }
     assert len(used) > 10
     found = {
         f"{path.name}: {secret[:6]}…" for path, text in logs.items() for secret in used if secret in text

@@ -1,5 +1,6 @@
 """Nobody comes in, and nothing is readable: subnets, security groups, encryption."""
 
+from local.servers.postgres import LOG_SETTINGS
 from tests.documents import ROOT
 from tests.unit.deploy.sam_template import Resource, functions, of_type, ref
 
@@ -53,3 +54,10 @@ def test_everything_that_is_kept_is_encrypted_with_the_stacks_key(resources: dic
         assert sorted(ROOT.glob(authorities.replace("${AWS::Region}", "*"))) == DATABASE_AUTHORITIES
         assert variables["REDIS_URL"]["Fn::Sub"].startswith("rediss://")
     assert all(queue["SqsManagedSseEnabled"] for queue in of_type(resources, "AWS::SQS::Queue").values())
+
+
+def test_the_database_logs_as_little_as_the_one_that_the_tests_look_at(
+    resources: dict[str, Resource],
+) -> None:
+    parameters = resources["DatabaseParameters"]["Properties"]["Parameters"]
+    assert {name: str(value) for name, value in parameters.items()}.items() >= LOG_SETTINGS.items()
