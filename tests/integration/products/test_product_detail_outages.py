@@ -21,7 +21,9 @@ from tests.hostile_catalog import HostileCatalog, product
 from tests.integration import concurrency
 from tests.integration.catalog_messages import changed_product, deliver
 from tests.integration.conftest import NO_DATABASE, Age
-from tests.integration.products.test_product_detail import AT_ONCE, NO_SUCH_PRODUCT, PATH, TTL, ask
+from tests.integration.products.test_product_detail import AT_ONCE, NO_SUCH_PRODUCT, PATH, TTL, ask, seven
+
+__all__ = ["seven"]  # which programs the catalog for each test
 
 pytestmark = pytest.mark.usefixtures("environment")
 

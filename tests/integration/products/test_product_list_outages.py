@@ -14,7 +14,9 @@ from shared.products.catalog import http_client
 from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog, product
 from tests.integration.conftest import Age, cold_start
-from tests.integration.products.test_product_list import LIST, SIX, TTL, ids, page
+from tests.integration.products.test_product_list import LIST, SIX, TTL, ids, page, six
+
+__all__ = ["six"]  # which programs the catalog for each test
 
 pytestmark = pytest.mark.usefixtures("environment")
 

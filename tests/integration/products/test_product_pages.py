@@ -15,7 +15,9 @@ from shared.products import demand
 from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog, product
 from tests.integration.conftest import Age
-from tests.integration.products.test_product_list import SIX, SORTS, TTL, ids, page
+from tests.integration.products.test_product_list import SIX, SORTS, TTL, ids, page, six
+
+__all__ = ["six"]  # which programs the catalog for each test
 
 pytestmark = pytest.mark.usefixtures("environment")
 
