@@ -83,7 +83,7 @@ def resolved(schema: Mapping[str, Any]) -> dict[str, Any]:
 def _faults_of_headers(response: httpx.Response, described: Mapping[str, Any]) -> Iterator[str]:
     optional = {"Link"}  # only where there is a next page
     if response.status_code == 415:
-        optional.add("Accept-Patch")  # only of a PATCH
+        optional |= {"Accept-Patch", "Accept-Encoding"}  # of a PATCH, and where it was compressed
     for name, header in described.get("headers", {}).items():
         value = response.headers.get(name)
         if value is None:
