@@ -126,17 +126,6 @@ def test_a_call_that_is_none_is_refused(endpoint: Endpoint, body: bytes) -> None
     assert (answer.status_code, answer.json()["__type"]) == (400, "ValidationException")
 
 
-def test_a_poison_event_ends_as_a_dead_letter_and_the_others_are_read(endpoint: Endpoint) -> None:
-    entries = [entry(Detail=json.dumps({"text": text})) for text in ("poison", "two", "three")]
-    endpoint.events.put_events(Entries=entries)
-    assert wait_until(lambda: "read_letter | read three" in endpoint.lines, timeout=10)
-    assert wait_until(lambda: endpoint.lines.count("read_letter | read poison") == 2, timeout=10)
-    assert wait_until(lambda: any("dead letter" in line for line in endpoint.lines), timeout=10)
-    (letter,) = [line for line in endpoint.lines if line.startswith("dead letter | ")]
-    assert letter.startswith("dead letter | Letters, 2 receives: {")
-    assert endpoint.lines.count("read_letter | read two") == 1
-
-
 @pytest.mark.parametrize("name", ["ReadLetterFunction", "read_letter"])
 def test_a_function_is_invoked_by_its_name_or_its_folder(endpoint: Endpoint, name: str) -> None:
     answer = endpoint.lambdas.invoke(FunctionName=name, Payload=b'{"divisor": 2}')

@@ -71,26 +71,29 @@ def test_a_machine_without_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert str(told).startswith("Docker is needed and was not found: install it, or use `make run`")
 
 
-def test_an_engine_that_does_not_run(tmp_path: Path, fake_docker: FakeDocker) -> None:
-    fake_docker('version*) echo "Cannot connect to the Docker daemon at unix:///x." >&2; exit 1 ;;')
+ENGINES = {
+    'version*) echo "Cannot connect to the Docker daemon." >&2; exit 1 ;;': (
+        "Docker does not run: start it (sudo systemctl start docker), or use `make run`; "
+        "it said: Cannot connect to the Docker daemon."
+    ),
+    'version*) echo "permission denied while trying to connect" >&2; exit 1 ;;': (
+        "This user may not use Docker: add them to the group `docker` "
+        "(sudo usermod -aG docker $USER) and log in again, or use `make run`."
+    ),
+    'image*) exit 1 ;;\npull*) echo "one thing" >&2; echo "no such host" >&2; exit 1 ;;': (
+        f"The image {docker.RUNTIME_IMAGE} cannot be pulled: no such host"
+    ),
+}
+
+
+@pytest.mark.parametrize("cases", ENGINES)
+def test_an_engine_that_cannot_be_used_is_one_clear_sentence(
+    tmp_path: Path, fake_docker: FakeDocker, cases: str
+) -> None:
+    fake_docker(cases)
     told = refusal(tmp_path / "data")
     assert isinstance(told, NoDocker)
-    assert str(told).startswith("Docker does not run: start it (sudo systemctl start docker)")
-    assert str(told).endswith("it said: Cannot connect to the Docker daemon at unix:///x.")
-
-
-def test_a_user_who_may_not_use_it(tmp_path: Path, fake_docker: FakeDocker) -> None:
-    fake_docker('version*) echo "permission denied while trying to connect" >&2; exit 1 ;;')
-    told = refusal(tmp_path / "data")
-    assert isinstance(told, NoDocker)
-    assert str(told).startswith("This user may not use Docker: add them to the group `docker`")
-
-
-def test_an_image_that_cannot_be_pulled(tmp_path: Path, fake_docker: FakeDocker) -> None:
-    fake_docker('image*) exit 1 ;;\npull*) echo "one thing" >&2; echo "no such host" >&2; exit 1 ;;')
-    told = refusal(tmp_path / "data")
-    assert isinstance(told, NoDocker)
-    assert str(told) == f"The image {docker.RUNTIME_IMAGE} cannot be pulled: no such host"
+    assert str(told) == ENGINES[cases]
 
 
 def test_a_build_that_fails(tmp_path: Path, fake_docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,12 +157,6 @@ def test_a_server_of_sam_cli_that_ends_is_one_clear_sentence(fake_sam: Callable[
         SamLocal(data=fake_sam("exit 3"), log=lambda _: None)._serve(free_port())
 
 
-def test_an_engine_in_a_machine_of_its_own(fake_docker: FakeDocker) -> None:
-    fake_docker("""'network inspect'*) echo '[{"Subnet":"192.0.2.0/24","Gateway":"192.0.2.1"}]' ;;""")
-    with pytest.raises(ServiceFailed, match=r"^Containers cannot reach this machine: "):
-        docker.gateway()
-
-
 @pytest.mark.parametrize(
     "ranges", ['[{"Subnet":"127.8.0.0/16"}]', '[{"Subnet":"127.8.0.0/16","Gateway":""}]']
 )
@@ -168,17 +165,18 @@ def test_an_engine_that_has_not_run_a_container_yet(fake_docker: FakeDocker, ran
     assert docker.gateway() == "127.8.0.1"
 
 
-@pytest.mark.parametrize("ranges", ["null", "[]", "[{}]", "nonsense"])
-def test_an_engine_whose_bridge_has_no_address_is_never_one_that_listens_everywhere(
-    fake_docker: FakeDocker, ranges: str
+@pytest.mark.parametrize(
+    "answer",
+    [
+        """echo '[{"Subnet":"192.0.2.0/24","Gateway":"192.0.2.1"}]'""",  # in a machine of its own
+        "exit 1",  # without a bridge
+        *(f"echo '{ranges}'" for ranges in ("null", "[]", "[{}]", "nonsense")),
+    ],
+)
+def test_an_engine_whose_bridge_has_no_address_here_is_never_one_that_listens_everywhere(
+    fake_docker: FakeDocker, answer: str
 ) -> None:
-    fake_docker(f"'network inspect'*) echo '{ranges}' ;;")
-    with pytest.raises(ServiceFailed, match=r"^Containers cannot reach this machine: "):
-        docker.gateway()
-
-
-def test_an_engine_without_a_bridge(fake_docker: FakeDocker) -> None:
-    fake_docker("'network inspect'*) exit 1 ;;")
+    fake_docker(f"'network inspect'*) {answer} ;;")
     with pytest.raises(ServiceFailed, match=r"^Containers cannot reach this machine: "):
         docker.gateway()
 

@@ -1,9 +1,7 @@
 """The embedded PostgreSQL and Valkey that `make run` and the tests stand on."""
 
 import os
-import signal
 import socket
-import stat
 import subprocess
 import sys
 import threading
@@ -138,28 +136,11 @@ class TestPostgres:
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             psycopg.connect(postgres.url, password="guessed")
 
-    def test_keeps_the_password_to_its_owner(self, own_postgres: Postgres, tmp_path: Path) -> None:
-        url = own_postgres.start()
-        secret = tmp_path / "postgres.password"
-        assert secret.read_text() in url
-        assert stat.S_IMODE(secret.stat().st_mode) == 0o600
-
-    def test_changes_no_permission_of_the_folders_above(self, own_postgres: Postgres, tmp_path: Path) -> None:
-        tmp_path.chmod(0o700)
-        own_postgres.start()
-        assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
-
     def test_data_and_port_survive_a_restart(self, own_postgres: Postgres) -> None:
         url = own_postgres.start()
         remember_a_row(url)
         assert own_postgres.restart() == url
         assert value_of(url, "SELECT word FROM memory") == "kept"
-
-    def test_data_survives_a_stop_and_another_run(self, tmp_path: Path) -> None:
-        with Postgres(tmp_path / "postgres", durable=False) as first:
-            remember_a_row(first.url)
-        with Postgres(tmp_path / "postgres", durable=False) as second:
-            assert value_of(second.url, "SELECT word FROM memory") == "kept"
 
     def test_starting_twice_is_starting_once(self, own_postgres: Postgres, tmp_path: Path) -> None:
         own_postgres.start()
@@ -290,20 +271,6 @@ class TestValkey:
         with redis.Redis.from_url(valkey.start()) as client:
             assert client.ping()
 
-    def test_flushing_forgets_every_key(self, valkey: Valkey) -> None:
-        with redis.Redis.from_url(valkey.url) as client:
-            client.set("key", "value")
-            valkey.flush()
-            assert client.get("key") is None
-
-    def test_outlives_the_thread_that_started_it(self) -> None:
-        with Valkey() as server:
-            thread = threading.Thread(target=server.restart)
-            thread.start()
-            thread.join()
-            with redis.Redis.from_url(server.url) as client:
-                assert client.ping()
-
     def test_writes_its_log_into_the_data_folder(self, tmp_path: Path) -> None:
         with Valkey(tmp_path / "new"):
             assert "Ready to accept connections" in (tmp_path / "new" / "valkey.log").read_text()
@@ -316,21 +283,3 @@ class TestValkey:
         # TEST-NET-1: an address no machine has.
         with pytest.raises(ServiceFailed, match=r"did not start; it said: .*192\.0\.2\.1"):
             Valkey(listen="192.0.2.1").start()
-
-    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
-    def test_ends_with_a_run_that_is_killed(self) -> None:
-        program = "import os, local.servers.valkey as v; v.Valkey(port={}).start(); os.kill(os.getpid(), 9)"
-        port = free_port()
-        run = subprocess.run(  # noqa: S603 - a list, no shell
-            [sys.executable, "-c", program.format(port)], cwd=Path(__file__).parents[3], check=False
-        )
-        assert run.returncode == -signal.SIGKILL
-        assert wait_until(lambda: not _answers(port), timeout=5)
-
-
-def _answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True

@@ -18,7 +18,6 @@ from tests.integration.outbox.bus import (
     Bus,
     Entry,
     forget,
-    left,
     named,
     put,
     put_large,
@@ -153,18 +152,6 @@ def test_a_bus_with_a_smaller_limit_gets_what_it_takes_and_the_rest_is_set_aside
     ((stream, number, reason),) = set_aside(db)
     assert (stream, number) == ("s3", 1)
     assert "over the limit" in reason
-
-
-def test_a_call_that_is_refused_for_another_reason_sets_nothing_aside(
-    db: psycopg.Connection, environment: pytest.MonkeyPatch
-) -> None:
-    bus = SmallBus()
-    bus.limit = 0
-    environment.setattr(event_bridge, "_client", lambda: bus)
-    put(db, ("a", 1))
-    with pytest.raises(ClientError):
-        outbox_relay.relay(event_bridge.sender())
-    assert (left(db), set_aside(db)) == ([("a", 1)], [])
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException", "InternalFailure"])

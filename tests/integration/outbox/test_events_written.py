@@ -64,11 +64,11 @@ def test_every_turn_of_a_favorite_product_is_told(db: psycopg.Connection) -> Non
 
 @pytest.mark.usefixtures("held")
 def test_prices_are_told_with_their_exact_decimals(db: psycopg.Connection) -> None:
-    change(T + 1, price=Decimal("0.100000"))
+    change(T + 1, price=Decimal("0.1234"))
     row = db.execute("SELECT detail::text FROM outbox").fetchone()
     assert row
     assert '"old_price" : 22.30' in row[0]
-    assert '"new_price" : 0.100000' in row[0]
+    assert '"new_price" : 0.1234' in row[0]
 
 
 UNTOLD: dict[str, Callable[[], object]] = {

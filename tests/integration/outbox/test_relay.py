@@ -55,33 +55,6 @@ def test_an_entry_says_what_when_and_from_whom(db: psycopg.Connection) -> None:
     assert detail == {"event_id": str(row[0]), "stream": "s", "number": 1}
 
 
-def test_no_call_has_more_than_ten_entries_or_a_stream_twice(db: psycopg.Connection) -> None:
-    put(db, *((f"s{number % 23}", number) for number in range(460)))
-    bus = Bus()
-    outbox_relay.relay(bus.send)
-    assert len(bus.taken) == 460
-    for call in bus.calls:
-        assert 1 <= len(call) <= 10
-        streams = [named(entry)[0] for entry in call]
-        assert len(set(streams)) == len(streams)
-    assert len(bus.calls) <= 60  # and they are well filled
-
-
-def test_a_refused_entry_is_tried_again_before_what_follows_it(db: psycopg.Connection) -> None:
-    put(db, ("a", 1), ("b", 1), ("a", 2), ("b", 2))
-    tries: list[tuple[str, int]] = []
-
-    def refuse_a1_twice(entry: Entry) -> bool:
-        tries.append(named(entry))
-        return named(entry) == ("a", 1) and tries.count(("a", 1)) <= 2
-
-    bus = Bus(refuse_a1_twice)
-    assert outbox_relay.relay(bus.send) == Relayed(sent=4)
-    assert tries.count(("a", 1)) == 3
-    assert bus.numbers("a") == bus.numbers("b") == [1, 2]
-    assert left(db) == []
-
-
 def test_a_stream_that_is_refused_waits_for_the_next_run_and_holds_back_no_other(
     db: psycopg.Connection,
 ) -> None:
@@ -93,18 +66,6 @@ def test_a_stream_that_is_refused_waits_for_the_next_run_and_holds_back_no_other
     bus.refuses = lambda _: False
     assert outbox_relay.relay(bus.send) == Relayed(sent=2)
     assert bus.numbers("a") == bus.numbers("b") == [0, 1, 2]
-
-
-def test_a_stream_that_is_refused_is_not_tried_more_often_because_there_is_more(
-    db: psycopg.Connection, environment: pytest.MonkeyPatch
-) -> None:
-    environment.setattr(outbox_reader, "EVENTS_PER_STREAM", 4)
-    put(db, *((stream, number) for number in range(10) for stream in "ab"))
-    bus = Bus(lambda entry: named(entry) == ("a", 1))
-    assert outbox_relay.relay(bus.send).sent == 11
-    assert [named(entry) for call in bus.calls for entry in call].count(("a", 1)) == outbox_relay.MAX_ATTEMPTS
-    assert bus.numbers("b") == list(range(10))
-    assert left(db) == [("a", number) for number in range(1, 10)]
 
 
 def test_a_bus_that_refuses_everything_is_left_alone_soon(db: psycopg.Connection) -> None:
@@ -206,6 +167,10 @@ def test_a_throttled_call_in_twenty_costs_no_event_its_run(db: psycopg.Connectio
             return bus.send(entries)
 
     assert outbox_relay.relay(throttle) == Relayed(sent=4_000)
+    for call in bus.calls:
+        streams = {named(entry)[0] for entry in call}
+        assert 1 <= len(call) == len(streams) <= event_bridge.ENTRIES_PER_CALL
+    assert len(bus.calls) <= 410  # and they are well filled
     assert len(bus.taken) == 4_000
     for stream in range(400):
         assert bus.numbers(f"s{stream}") == list(range(stream, 4_000, 400))

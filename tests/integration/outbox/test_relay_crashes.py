@@ -33,11 +33,15 @@ pytestmark = pytest.mark.usefixtures("environment")
 def test_what_send_raises_loses_nothing(db: psycopg.Connection) -> None:
     put(db, ("a", 1), ("a", 2), ("b", 1))
 
-    def broken(_: Sequence[Entry]) -> list[bool]:
+    calls: list[Sequence[Entry]] = []
+
+    def broken(entries: Sequence[Entry]) -> list[bool]:
+        calls.append(entries)
         raise ConnectionError
 
     with pytest.raises(ConnectionError):
         outbox_relay.relay(broken)
+    assert len(calls) == outbox_relay.MAX_FAILED_BATCHES  # one call that fails ends no run
     assert left(db) == [("a", 1), ("a", 2), ("b", 1)]
     bus = Bus()
     assert outbox_relay.relay(bus.send).sent == 3  # and no lock was left
@@ -112,7 +116,7 @@ def test_an_event_that_comes_meanwhile_is_sent_by_the_same_run_or_the_next(
 
 KILLED = """
 import json, os, time
-from shared.events import dead_letters, event_bridge, outbox_reader, outbox_relay
+from shared.events import outbox_relay
 
 def send(entries):
     time.sleep(0.2)  # so that there is a batch to kill it in, on a busy machine too
@@ -149,7 +153,7 @@ def test_of_a_run_that_is_killed_one_batch_at_most_is_sent_again(db: psycopg.Con
 
 
 @pytest.mark.usefixtures("connection_per_thread")
-def test_two_publishers_at_once_send_nothing_twice_and_all_in_order(
+def test_two_relays_at_once_send_nothing_twice_and_all_in_order(
     db: psycopg.Connection, environment: pytest.MonkeyPatch
 ) -> None:
     environment.setattr(outbox_reader, "EVENTS_PER_STREAM", 10)
@@ -177,7 +181,7 @@ def test_two_publishers_at_once_send_nothing_twice_and_all_in_order(
 
 
 @pytest.mark.usefixtures("connection_per_thread")
-def test_a_second_publisher_leaves_while_the_first_is_at_it(db: psycopg.Connection) -> None:
+def test_a_second_relay_leaves_while_the_first_is_at_it(db: psycopg.Connection) -> None:
     put(db, ("a", 1))
     sending, go_on = threading.Event(), threading.Event()
     bus = Bus()
@@ -200,7 +204,7 @@ def test_a_second_publisher_leaves_while_the_first_is_at_it(db: psycopg.Connecti
 
 @pytest.fixture
 def gate(db: psycopg.Connection) -> Iterator[str]:
-    """The database's address for a publisher whose try for the turn's lock waits until lock 1 is free."""
+    """The database's address for a relay whose try for the lock waits until lock 1 is free."""
     db.execute(
         """
         CREATE FUNCTION public.pg_try_advisory_xact_lock(bigint) RETURNS boolean LANGUAGE plpgsql AS $$
@@ -215,7 +219,7 @@ def gate(db: psycopg.Connection) -> Iterator[str]:
 
 
 @pytest.mark.usefixtures("connection_per_thread")
-def test_a_publisher_that_gets_the_lock_as_another_ends_sees_what_that_one_sent(
+def test_a_relay_that_gets_the_lock_as_another_ends_sees_what_that_one_sent(
     db: psycopg.Connection, environment: pytest.MonkeyPatch, gate: str
 ) -> None:
     environment.setenv("DATABASE_URL", gate)

@@ -85,7 +85,7 @@ def test_good_values_pass() -> None:
         {
             "LOG_LEVEL": "DEBUG",
             "CATALOG_URL": "https://catalog.example.com/api",
-            "ADMIN_PASSWORD": "x" * 8,
+            "ADMIN_PASSWORD": "vu7-qe2k",
             "PRODUCT_CACHE_TTL_SECONDS": "86400",
             "ACCESS_TOKEN_KEYS": json.dumps({"a": "k" * 32, "b": "l" * 40}),
         }
