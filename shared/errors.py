@@ -157,7 +157,7 @@ class LastAdmin(DomainError):
 
 
 class ChangedMeanwhile(DomainError):
-    """The client's ETag is no longer the one the caller asked to change."""
+    """The resource is not as `If-Match` or `If-None-Match` says. Read it again, and decide anew."""
 
     status, code, title = 412, "changed-meanwhile", "Changed meanwhile"
 

@@ -27,6 +27,9 @@ ROLES = {
 NEXT_GROUP = {"client": "Log-in", "auth": "Products", "product": "Favorites", "favorite": "Operation"}
 AFTER_OPERATION = "Events in"
 
+# The folder of its tests.
+ROOMS = {"client": "clients", "auth": "clients", "product": "products", "favorite": "favorites"}
+
 HANDLER = '''\
 """{method} {path}"""
 
@@ -94,10 +97,11 @@ AUTHORIZATION = "Authorization: Bearer {{login.response.body.$.access_token}}\n"
 def write(root: Path, name: str, method: str, path: str, role: str) -> list[Path]:
     """Write the files of the endpoint; those that were written or changed. Raises FileExistsError."""
     parameters = re.findall(r"{(\w+)}", path)
+    tests = root / "tests" / "integration" / "routes" / ROOMS.get(_word(path), "")
     files = {
         root / "functions" / name / "handler.py": _handler(name, method, path, role, parameters),
         root / "events" / f"{name}.json": json.dumps(_event(root, method, path, role), indent=2) + "\n",
-        root / f"tests/integration/routes/test_{name}.py": TEST.format(name=name, method=method, path=path),
+        tests / f"test_{name}.py": TEST.format(name=name, method=method, path=path),
     }
     for file, text in files.items():
         file.parent.mkdir(exist_ok=True)
@@ -149,8 +153,7 @@ def _event(root: Path, method: str, path: str, role: str) -> dict[str, Any]:
 
 def _with_block(template: str, name: str, method: str, path: str, role: str) -> str:
     """The template with the function at the end of the group of its path."""
-    word = path.split("/")[1].partition("-")[0].removesuffix("s")
-    place = re.search(rf"^  # ── {NEXT_GROUP.get(word, AFTER_OPERATION)}", template, re.MULTILINE)
+    place = re.search(rf"^  # ── {NEXT_GROUP.get(_word(path), AFTER_OPERATION)}", template, re.MULTILINE)
     if place is None:
         raise ValueError(f"template.yaml has no group behind that of {path}")
     role_name, variables = ROLES[role]
@@ -163,6 +166,11 @@ def _with_block(template: str, name: str, method: str, path: str, role: str) -> 
         environment=f"      Environment: {{Variables: {variables}}}\n" if variables else "",
     )
     return template[: place.start()] + block + template[place.start() :]
+
+
+def _word(path: str) -> str:
+    """What the path is about: `favorite` for /favorites/{product_id} and /favorite-count."""
+    return path.split("/")[1].partition("-")[0].removesuffix("s")
 
 
 def _sample(path: str) -> str:

@@ -17,7 +17,7 @@ from aws_lambda_powertools.event_handler.openapi.merge import OpenAPIMerge
 from pydantic.json_schema import models_json_schema
 
 from shared import errors
-from shared.errors import DomainError
+from shared.errors import ChangedMeanwhile, DomainError
 from shared.favorites.limits import MAX_FAVORITES
 from shared.models import Problem
 from tools import apps
@@ -207,8 +207,9 @@ def _complete(operation: Json, path: str, method: str, *, public: bool, source: 
     if is_tagged:
         responses["304"] = {"description": "The caller has it already.", "headers": _headers(["ETag"])}
         operation.setdefault("parameters", []).append(_condition("If-None-Match"))
-    if method == "patch":
-        operation["parameters"].append(_condition("If-Match"))
+    if ChangedMeanwhile.code in codes:
+        names = ("If-Match", "If-None-Match") if method == "put" else ("If-Match",)
+        operation["parameters"] += map(_condition, names)
 
     if "requestBody" in operation:
         _complete_body(operation["requestBody"]["content"], method)

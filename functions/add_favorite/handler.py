@@ -4,7 +4,13 @@ from shared.platform import lean_imports
 
 lean_imports.start()
 
-from shared.errors import CatalogUnavailable, FavoritesFull, TooManyChanges, UnknownProduct
+from shared.errors import (
+    CatalogUnavailable,
+    ChangedMeanwhile,
+    FavoritesFull,
+    TooManyChanges,
+    UnknownProduct,
+)
 from shared.favorites import items
 from shared.favorites.models import Favorite
 from shared.web import responses, routing
@@ -18,12 +24,12 @@ app = routing.resolver()
     "/favorites/<product_id>",
     status_code=201,
     openapi_extensions=routing.errors(
-        UnknownProduct, FavoritesFull, TooManyChanges, CatalogUnavailable, also=[200]
+        UnknownProduct, ChangedMeanwhile, FavoritesFull, TooManyChanges, CatalogUnavailable, also=[200]
     ),
 )
 def add_favorite(product_id: ProductRef) -> Response[Favorite]:
     """Mark a product as a favorite of the caller; repeating it changes nothing."""
-    favorite, created = items.add(app.caller, product_id)
+    favorite, created = items.add(app.caller, product_id, app.preconditions)
     return responses.created(favorite) if created else responses.ok(favorite)
 
 

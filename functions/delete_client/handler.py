@@ -5,7 +5,7 @@ from shared.platform import lean_imports
 lean_imports.start()
 
 from shared.accounts import removal
-from shared.errors import Forbidden, LastAdmin, LogInTooLongAgo, UnknownClient
+from shared.errors import ChangedMeanwhile, Forbidden, LastAdmin, LogInTooLongAgo, UnknownClient
 from shared.web import responses, routing
 from shared.web.parameters import ClientRef
 from shared.web.responses import Response
@@ -16,11 +16,11 @@ app = routing.resolver()
 @app.delete(
     "/clients/<client_id>",
     status_code=204,
-    openapi_extensions=routing.errors(Forbidden, UnknownClient, LastAdmin, LogInTooLongAgo),
+    openapi_extensions=routing.errors(Forbidden, UnknownClient, ChangedMeanwhile, LastAdmin, LogInTooLongAgo),
 )
 def delete_client(client_id: ClientRef) -> Response[None]:
     """Remove a client with all favorites and sessions: yourself, or anybody as an admin."""
-    removal.remove(app.caller, client_id)
+    removal.remove(app.caller, client_id, app.preconditions)
     return responses.no_content()
 
 

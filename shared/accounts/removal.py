@@ -7,48 +7,54 @@ from uuid import UUID
 from shared.accounts import callers, permissions
 from shared.accounts.access_tokens import Caller
 from shared.accounts.attempts import guesses
+from shared.accounts.models import Client
 from shared.accounts.permissions import ClientRef, Target
 from shared.errors import LastAdmin
 from shared.events import client_events
+from shared.formats import json_text
+from shared.formats.etags import NO_PRECONDITIONS, Preconditions
 from shared.platform import database
 
 
-def remove(caller: Caller, ref: ClientRef) -> None:
+def remove(caller: Caller, ref: ClientRef, preconditions: Preconditions = NO_PRECONDITIONS) -> None:
     """Remove the client.
 
-    Raises Forbidden, UnknownClient, LastAdmin, LogInTooLongAgo for the own account, and InvalidToken where
-    the caller's token is revoked.
+    Raises Forbidden, UnknownClient, ChangedMeanwhile, LastAdmin, LogInTooLongAgo for the own account, and
+    InvalidToken where the caller's token is revoked.
     """
     target = permissions.permitted(caller, ref)
-    email = database.transaction(lambda current: _remove(current, caller, target))
+    email = database.transaction(lambda current: _remove(current, caller, target, preconditions))
     guesses.forget(email, target.client_id)
 
 
-def _remove(current: database.Connection, caller: Caller, target: Target) -> str:
+def _remove(
+    current: database.Connection, caller: Caller, target: Target, preconditions: Preconditions
+) -> str:
     """Delete the client's row; the e-mail that it had."""
-    while True:  # a second time only if the role has changed after it was read
+    while True:  # a second time only if the client has changed after it was read
         held = current.execute(
             """
-            SELECT role
+            SELECT client_id, name, email, role, created_at, updated_at
               FROM clients
              WHERE client_id = %(client_id)s
                AND token_generation = coalesce(%(token_generation)s, token_generation)
             """,
             target.as_parameters,
         ).fetchone()
-        role = callers.found(target, held)["role"]
+        client = Client(**callers.found(target, held))
         if target.is_caller:
             permissions.require_recent_log_in(caller, "Log in again before you remove your account.")
-        if role == "admin":
+        preconditions.check(json_text.rendered(client).etag)
+        if client.role == "admin":
             _keep_an_admin(current, target.client_id)
         removed = current.execute(
             """
             DELETE FROM clients
-             WHERE client_id = %(client_id)s AND role = %(role)s
+             WHERE client_id = %(client_id)s AND role = %(role)s AND updated_at = %(updated_at)s
                AND token_generation = coalesce(%(token_generation)s, token_generation)
             RETURNING email
             """,
-            target.as_parameters | {"role": role},
+            target.as_parameters | {"role": client.role, "updated_at": client.updated_at},
         ).fetchone()
         if removed is not None:
             client_events.emit_removed(current, target.client_id)

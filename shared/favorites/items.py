@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import LiteralString
+from typing import Any, LiteralString
+
+from psycopg.rows import class_row
 
 from shared.accounts import access_tokens
 from shared.accounts.access_tokens import Caller
@@ -17,6 +19,7 @@ from shared.errors import AlreadyFavorite, FavoritesFull, NotFavorite, UnknownPr
 from shared.favorites.limits import CHANGES_SECONDS, MAX_FAVORITES, check_changes
 from shared.favorites.models import Favorite
 from shared.favorites.rendering import FAVORITE
+from shared.formats.etags import NO_PRECONDITIONS, Preconditions, etag_of
 from shared.formats.json_text import Rendered
 from shared.platform import database
 
@@ -49,22 +52,45 @@ class _Removed:
     seconds_ahead: float
 
 
-def add(caller: Caller, product_id: str) -> tuple[Rendered[Favorite], bool]:
+def add(
+    caller: Caller, product_id: str, preconditions: Preconditions = NO_PRECONDITIONS
+) -> tuple[Rendered[Favorite], bool]:
     """The favorite, and whether this call made it one.
 
-    Raises UnknownProduct, CatalogUnavailable, FavoritesFull, TooManyChanges, and InvalidToken where the token
-    is over.
+    Raises UnknownProduct, CatalogUnavailable, ChangedMeanwhile, FavoritesFull, TooManyChanges, and
+    InvalidToken where the caller's token is revoked.
     """
+    if preconditions.if_match is not None:
+        return _unchanged(caller, product_id, preconditions), False
     now = datetime.now(UTC)
     found = _mark(caller, product_id, now)
     if found is None:  # the copy does not have the product: perhaps the catalog has
-        from shared.products import demand  # for what the copy does not have; the other calls never load it
-
-        demand.make_known(product_id)
+        _make_known(product_id)
         found = _mark(caller, product_id, now)
     if found is None:  # the catalog removed it at this very moment
         raise UnknownProduct.of(product_id)
+    favorite, created = found
+    if not created:
+        preconditions.check(favorite.etag)
     return found
+
+
+def _unchanged(caller: Caller, product_id: str, preconditions: Preconditions) -> Rendered[Favorite]:
+    """The favorite that If-Match names: marking it again changes nothing."""
+    try:
+        favorite = get(caller, product_id)
+    except NotFavorite:
+        _make_known(product_id)  # where the product is unknown, that comes first (RFC 9110 §13.2.1)
+        preconditions.check(None)
+        raise
+    preconditions.check(favorite.etag)
+    return favorite
+
+
+def _make_known(product_id: str) -> None:
+    from shared.products import demand  # for what the copy does not have; the other calls never load it
+
+    demand.make_known(product_id)
 
 
 def create(caller: Caller, product_id: str) -> Rendered[Favorite]:
@@ -77,22 +103,7 @@ def create(caller: Caller, product_id: str) -> Rendered[Favorite]:
 
 def get(caller: Caller, product_id: str) -> Rendered[Favorite]:
     """The favorite. Raises NotFavorite, and InvalidToken where the caller's token no longer counts."""
-    row = database.fetch_one(
-        _Found,
-        f"""
-        SELECT held.favorite
-          FROM clients
-          LEFT JOIN LATERAL (
-               SELECT {FAVORITE} AS favorite
-                 FROM favorites
-                 JOIN products USING (product_id)
-                WHERE favorites.client_id = clients.client_id AND product_id = %(product_id)s
-               ) AS held ON true
-         WHERE clients.client_id = %(client_id)s AND token_generation = %(token_generation)s
-        """,  # noqa: S608 — the part is a constant
-        caller.as_parameters | {"product_id": product_id},
-        repeatable=True,
-    )
+    row = database.fetch_one(_Found, _GET, caller.as_parameters | {"product_id": product_id}, repeatable=True)
     if row is None:
         raise access_tokens.token_revoked()
     if row.favorite is None:
@@ -100,41 +111,70 @@ def get(caller: Caller, product_id: str) -> Rendered[Favorite]:
     return Rendered(row.favorite)
 
 
-def remove(caller: Caller, product_id: str) -> None:
+_GET: LiteralString = f"""
+SELECT held.favorite
+  FROM clients
+  LEFT JOIN LATERAL (
+       SELECT {FAVORITE} AS favorite
+         FROM favorites
+         JOIN products USING (product_id)
+        WHERE favorites.client_id = clients.client_id AND product_id = %(product_id)s
+       ) AS held ON true
+ WHERE clients.client_id = %(client_id)s AND token_generation = %(token_generation)s
+"""  # noqa: S608 — the part is a constant
+
+
+def remove(caller: Caller, product_id: str, preconditions: Preconditions = NO_PRECONDITIONS) -> None:
     """Unmark the product.
 
-    Raises NotFavorite, TooManyChanges, and InvalidToken where the caller's token no longer counts.
+    Raises NotFavorite, ChangedMeanwhile, TooManyChanges, and InvalidToken where the caller's token is
+    revoked.
     """
-    row = database.fetch_one(
-        _Removed,
-        """
-        WITH client AS (
-            SELECT client_id, extract(epoch FROM changes_counted_to - now())::float AS seconds_ahead
-              FROM clients
-             WHERE client_id = %(client_id)s AND token_generation = %(token_generation)s
-               FOR NO KEY UPDATE
-        ), removed AS (
-            DELETE FROM favorites
-             USING client
-             WHERE favorites.client_id = client.client_id AND product_id = %(product_id)s
-               AND seconds_ahead <= %(most_ahead)s
-            RETURNING favorites.client_id, product_id
-        ), emitted AS (
-            INSERT INTO outbox (stream, detail_type, detail)
-            SELECT 'client:' || client_id, 'FavoriteRemoved', json_build_object(
-                       'client_id', client_id, 'product_id', product_id,
-                       'removed_at', rfc3339(now()))
-              FROM removed
-        )
-        SELECT EXISTS (SELECT FROM removed) AS was_favorite, seconds_ahead FROM client
-        """,
-        caller.as_parameters | {"product_id": product_id, "most_ahead": CHANGES_SECONDS},
-    )
+    parameters = caller.as_parameters | {"product_id": product_id, "most_ahead": CHANGES_SECONDS}
+    if preconditions.are_given:
+        row = database.transaction(lambda current: _remove_if(current, parameters, preconditions))
+    else:
+        row = database.fetch_one(_Removed, _REMOVE, parameters)
     if row is None:
         raise access_tokens.token_revoked()
     check_changes(row.seconds_ahead)
     if not row.was_favorite:
         raise NotFavorite("The product is not one of your favorites.")
+
+
+def _remove_if(
+    current: database.Connection, parameters: dict[str, Any], preconditions: Preconditions
+) -> _Removed | None:
+    # The row of the client is locked first: no other request can change the favorite after the check.
+    current.execute("SELECT FROM clients WHERE client_id = %(client_id)s FOR NO KEY UPDATE", parameters)
+    held = current.execute(_GET, parameters).fetchone()
+    if held is not None and held["favorite"] is not None:
+        preconditions.check(etag_of(held["favorite"]))
+    with current.cursor(row_factory=class_row(_Removed)) as cursor:
+        return cursor.execute(_REMOVE, parameters).fetchone()
+
+
+_REMOVE: LiteralString = """
+WITH client AS (
+    SELECT client_id, extract(epoch FROM changes_counted_to - now())::float AS seconds_ahead
+      FROM clients
+     WHERE client_id = %(client_id)s AND token_generation = %(token_generation)s
+       FOR NO KEY UPDATE
+), removed AS (
+    DELETE FROM favorites
+     USING client
+     WHERE favorites.client_id = client.client_id AND product_id = %(product_id)s
+       AND seconds_ahead <= %(most_ahead)s
+    RETURNING favorites.client_id, product_id
+), emitted AS (
+    INSERT INTO outbox (stream, detail_type, detail)
+    SELECT 'client:' || client_id, 'FavoriteRemoved', json_build_object(
+               'client_id', client_id, 'product_id', product_id,
+               'removed_at', rfc3339(now()))
+      FROM removed
+)
+SELECT EXISTS (SELECT FROM removed) AS was_favorite, seconds_ahead FROM client
+"""
 
 
 def _mark(caller: Caller, product_id: str, now: datetime) -> tuple[Rendered[Favorite], bool] | None:

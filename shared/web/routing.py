@@ -15,6 +15,7 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from shared.accounts import access_tokens
 from shared.accounts.access_tokens import Caller
 from shared.errors import DomainError, InvalidInput, MissingCredentials
+from shared.formats.etags import Preconditions
 from shared.platform import secrets_manager
 from shared.web import bodies, entry, problems, request
 from shared.web.entry import Handler
@@ -53,6 +54,11 @@ class Resolver(APIGatewayHttpResolver):
     def header(self, name: str) -> str | None:
         """A header of the request by its case-insensitive name, None where there is none."""
         return self.current_event.headers.get(name)
+
+    @property
+    def preconditions(self) -> Preconditions:
+        """The conditions of a request that changes something."""
+        return Preconditions(self.header("if-match"), self.header("if-none-match"))
 
     def _problem(self, error: Exception) -> Response[str]:
         result = problems.result(error, self.event)

@@ -35,7 +35,7 @@ def claims(**changes: object) -> dict[str, Any]:
         "iat": now,
         "exp": now + 900,
         "jti": uuid4().hex,
-        "generation": 0,
+        "token_generation": 0,
         "auth_time": 0,
     }
     return {name: value for name, value in (good | changes).items() if value is not None}

@@ -78,7 +78,7 @@ def test_whoever_follows_the_guide_for_a_new_endpoint_fails_no_test_that_it_does
     work = project / "shared/favorites" / renamed("counts.py")
     work.write_text(block('"""How many favorites a client has."""'))
     (project / "functions" / name / "handler.py").write_text(block('"""GET /favorite-count"""'))
-    test = project / f"tests/integration/routes/test_{name}.py"  # 3
+    test = project / f"tests/integration/routes/favorites/test_{name}.py"  # 3
     test.write_text(block('"""GET /favorite-count"""', 1))
     run(project, "-m", "tools.generate")  # 4
     document = json.loads((project / "functions/get_docs/openapi.json").read_text())
