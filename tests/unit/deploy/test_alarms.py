@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from samcli.yamlhelper import yaml_parse
 
+from shared.platform import metrics as metrics_sent
 from tests.documents import ROOT
 from tests.unit.deploy.sam_template import TEXT, Resource, functions, of_type, ref
 from tests.unit.documents.test_names import CONTRACT, resource_of
@@ -189,7 +190,28 @@ def test_every_log_is_kept_for_a_time_and_no_longer(resources: dict[str, Resourc
     for name, group in of_type(resources, "AWS::Logs::LogGroup").items():
         assert group["RetentionInDays"]["Fn::FindInMap"][0] == "Stages", name
     for name, function in functions(resources).items():
-        assert function["LoggingConfig"] == {"LogGroup": {"Ref": "FunctionsLogGroup"}}, name
+        condition, debugging, otherwise = function["LoggingConfig"]["Fn::If"]
+        assert condition == "Debugs"
+        assert debugging["LogGroup"] == otherwise["LogGroup"] == {"Ref": "FunctionsLogGroup"}, name
+
+
+def test_lambdas_own_lines_are_left_out_and_metrics_are_not(
+    resources: dict[str, Resource], capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Lambda takes a line without a level for INFO, and drops what is below the level of applications.
+    for function in functions(resources).values():
+        _, _, config = function["LoggingConfig"]["Fn::If"]
+        assert (config["LogFormat"], config["SystemLogLevel"]) == ("JSON", "WARN")
+        assert config["ApplicationLogLevel"] == "INFO"
+    metrics_sent.put({"OutboxLag": (1.0, "Seconds")})
+    line = json.loads(capsys.readouterr().out)
+    assert "level" not in line
+    assert line["_aws"]["CloudWatchMetrics"]
+
+
+def test_the_most_frequent_reads_are_not_traced_by_themselves(resources: dict[str, Resource]) -> None:
+    untraced = {name for name, it in functions(resources).items() if it["TracingConfig"]["Mode"] != "Active"}
+    assert untraced == {"GetProductFunction", "ListProductsFunction", "ListFavoriteIdsFunction"}
 
 
 def test_the_access_log_is_json_and_names_the_request_as_problems_do(resources: dict[str, Resource]) -> None:
@@ -200,7 +222,6 @@ def test_the_access_log_is_json_and_names_the_request_as_problems_do(resources: 
     assert set(line.values()) == {
         *("$context.requestId", "$context.routeKey", "$context.status", "$context.responseLatency"),
         *("$context.integration.integrationStatus", "$context.integration.error"),
-        "$context.error.responseType",
     }
     assert '"milliseconds":$context.responseLatency,' in stage["AccessLogSettings"]["Format"]  # a number
 

