@@ -31,27 +31,27 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit status."""
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
-        match asked.command:
+        match options.command:
             case "run":
-                _run(asked.port)
+                _run(options.port)
             case "sam-local":
-                _sam_local(asked.port)
+                _sam_local(options.port)
             case "reset":
                 _reset()
             case "seed":
                 seed(_data(), show)
             case "event":
-                answer = running.deliver(_data(), asked.file, asked.function, asked.token)
+                answer = running.deliver(_data(), options.file, options.function, options.token)
                 show(json.dumps(answer, indent=2, ensure_ascii=False))
             case "events":
-                _events(asked)
-            case "catalog" if asked.change == "check":
+                _events(options)
+            case "catalog" if options.change == "check":
                 _check_catalog()
             case "catalog":
-                change = _change(asked)
-                show(running.change_product(_data(), asked.product_id, change, push=asked.push))
+                change = _change(options)
+                show(running.change_product(_data(), options.product_id, change, push=options.push))
     except ServiceFailed as error:
         print(error, file=sys.stderr)
         return 1
@@ -90,23 +90,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _events(asked: argparse.Namespace) -> None:
+def _events(options: argparse.Namespace) -> None:
     from local.aws.outgoing import read_events  # with SAM CLI, as for the others
 
     with suppress(KeyboardInterrupt):
         signal.signal(signal.SIGINT, signal.default_int_handler)
         shown = False
-        for event in read_events(_data(), asked.type, follow=asked.follow):
+        for event in read_events(_data(), options.type, follow=options.follow):
             show(event)
             shown = True
         if not shown:
             print("No such event has gone out yet; they go out every half minute.", file=sys.stderr)
 
 
-def _change(asked: argparse.Namespace) -> str:
-    if asked.change == "price":
-        return f'{{"price": {running.price(asked.price)}}}'
-    return json.dumps({"removed": asked.change == "remove"})
+def _change(options: argparse.Namespace) -> str:
+    if options.change == "price":
+        return f'{{"price": {running.price(options.price)}}}'
+    return json.dumps({"removed": options.change == "remove"})
 
 
 def _check_catalog() -> None:
@@ -168,10 +168,10 @@ def _sam_local(port: str) -> None:
 
 
 def _serve(stack: "Stack | SamLocal", more: Callable[[], list[str]]) -> None:
-    """Run it until a signal comes; `more` is told once it runs."""
+    """Run it until a signal comes; `more` gives further lines of the welcome, once it runs."""
     try:
         for number in _STOP_SIGNALS:
-            # A shell makes background jobs ignore Ctrl-C, which nobody asked for; nohup was asked for.
+            # A shell makes background jobs ignore Ctrl-C, which nobody options for; nohup was options for.
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, _interrupt)
         stack.start()

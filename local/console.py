@@ -10,16 +10,16 @@ from typing import Any
 
 from local.servers.services import Log, ServiceFailed
 
-# What the line of the schedule says too.
+# Messages that the line of the schedule repeats.
 _SAID_BY_SCHEDULES = {"catalog polled", "outbox relayed"}
-# What every line of the functions' JSON log has and nobody at a console needs.
+# Keys of every line of the functions' JSON log that the console leaves out.
 _EVERYWHERE = {"level", "location", "message", "timestamp", "service", "exception", "exception_name"}
 
 
 def show(line: str) -> None:
     """Print the line in one piece, as several threads do it; print() writes the end of the line apart.
 
-    What cannot be printed is lost: a console that is gone or a disk that is full stops nobody from serving.
+    What cannot be printed is lost: a closed console or a full disk must not stop the service.
     """
     with suppress(OSError, ValueError):
         sys.stdout.write(f"{line}\n")
@@ -27,9 +27,9 @@ def show(line: str) -> None:
 
 
 def log_to(metrics: Path, environment: Mapping[str, str]) -> Log:
-    """Return a log that shows its lines, but appends metrics to the file: nobody reads them as they come.
+    """Return a log that shows its lines, but appends metrics to the file.
 
-    While the file cannot be written metrics are lost; the log says so once.
+    While the file cannot be written, metrics are lost; the log says so once.
     With LOCAL_LOGS=json in the environment the functions' lines are shown as they are, else shortened, with
     the time of day in front.
     Raises ServiceFailed for any other value.
@@ -68,7 +68,7 @@ def shortened(line: str) -> str | None:
     """Return `name | migrated: applied=3` for `name | {"message": "migrated", "applied": 3, …}`.
 
     A level other than INFO stands in front, a traceback comes below. Other lines stay as they are. None for
-    a line that another one says already.
+    a line that repeats another one.
     """
     name, _, text = line.partition(" | ")
     try:

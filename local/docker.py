@@ -1,4 +1,4 @@
-"""The Docker engine of this machine, asked through its command line client."""
+"""The Docker engine of this machine, used through its command line client."""
 
 import json
 import platform

@@ -18,7 +18,7 @@ _ANSWER_SECONDS = 310  # the migrations may take 300
 
 @dataclass(frozen=True)
 class Running:
-    """Where a stack answers; `catalog` is None when it is not one of ours."""
+    """Where a stack answers; `catalog` is None for a catalog of the user."""
 
     api: str
     aws: str
@@ -38,7 +38,7 @@ class Running:
 
 
 def forget(data: Path) -> None:
-    """Take back what Running.write told."""
+    """Remove what Running.write wrote."""
     (data / _FILE).unlink(missing_ok=True)
 
 
@@ -100,7 +100,7 @@ def ask(
     url: str, method: str, path: str, body: bytes, token: str | None = None
 ) -> tuple[http.client.HTTPResponse, bytes]:
     """Return the answer of a server of the running stack, and its body. Raises ServiceFailed for none."""
-    # No urllib: it would ask the proxies of the shell for an address of this machine.
+    # No urllib: it would use the proxies of the shell for an address of this machine.
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=_ANSWER_SECONDS)
     try:
         bearer = {"Authorization": f"Bearer {token}"} if token else {}

@@ -171,7 +171,7 @@ class SamLocal(ServiceGroup):
             raise ServiceFailed(f"`sam local start-api` ended with {self._server.wait()}.")
 
     def _options(self, seen_from: Path | None = None) -> list[str]:
-        """Return what all commands that run functions are told."""
+        """Return the options of all commands that run functions."""
         template, variables = self._build / "template.yaml", self._variables
         if seen_from is not None:
             template, variables = _short(template, seen_from), _short(variables, seen_from)
@@ -232,7 +232,7 @@ def _short(path: Path, seen_from: Path) -> Path:
 
 def _environment() -> dict[str, str]:
     return {
-        # SAM CLI asks for a region even where it calls nobody.
+        # SAM CLI wants a region although it calls no AWS API.
         "AWS_DEFAULT_REGION": "us-east-1",
         # Without a wait for credentials from a machine that is none of AWS's.
         "AWS_EC2_METADATA_DISABLED": "true",

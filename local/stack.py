@@ -197,7 +197,7 @@ def bind(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
-        # From here on nobody else gets the port, however long the rest takes to start.
+        # From here on the port is ours, however long the rest takes to start.
         listener.listen(128)
     except (OSError, OverflowError) as error:
         listener.close()

@@ -162,7 +162,7 @@ def _as_http_api(app: Flask, api: Api) -> Flask:
 
 
 def _add_shop(app: Flask, folder: Path) -> None:
-    """Serve a page of files; the browser asks each time whether they have changed."""
+    """Serve a folder of files; the browser revalidates them each time."""
 
     def file(name: str) -> Response:
         return send_from_directory(folder, name)

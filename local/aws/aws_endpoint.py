@@ -28,7 +28,7 @@ _Entry = dict[str, Any]
 
 
 class AwsEndpoint:
-    """Listens on 127.0.0.1, at `url`, from start() to stop(); who asks before serve() waits for it.
+    """Listens on 127.0.0.1, at `url`, from start() to stop(); requests before serve() wait for it.
 
     It listens before there is anything to serve because the functions are started with its address: a port
     that was only looked for could be anybody's by then.
@@ -107,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
         if how == "DryRun":
             self._answer(HTTPStatus.NO_CONTENT, b"")
         elif how == "Event":
-            # What becomes of it is for the log to tell, as on AWS.
+            # The result goes to the log only, as on AWS.
             threading.Thread(target=self._result, args=(name, body), daemon=True).start()
             self._answer(HTTPStatus.ACCEPTED, b"")
         else:

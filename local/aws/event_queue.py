@@ -24,8 +24,8 @@ Invoke = Callable[[str, Mapping[str, Any]], Any]
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
 
-VISIBILITY_SECONDS = 2.0  # on AWS 180: nobody at a console waits for that
-DUPLICATES = 0.05  # of the messages; of SQS nobody knows how many, only that there are some
+VISIBILITY_SECONDS = 2.0  # on AWS 180, too long for somebody at a console
+DUPLICATES = 0.05  # of the messages; SQS promises no number
 _LONGEST_LINE = 500
 
 
@@ -61,7 +61,7 @@ class EventQueue:
         self._log = log
         self._visibility = visibility
         self._duplicates = duplicates
-        self._messages: list[_Message] = []  # those that nobody works on
+        self._messages: list[_Message] = []  # those that no consumer holds
         self._open = 0  # messages that are neither taken nor dead
         self._changed = threading.Condition()
         self._stopping = False

@@ -29,7 +29,7 @@ from local.servers.services import Log, free_port
 
 _INVOCATIONS = "/2015-03-31/functions/function/invocations"
 _START_SECONDS = 10
-# How long after its own deadline the emulator may still need to say that it passed.
+# Time for the emulator to report a timeout after it has happened.
 _GRACE_SECONDS = 0.25
 # What awslambdaric answers for an exception, always with these keys (its `make_error`). The emulator sends it
 # with status 200, as it would a result.
@@ -148,8 +148,8 @@ class ExecutionEnvironment:
             self._lifeline.end(process)
             connection.close()
             with _output(process) as output:
-                said = output.read().decode(errors="replace")
-        raise OSError(f"The Runtime Interface Emulator did not start: {said.strip() or 'no answer'}")
+                output_text = output.read().decode(errors="replace")
+        raise OSError(f"The Runtime Interface Emulator did not start: {output_text.strip() or 'no answer'}")
 
     def _command(self, port: int, runtime_port: int) -> list[str]:
         return [
@@ -216,7 +216,7 @@ class Pool:
         self._start = start
         self._log = log
         self._lock = threading.Lock()
-        # A place holds an idle environment or none yet. Those in use are in nobody's list but `_alive`.
+        # A place holds an idle environment, or none yet. Those in use are only in `_alive`.
         self._places: deque[ExecutionEnvironment | None] = deque([None] * concurrency)
         self._waiting: deque[Future[ExecutionEnvironment | None]] = deque()
         self._alive: set[ExecutionEnvironment] = set()
@@ -257,7 +257,7 @@ class Pool:
             self._discard(environment)
 
     def stop(self) -> None:
-        """Stop every environment, busy ones too; who waits gets EnvironmentLost."""
+        """Stop every environment, busy ones too; waiting callers get EnvironmentLost."""
         with self._lock:
             self._closed = True
             alive, waiting = list(self._alive), list(self._waiting)
@@ -306,7 +306,7 @@ class Pool:
 
     def _discard(self, environment: ExecutionEnvironment | None) -> None:
         with self._lock:
-            # Two may want to end the same one: the caller who lost it, and stop().
+            # The caller that lost it and stop() may both discard it.
             if environment is None or environment not in self._alive:
                 return
             self._alive.remove(environment)

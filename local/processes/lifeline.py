@@ -2,8 +2,8 @@
 
 Linux can tell one process that its parent died (PR_SET_PDEATHSIG), macOS cannot, and neither tells the
 children of that process. So a bystander does it: a bare interpreter in a session of its own, running this
-very file, that holds the reading end of a pipe. It is told of every group; when the pipe breaks, however that
-came about, it kills those that are left. It has to live on the standard library alone.
+very file, that holds the reading end of a pipe. It gets the number of every group; when the pipe breaks, for
+whatever reason, it kills the groups that are left. It has to live on the standard library alone.
 """
 
 import os

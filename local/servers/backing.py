@@ -59,7 +59,7 @@ class BackingServices(Startable):
         self.catalog: Catalog | None = None
 
     def start(self) -> None:
-        """Start what is not given. Raises ServiceFailed when one does not start or cannot be reached."""
+        """Start the services that have no address yet, and check the others. Raises ServiceFailed."""
         if "DATABASE_URL" in self.settings:
             _check_database(self.settings["DATABASE_URL"])
         else:
@@ -108,7 +108,7 @@ class BackingServices(Startable):
 
     @property
     def started(self) -> dict[str, str]:
-        """The addresses of the services of ours by their names; those given may have passwords in them."""
+        """The addresses of the services that were started; given addresses may contain passwords."""
         urls = {
             "PostgreSQL": (self.postgres, self.settings["DATABASE_URL"]),
             "Valkey": (self.valkey, self.settings["REDIS_URL"]),

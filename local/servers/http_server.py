@@ -68,7 +68,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, handler)
 
     def server_bind(self) -> None:
-        # HTTPServer's own asks the DNS for this machine's name, which can take seconds and serves nothing.
+        # HTTPServer's own looks up this machine's name in the DNS, which can take seconds and is not used.
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 

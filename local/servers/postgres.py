@@ -106,7 +106,7 @@ class Postgres(TcpServer):
 
     @property
     def exit_code(self) -> int | None:
-        """How the server ended that nobody stopped; None while it runs, or after stop()."""
+        """The exit code of a server that ended by itself; None while it runs, or after stop()."""
         return None if self._process is None else self._process.poll()
 
     def start(self) -> str:
@@ -201,7 +201,7 @@ class Postgres(TcpServer):
         (self._data / "postmaster.pid").unlink(missing_ok=True)
 
     def _processes(self) -> list[psutil.Process]:
-        # A zombie has no folder: it is none of them, even where nobody reaps it, as in many containers.
+        # A zombie has no folder, so it does not count; in many containers zombies are never reaped.
         return [
             process
             for process in psutil.process_iter(["name", "cwd", "ppid"])
@@ -359,7 +359,7 @@ def _have_user() -> None:
 
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """Wait for whoever on this machine is in here.
+    """Let one process of this machine at a time run the block.
 
     Two `useradd` at once both succeed, and the number of the second replaces that of the first, under which a
     server may run by then.

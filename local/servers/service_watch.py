@@ -33,14 +33,14 @@ class ServiceWatch:
         self._thread.join()
 
     def _look(self) -> None:
-        told: set[str] = set()
+        logged: set[str] = set()
         while not self._stopping.wait(_EVERY):
             for name, service in self._services.items():
                 code = service.exit_code
                 if code is None:
-                    told.discard(name)
-                elif name not in told:
-                    told.add(name)
+                    logged.discard(name)
+                elif name not in logged:
+                    logged.add(name)
                     self._log(
                         f"{name} has ended (exit code {code}). Its log is in the data folder; "
                         "stop with Ctrl-C and start anew."

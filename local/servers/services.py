@@ -95,12 +95,12 @@ _giving = threading.Lock()
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a TCP port nobody listens on.
+    """Return a free TCP port.
 
     It lies below the range from which operating systems number outgoing connections (32768 and up on
     Linux, 49152 and up elsewhere): a service that stops and starts again finds its port still free, however
-    many connections were opened meanwhile. Each process looks in a part of its own, and does not give a port
-    a second time for a while: whoever looks at the same moment, before it is used, finds another one.
+    many connections were opened meanwhile. Each process searches its own part of the range, and does not
+    return a port twice for a while, so that two searches at the same moment find different ports.
     """
     part = range(20_000 + os.getpid() % _PARTS, 32_768, _PARTS)
     for port in random.sample(part, k=len(part)):
@@ -126,7 +126,7 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 def reached_at(listen: str) -> str:
     """Return the address at which this machine reaches a server that listens on `listen`."""
-    return "127.0.0.1" if listen == "0.0.0.0" else listen  # noqa: S104 - asked, not listened on
+    return "127.0.0.1" if listen == "0.0.0.0" else listen  # noqa: S104 - compared, not listened on
 
 
 def wait_until(condition: Callable[[], bool], timeout: float, interval: float = 0.02) -> bool:
@@ -143,5 +143,5 @@ def log_tail(log: Path, start: int = 0, lines: int = 3) -> str:
     """Return the last lines of a log from byte `start` on, joined to fit into a sentence."""
     with log.open("rb") as file:
         file.seek(start)
-        said: Sequence[str] = file.read().decode(errors="replace").split("\n")
-    return " | ".join([line.strip() for line in said if line.strip()][-lines:]) or "nothing"
+        text: Sequence[str] = file.read().decode(errors="replace").split("\n")
+    return " | ".join([line.strip() for line in text if line.strip()][-lines:]) or "nothing"

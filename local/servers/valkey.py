@@ -44,7 +44,7 @@ class Valkey(TcpServer):
 
     @property
     def exit_code(self) -> int | None:
-        """How the server ended that nobody stopped; None while it runs, or after stop()."""
+        """The exit code of a server that ended by itself; None while it runs, or after stop()."""
         return None if self._process is None else self._process.poll()
 
     def start(self) -> str:

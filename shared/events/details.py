@@ -70,7 +70,7 @@ class FavoriteProductRestored(_FavoriteProductDetail):
 
 
 class ClientRegistered(Detail):
-    """Somebody registered; who they are is told by the API, to those who may know."""
+    """A client registered. The event has no name and no e-mail."""
 
     client_id: UUID
     registered_at: datetime

@@ -1,4 +1,4 @@
-"""Sends entries to EventBridge and tells what became of each."""
+"""Sends entries to EventBridge and returns the outcome of each."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _put_events(client: Any, entries: Sequence[Entry]) -> list[Outcome]:
     try:
         answer = client.put_events(Entries=list(entries))
     except ClientError as error:
-        # A refused call says nothing of its entries, except of one that was sent alone for its size.
+        # Why a call was refused concerns its entry only if that was sent alone for its size.
         is_large = len(entries) == 1 and len(entries[0]["Detail"].encode()) > CALL_BYTES - 1_024
         if is_large and error.response["Error"]["Code"] in TOO_LARGE:
             return [f"the bus refused it: {error}"]
