@@ -18,7 +18,7 @@ TEMPLATE = ROOT / "template.yaml"
 PARAMETERS = (
     *("CatalogUrl", "CatalogMapping", "CatalogCurrency", "CatalogHeaders"),
     *("ProductCacheTtlSeconds", "CatalogPollMinutes", "AllowMassRemoval"),
-    *("AdminEmail", "LogLevel", "CorsOrigins"),
+    *("AdminEmail", "LogLevel", "CorsOrigins", "SessionMaxDays"),
 )
 # In the cloud these are the stack's own database, cache and secrets.
 VARIABLES = ("DATABASE_URL", "REDIS_URL", "ACCESS_TOKEN_KEYS", "ADMIN_PASSWORD", "CATALOG_AUTHORIZATION")

@@ -10,6 +10,7 @@ from shared.errors import (
     ChangedMeanwhile,
     EmailTaken,
     Forbidden,
+    LogInTooLongAgo,
     TooManyAttempts,
     UnknownClient,
     WrongPassword,
@@ -24,7 +25,13 @@ app = routing.resolver()
 @app.patch(
     "/clients/<client_id>",
     openapi_extensions=routing.errors(
-        Forbidden, WrongPassword, UnknownClient, EmailTaken, ChangedMeanwhile, TooManyAttempts
+        Forbidden,
+        WrongPassword,
+        UnknownClient,
+        EmailTaken,
+        ChangedMeanwhile,
+        LogInTooLongAgo,
+        TooManyAttempts,
     ),
 )
 def update_client(client_id: ClientRef, changes: ClientChanges) -> Response[Client]:

@@ -12,6 +12,7 @@ from shared.errors import InvalidToken
 from shared.platform import settings
 
 LIFETIME = 15 * 60  # seconds
+LEEWAY = 5  # seconds that the clock of the host that issued a token may be ahead
 ISSUER = "favorites-service"
 AUDIENCE = "favorites-api"
 
@@ -107,6 +108,7 @@ def _checked(token: str, keys: tuple[tuple[str, str], ...]) -> tuple[Caller, flo
             algorithms=[_ALGORITHM],
             audience=AUDIENCE,
             issuer=ISSUER,
+            leeway=LEEWAY,  # of `iat`: `verify` looks at `exp` without
             options={"require": [*_CLAIMS]},
         )
         caller = Caller(

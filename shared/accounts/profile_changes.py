@@ -9,11 +9,11 @@ import psycopg
 
 from shared.accounts import callers, passwords, permissions
 from shared.accounts.access_tokens import Caller
-from shared.accounts.attempts import guesses
+from shared.accounts.attempts import bounds, guesses
 from shared.accounts.models import Client, ClientChanges
 from shared.accounts.permissions import ClientRef, Target
 from shared.accounts.sessions import ends
-from shared.errors import ChangedMeanwhile, EmailTaken, InvalidInput, InvalidToken, WrongPassword
+from shared.errors import ChangedMeanwhile, EmailTaken, Forbidden, InvalidInput, InvalidToken, WrongPassword
 from shared.formats import json_text
 from shared.formats.emails import email_key
 from shared.platform import database
@@ -50,14 +50,25 @@ def update(
     """The client as it is after the changes; a new password ends all of the client's sessions and tokens.
 
     `if_match` is the If-Match header (RFC 9110 §13.1.1), None where there is none. The own e-mail or password
-    takes the current password: an access token alone may be stolen.
+    takes the current password: an access token alone may be stolen. For another's, an admin must have logged
+    in a moment ago, and no admin sets another admin's password.
     Raises Forbidden, UnknownClient, EmailTaken, ChangedMeanwhile, WrongPassword, InvalidInput,
-    TooManyAttempts, and InvalidToken where the caller's token is revoked.
+    LogInTooLongAgo, TooManyAttempts, and InvalidToken where the caller's token is revoked.
     """
     target = permissions.permitted(caller, ref)
     given = changes.model_fields_set
     if target.is_caller and "password" in given and "current_password" not in given:
         raise _current_password_missing()
+    if not target.is_caller and not given.isdisjoint({"email", "password"}):
+        permissions.require_recent_log_in(caller, "Log in again before you change an e-mail or password.")
+    if "email" not in given:
+        return _update(target, changes, if_match, source_ip)
+    with bounds.counted(bounds.TAKEN_EMAILS, source_ip, if_raised=EmailTaken):
+        return _update(target, changes, if_match, source_ip)
+
+
+def _update(target: Target, changes: ClientChanges, if_match: str | None, source_ip: str) -> Client:
+    given = changes.model_fields_set
     for _ in range(CONFIRMATIONS):
         # Argon2 is slow, so both hashes are computed before the row is locked; the new one only after the
         # current password was verified.
@@ -78,6 +89,8 @@ def update(
             before, after = done
             if email_key(before.email) != email_key(after.email):
                 guesses.forget(before.email, target.client_id)
+            elif new_hash is not None:
+                guesses.forget_known(before.email, target.client_id)
             return after
     raise _wrong_password()
 
@@ -107,6 +120,8 @@ def _change(current: database.Connection, work: _Work) -> tuple[Client, Client] 
     if work.target.is_caller and email != before.email and not work.has("current_password"):
         raise _current_password_missing()
     if work.new_hash is not None:
+        if before.role == "admin" and not work.target.is_caller:
+            raise Forbidden("Only admins themselves set their password.")
         passwords.check_personal(work.changes.password, name=name, email=email)
     if (name, email, work.new_hash) == (before.name, before.email, None):
         return before, before
@@ -156,7 +171,7 @@ def _confirm(target: Target, password: str, source_ip: str) -> str:
         """,
     )
     attempts = guesses.of_current_password(target.client_id, source_ip)
-    wait = guesses.begin(attempts)
+    wait, _ = guesses.begin(attempts)
     if not passwords.is_password(password, held.password_hash):
         raise guesses.too_many(wait) if wait else _wrong_password()
     guesses.succeed(attempts)

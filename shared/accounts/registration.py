@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.accounts import passwords
-from shared.accounts.attempts import taken_emails
+from shared.accounts.attempts import bounds
 from shared.accounts.models import Client, NewClient
 from shared.errors import EmailTaken
 from shared.events import client_events
@@ -14,7 +14,11 @@ from shared.platform import database
 def register(new: NewClient, *, source_ip: str = "") -> Client:
     """A new client. Raises EmailTaken, TooManyAttempts, and InvalidInput for a password of one's own name."""
     passwords.check_personal(new.password, name=new.name, email=new.email)
-    taken_emails.check(source_ip)
+    with bounds.counted(bounds.TAKEN_EMAILS, source_ip, if_raised=EmailTaken):
+        return _insert(new)
+
+
+def _insert(new: NewClient) -> Client:
     client = database.fetch_one(
         Client,
         f"""
@@ -34,6 +38,5 @@ def register(new: NewClient, *, source_ip: str = "") -> Client:
         },
     )
     if client is None:
-        taken_emails.count(source_ip)
         raise EmailTaken.by_another()
     return client

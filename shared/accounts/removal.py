@@ -19,8 +19,8 @@ from shared.platform import database
 def remove(caller: Caller, ref: ClientRef, preconditions: Preconditions = NO_PRECONDITIONS) -> None:
     """Remove the client.
 
-    Raises Forbidden, UnknownClient, ChangedMeanwhile, LastAdmin, LogInTooLongAgo for the own account, and
-    InvalidToken where the caller's token is revoked.
+    Raises Forbidden, UnknownClient, ChangedMeanwhile, LastAdmin, LogInTooLongAgo, and InvalidToken where
+    the caller's token is revoked.
     """
     target = permissions.permitted(caller, ref)
     email = database.transaction(lambda current: _remove(current, caller, target, preconditions))
@@ -42,8 +42,7 @@ def _remove(
             target.as_parameters,
         ).fetchone()
         client = Client(**callers.found(target, held))
-        if target.is_caller:
-            permissions.require_recent_log_in(caller, "Log in again before you remove your account.")
+        permissions.require_recent_log_in(caller, "Log in again before you remove the account.")
         preconditions.check(json_text.rendered(client).etag)
         if client.role == "admin":
             _keep_an_admin(current, target.client_id)

@@ -35,7 +35,7 @@ def email_key(email: str) -> str:
     The domain is compared in Unicode, after the mapping of UTS 46: what a browser or a mail program does.
     """
     local, at, domain = _lower(email.strip()).rpartition("@")
-    if not domain.isascii() or "xn--" in domain:
+    if at and not (domain.isascii() and "xn--" not in domain):
         import idna  # 3 ms, for the few addresses that have such a domain
 
         with suppress(idna.IDNAError):

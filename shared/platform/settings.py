@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -37,6 +38,22 @@ def database_credentials() -> dict[str, str]:
     name = "DATABASE_CREDENTIALS"
     user, password = _credentials(name, secrets_manager.read(_required(name)))
     return {"user": user, "password": password}
+
+
+def address_key() -> bytes:
+    """What the IP addresses in Valkey are hashed with: it comes from the database's password.
+
+    Whoever reads Valkey does not have it, and all functions that count attempts do. Another password makes
+    all addresses new ones. Raises SecretUnavailable.
+    """
+    url = database_url()
+    secret = url if "@" in url else secrets_manager.kept(_required("DATABASE_CREDENTIALS"))
+    return secret.encode()
+
+
+def longest_session() -> timedelta:
+    """How long after the log-in a session ends, however often it is refreshed."""
+    return timedelta(days=int(os.environ.get("SESSION_MAX_DAYS", "90")))
 
 
 def redis_url() -> str:

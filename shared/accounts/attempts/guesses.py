@@ -46,9 +46,9 @@ KNOWN_FOR = 30 * 24 * 60 * 60  # seconds since the last log-in from there
 MOST_KNOWN = 8  # addresses; the one that was used longest ago is forgotten
 MOST_ADDRESSES = 200  # that are counted one by one; the one that could come back first is forgotten
 
-# An account that somebody tried once or twice, perhaps one that nobody has, is forgotten in an hour: what a
-# flood of made-up accounts leaves is bounded by the requests that API Gateway lets in within that time.
-SOON_FORGOTTEN_AFTER = 60 * 60  # seconds, while nobody has to wait
+# An account that somebody tried once, perhaps one that nobody has, is forgotten sooner. Whoever waits so long
+# each time has `ACCOUNT_FREE` failures a day too.
+SOON_FORGOTTEN_AFTER = FORGOTTEN_AFTER // ACCOUNT_FREE  # seconds after a first failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,8 @@ def of_current_password(client_id: UUID, source_ip: str) -> Counter:
 
 # Fields: `all` is the account's failures, since when they are counted, and the last turn that was given;
 # `at:…` an address's failures, not-before, whether that is a turn, and last attempt; `known:…` a log-in.
-# Returns the seconds to wait if this attempt fails, or -1 - seconds if it is not heard at all.
+# Returns the seconds to wait if this attempt fails (-1 - seconds if it is not heard at all), and 1 for an
+# address that is known.
 _ATTEMPT = """
 local key, at, known = KEYS[1], 'at:' .. ARGV[1], 'known:' .. ARGV[1]
 local free, longest_wait, forgotten = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -111,18 +112,18 @@ local function keep(seconds)
   if redis.call('TTL', key) < seconds then redis.call('EXPIRE', key, seconds) end
 end
 
-if not_before > now then return -1 - math.ceil(not_before - now) end
+if not_before > now then return {-1 - math.ceil(not_before - now), 0} end
 local in_turns = not is_known and total >= account_free
 if in_turns and is_turn == 0 then
   local turn = math.max(shortest, math.min(longest, total / 200))
   local mine = math.max(last_turn + turn, now)
   local ahead = failures > 0 and longest_queue / 2 or longest_queue
-  if mine - now > ahead then return -1 - longest_queue end
+  if mine - now > ahead then return {-1 - longest_queue, 0} end
   last_turn = mine
   if mine > now then
     not_before, is_turn = mine, 1
     keep(forgotten)
-    return -1 - math.ceil(mine - now)
+    return {-1 - math.ceil(mine - now), 0}
   end
 end
 failures, total, is_turn = failures + 1, total + 1, 0
@@ -130,8 +131,8 @@ local wait = 0
 local doublings = in_turns and failures + 3 or failures - free - 1
 if doublings >= 0 then wait = math.min(2 ^ math.min(doublings, 20), longest_wait) end
 not_before = wait > 0 and now + wait or 0
-keep((wait > 0 or total >= account_free) and forgotten or soon_forgotten)
-return wait
+keep((wait > 0 or total > 1) and forgotten or soon_forgotten)
+return {wait, is_known and 1 or 0}
 """
 
 _SUCCEED = """
@@ -156,43 +157,52 @@ end
 redis.call('EXPIRE', key, known_for)
 """
 
+_FORGET_KNOWN = """
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if string.sub(field, 1, 6) == 'known:' then redis.call('HDEL', KEYS[1], field) end
+end
+"""
+
 _TAKE_BACK = """
-local at = 'at:' .. ARGV[1]
-local failures, tried = string.match(redis.call('HGET', KEYS[1], at) or '', '(%S+) %S+ %S+ (%S+)')
-if not failures then return end
-redis.call('HSET', KEYS[1], at, string.format('%d 0 1 %s', math.max(0, tonumber(failures) - 1), tried))
-local total, since, last_turn = string.match(redis.call('HGET', KEYS[1], 'all') or '', '(%S+) (%S+) (%S+)')
-if total then
-  total = math.max(0, tonumber(total) - 1)
-  redis.call('HSET', KEYS[1], 'all', string.format('%d %s %s', total, since, last_turn))
+local key, at = KEYS[1], 'at:' .. ARGV[1]
+local held = redis.call('HMGET', key, 'all', at)
+local total, since, last_turn = string.match(held[1] or '', '(%S+) (%S+) (%S+)')
+local failures, tried = string.match(held[2] or '', '(%S+) %S+ %S+ (%S+)')
+if not total or not failures then return end
+total, failures = math.max(0, tonumber(total) - 1), math.max(0, tonumber(failures) - 1)
+if total == 0 and redis.call('HLEN', key) == 2 then
+  redis.call('DEL', key)
+else
+  redis.call('HSET', key, 'all', string.format('%d %s %s', total, since, last_turn),
+                          at, string.format('%d 0 1 %s', failures, tried))
 end
 """
 
 
-def begin(counter: Counter) -> int:
+def begin(counter: Counter) -> tuple[int, bool]:
     """Count an attempt; the seconds that the address's next one has to wait if this one fails.
+
+    And whether the address is known: the owner has logged in from there.
 
     Raises TooManyAttempts where it has to wait already. While Valkey is down nothing is counted: log-ins go
     on, slowed by the cost of the password hash alone, and the log says so.
     """
     try:
-        wait = int(
-            _run(
-                _ATTEMPT,
-                counter,
-                *(FREE_FAILURES, LONGEST_WAIT, FORGOTTEN_AFTER),
-                *(ACCOUNT_FREE, SHORTEST_TURN, LONGEST_TURN, LONGEST_QUEUE, MOST_ADDRESSES),
-                *(SOON_FORGOTTEN_AFTER, KNOWN_FOR),
-            )
+        wait, is_known = _run(
+            _ATTEMPT,
+            counter,
+            *(FREE_FAILURES, LONGEST_WAIT, FORGOTTEN_AFTER),
+            *(ACCOUNT_FREE, SHORTEST_TURN, LONGEST_TURN, LONGEST_QUEUE, MOST_ADDRESSES),
+            *(SOON_FORGOTTEN_AFTER, KNOWN_FOR),
         )
     except CacheDown:
         logs.logger().warning(
             "log-in attempts are not counted while the cache is down: only the cost of the hash slows guesses"
         )
-        return 0
+        return 0, False
     if wait < 0:
         raise too_many(-1 - wait)
-    return wait
+    return wait, bool(is_known)
 
 
 def succeed(counter: Counter) -> None:
@@ -215,6 +225,13 @@ def forget(email: str | None, client_id: UUID) -> None:
     for key in (*([_log_in_key(email)] if email else []), _current_password_key(client_id)):
         with suppress(CacheDown):
             valkey.ask(("DEL", key))
+
+
+def forget_known(email: str, client_id: UUID) -> None:
+    """Take no address for one of the owner's any more. Without Valkey they stay until they expire."""
+    for key in (_log_in_key(email), _current_password_key(client_id)):
+        with suppress(CacheDown):
+            valkey.ask(valkey.script(_FORGET_KNOWN, key))
 
 
 def too_many(seconds: int) -> TooManyAttempts:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 import ipaddress
+
+from shared.platform import settings
 
 
 def network_of(source_ip: str) -> str:
-    """A hash of what one customer of a provider has of the address: of IPv6 that is a /64 (RFC 6177)."""
+    """A keyed hash of what one customer of a provider has of the address: of IPv6 a /64 (RFC 6177).
+
+    There are so few addresses that a plain hash would be undone in hours. Raises SecretUnavailable.
+    """
     try:
         address = ipaddress.ip_address(source_ip.partition("%")[0])
     except ValueError:
@@ -17,4 +22,5 @@ def network_of(source_ip: str) -> str:
             address = address.ipv4_mapped
         prefix = 64 if address.version == 6 else 32
         network = str(ipaddress.ip_network((address, prefix), strict=False))
-    return hashlib.sha256(network.encode(errors="surrogatepass")).hexdigest()[:16]
+    text = f"network {network}".encode(errors="surrogatepass")
+    return hmac.digest(settings.address_key(), text, "sha256").hex()[:16]

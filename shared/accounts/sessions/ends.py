@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from shared.accounts import permissions
+from shared.accounts import callers, permissions
 from shared.accounts.access_tokens import Caller
+from shared.accounts.attempts import guesses
 from shared.accounts.permissions import ClientRef
 from shared.accounts.sessions import refresh_tokens
 from shared.platform import database
@@ -20,24 +21,27 @@ def log_out(refresh_token: str) -> None:
 def log_out_everywhere(caller: Caller, ref: ClientRef) -> None:
     """End all sessions of the client, and revoke all access tokens that were issued so far.
 
+    The addresses that were known as the client's are so no longer: one may be an intruder's.
+
     Raises Forbidden, UnknownClient, and InvalidToken where the caller's token is revoked.
     """
     target = permissions.permitted(caller, ref)
 
-    def work(current: database.Connection) -> None:
+    def work(current: database.Connection) -> str:
         ended = current.execute(
             """
             UPDATE clients SET token_generation = token_generation + 1
              WHERE client_id = %(client_id)s
                AND token_generation = coalesce(%(token_generation)s, token_generation)
+            RETURNING email
             """,
             target.as_parameters,
-        ).rowcount
-        if not ended:
-            raise target.not_found()
+        ).fetchone()
+        email: str = callers.found(target, ended)["email"]
         revoke_all(current, target.client_id)
+        return email
 
-    database.transaction(work)
+    guesses.forget_known(database.transaction(work), target.client_id)
 
 
 def revoke(current: database.Connection, refresh_token: str) -> int:

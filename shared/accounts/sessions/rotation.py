@@ -40,10 +40,10 @@ def refresh(refresh_token: str) -> Tokens:
                    previous_hash = CASE WHEN token_hash = %(presented)s THEN token_hash
                                         ELSE previous_hash END,
                    rotated_at = CASE WHEN token_hash = %(presented)s THEN now() ELSE rotated_at END,
-                   expires_at = now() + %(lifetime)s
+                   expires_at = least(now() + %(lifetime)s, logged_in_at + %(longest)s)
               FROM clients
              WHERE session_hash = %(session_hash)s AND clients.client_id = sessions.client_id
-               AND expires_at > now()
+               AND expires_at > now() AND logged_in_at + %(longest)s > now()
                AND (token_hash = %(presented)s
                     OR (previous_hash = %(presented)s AND rotated_at > now() - %(grace)s))
             RETURNING clients.client_id, role, token_generation,
@@ -55,6 +55,7 @@ def refresh(refresh_token: str) -> Tokens:
                 "successor": refresh_tokens.token_hash(successors[0]),
                 "grace": GRACE,
                 "lifetime": refresh_tokens.LIFETIME,
+                "longest": settings.longest_session(),
             },
         ).fetchone()
         if held is None:

@@ -8,12 +8,12 @@ from uuid import UUID
 
 from shared.accounts import passwords
 from shared.accounts.access_tokens import Caller
-from shared.accounts.attempts import guesses
+from shared.accounts.attempts import bounds, guesses
 from shared.accounts.models import Tokens
 from shared.accounts.sessions import refresh_tokens
-from shared.errors import DatabaseUnavailable, InvalidCredentials
+from shared.errors import DatabaseUnavailable, InvalidCredentials, TooManyAttempts
 from shared.formats.emails import email_key
-from shared.platform import database
+from shared.platform import database, settings
 
 LOOKS = 2  # at an account during a log-in: another log-in may renew the hash between the first and its end
 MOST_SESSIONS = 100  # of a client; a log-in ends those that were not used for the longest time
@@ -33,7 +33,13 @@ def log_in(email: str, password: str, *, source_ip: str = "") -> Tokens:
     TooManyAttempts.
     """
     attempts = guesses.of_log_in(email, source_ip)
-    wait = guesses.begin(attempts)
+    wait, is_known = guesses.begin(attempts)
+    if not is_known:
+        try:
+            bounds.take(bounds.FAILED_LOG_INS, source_ip)
+        except TooManyAttempts:
+            guesses.take_back(attempts)
+            raise
     try:
         for _ in range(LOOKS):
             account = database.fetch_one(
@@ -51,9 +57,13 @@ def log_in(email: str, password: str, *, source_ip: str = "") -> Tokens:
                 # After the transaction: otherwise a client deleted meanwhile would leave a known address for
                 # 30 days.
                 guesses.succeed(attempts)
+                if not is_known:
+                    bounds.give_back(bounds.FAILED_LOG_INS, source_ip)
                 return tokens
     except DatabaseUnavailable:
         guesses.take_back(attempts)  # it was no wrong password
+        if not is_known:
+            bounds.give_back(bounds.FAILED_LOG_INS, source_ip)
         raise
     if wait:
         raise guesses.too_many(wait)
@@ -101,7 +111,7 @@ def _begin(current: database.Connection, account: _Account, new_hash: str | None
             "session_hash": refresh_tokens.session_hash(refresh_token),
             "client_id": account.client_id,
             "token_hash": refresh_tokens.token_hash(refresh_token),
-            "lifetime": refresh_tokens.LIFETIME,
+            "lifetime": min(refresh_tokens.LIFETIME, settings.longest_session()),
             "others": MOST_SESSIONS - 1,
         },
     )

@@ -1,5 +1,6 @@
 """Failed log-ins are counted per account and address in Valkey, and have to wait longer and longer."""
 
+import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,9 +12,10 @@ import redis
 
 from local.servers.valkey import Valkey
 from shared.accounts import passwords, profile_changes, removal
-from shared.accounts.attempts import guesses
+from shared.accounts.attempts import bounds, guesses
+from shared.accounts.attempts.networks import network_of
 from shared.accounts.models import ClientChanges, Tokens
-from shared.accounts.sessions import starts
+from shared.accounts.sessions import ends, starts
 from shared.errors import DatabaseUnavailable, InvalidCredentials, TooManyAttempts, WrongPassword
 from shared.platform import database
 from shared.platform import valkey as cache
@@ -46,7 +48,10 @@ def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 HERE = "203.0.113.24"
-COUNTER = guesses.of_log_in(EMAIL, HERE)
+
+
+def count_one() -> tuple[int, bool]:
+    return guesses.begin(guesses.of_log_in(EMAIL, HERE))
 
 
 def fail(email: str = EMAIL, *, typed: str = "wrong", source: str = HERE) -> int:
@@ -179,17 +184,24 @@ def test_an_e_mail_that_nobody_has_is_counted_as_any_other() -> None:
 
 def test_what_was_typed_is_not_to_be_read_from_the_cache(server: redis.Redis) -> None:
     fail("my secret typed into the wrong field")
-    [key] = server.keys("*")
+    [key] = server.keys("login:*")
     assert "secret" not in key
     assert "secret" not in str(server.hgetall(key))
+    plain = hashlib.sha256(f"{HERE}/32".encode()).hexdigest()[:16]
+    assert plain not in str(server.hgetall(key)) + str(server.keys("*"))
 
 
-def test_what_made_nobody_wait_is_forgotten_in_an_hour_and_the_rest_in_a_day(server: redis.Redis) -> None:
+def test_an_address_is_hashed_with_the_key_of_the_installation(environment: pytest.MonkeyPatch) -> None:
+    here = network_of(HERE)
+    environment.setenv("DATABASE_URL", "postgresql://favorites:another@127.0.0.1/favorites")
+    assert network_of(HERE) != here
+
+
+def test_one_failure_is_forgotten_in_a_twentieth_of_a_day_and_more_in_a_day(server: redis.Redis) -> None:
     fail()
     [key] = server.keys("login:*")
-    assert server.ttl(key) == pytest.approx(3600, abs=5)
-    for _ in range(4):
-        fail()
+    assert server.ttl(key) == pytest.approx(24 * 3600 / 20, abs=5)
+    fail()
     assert server.ttl(key) == pytest.approx(24 * 3600, abs=5)
 
 
@@ -198,8 +210,8 @@ def test_many_guesses_at_once_get_no_more_looks_than_one_after_the_other(
 ) -> None:
     """Of the count alone: with a log-in around it, a busy machine needs longer than the wait of a second."""
     monkeypatch.setattr(cache, "TIMEOUT", 5.0)  # fifty threads share one interpreter here
-    waits = concurrency.at_once([partial(guesses.begin, COUNTER)] * 50)
-    assert sorted(wait for wait in waits if isinstance(wait, int)) == [0, 0, 0, 0, 1]  # the looks
+    waits = concurrency.at_once([count_one] * 50)
+    assert sorted(wait[0] for wait in waits if isinstance(wait, tuple)) == [0, 0, 0, 0, 1]  # the looks
     assert sum(isinstance(wait, TooManyAttempts) for wait in waits) == 45
 
 
@@ -367,6 +379,55 @@ def test_a_turn_is_kept_for_its_address_and_is_one_guess(server: redis.Redis) ->
     assert 10 <= fail(source=address(30)) <= 16
 
 
+@pytest.mark.parametrize("end", ["new password", "log out everywhere"])
+def test_an_intruders_address_is_known_no_longer_after(end: str) -> None:
+    ana = accounts.register(email=EMAIL)
+    log_in(address(99))
+    if end == "new password":
+        changes = ClientChanges(password=PASSWORD + "!", current_password=PASSWORD)
+        profile_changes.update(accounts.caller(ana), "me", changes, if_match=None, source_ip=HERE)
+    else:
+        ends.log_out_everywhere(accounts.caller(ana), "me")
+    assert guesses.begin(guesses.of_log_in(EMAIL, address(99))) == (0, False)
+
+
+# ── A network, over all accounts ──────────────────────────────────────────────────────────────────────────
+
+
+def test_a_network_fails_fifty_times_over_all_accounts_and_then_once_in_ten_seconds() -> None:
+    waits = [fail(f"client{number // 3}@example.com") for number in range(53)]
+    assert waits[:50] == [0] * 50
+    assert all(1 <= wait <= 10 for wait in waits[50:])
+    assert fail("client1@example.com", source=address(1)) == 0  # another network
+
+
+def test_a_network_that_used_up_its_failures_leaves_nothing_of_the_next_account(server: redis.Redis) -> None:
+    for number in range(50):
+        fail(f"client{number}@example.com")
+    assert fail(EMAIL) > 0
+    assert len(server.keys("login:*")) == 50
+
+
+def test_at_a_known_address_and_with_the_right_password_nothing_counts_for_the_network() -> None:
+    accounts.register(email=EMAIL)
+    for _ in range(60):
+        log_in()
+    for _ in range(4):
+        fail()
+    for number in range(50):
+        fail(f"client{number}@example.com")
+    assert fail("other@example.com") > 0
+    assert isinstance(log_in(), Tokens)  # known here
+
+
+def test_failures_of_a_network_at_once_are_no_more_than_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cache, "TIMEOUT", 5.0)
+    outcomes = concurrency.at_once([partial(bounds.take, bounds.FAILED_LOG_INS, HERE)] * 60)
+    assert outcomes.count(None) == 50
+
+
 @pytest.mark.parametrize(
     ("one", "other", "are_one"),
     [
@@ -427,7 +488,7 @@ def test_nothing_is_left_of_a_client_who_is_removed_during_the_log_in(
     monkeypatch.setattr(passwords, "is_password", is_password)
     with pytest.raises(InvalidCredentials):
         log_in()
-    assert server.keys("*") == []
+    assert server.keys("login:*") == []
 
 
 @pytest.mark.parametrize("end", ["removal", "another e-mail"])
@@ -444,8 +505,8 @@ def test_nothing_of_the_account_is_left_after_its(server: redis.Redis, end: str)
 
 
 def test_the_count_is_one_command_and_one_trip(valkey: Valkey) -> None:
-    guesses.begin(COUNTER)
+    count_one()
     with concurrency.commands(valkey.url) as counted:
-        guesses.begin(COUNTER)
+        count_one()
     assert counted["eval"] == 1
     assert set(counted) <= {"eval", "time", "hmget", "hlen", "hset", "ttl", "expire"}

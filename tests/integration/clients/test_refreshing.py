@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from datetime import timedelta
 from functools import partial
 
 import psycopg
@@ -221,3 +222,25 @@ def test_many_refreshes_of_one_token_at_once_all_get_the_same_next_one(db: psyco
     assert db.execute("SELECT count(*) FROM sessions").fetchone() == (1,)
     let_the_grace_pass(db)
     assert rotation.refresh(next_token)
+
+
+def test_a_session_ends_ninety_days_after_the_log_in_however_often_it_is_refreshed(
+    db: psycopg.Connection, environment: pytest.MonkeyPatch
+) -> None:
+    accounts.register(email=EMAIL)
+    token = log_in().refresh_token
+    for days in (29, 29, 29, 2):
+        db.execute(
+            """
+            UPDATE sessions
+               SET logged_in_at = logged_in_at - make_interval(days => %(days)s),
+                   rotated_at = rotated_at - make_interval(days => %(days)s),
+                   expires_at = expires_at - make_interval(days => %(days)s)
+            """,
+            {"days": days},
+        )
+        token = rotation.refresh(token).refresh_token
+    assert db.execute("SELECT expires_at - logged_in_at FROM sessions").fetchone() == (timedelta(days=90),)
+    environment.setenv("SESSION_MAX_DAYS", "89")
+    with pytest.raises(InvalidRefreshToken):
+        rotation.refresh(token)

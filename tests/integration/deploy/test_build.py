@@ -44,6 +44,7 @@ EXCEPTIONS = {
     "get_product": {"redis"},
     "list_products": {"redis"},
     "update_client": _CALLER | {"redis"},
+    "end_sessions": _CALLER | {"redis"},
     "delete_client": _CALLER | {"redis"},
     "create_client": _PUBLIC | {"redis", "argon2"},
     "login": _PUBLIC | {"redis", "jwt", "argon2"},

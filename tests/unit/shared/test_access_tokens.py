@@ -80,6 +80,17 @@ def test_an_expired_token_says_so() -> None:
         access_tokens.verify(old)
 
 
+@pytest.mark.parametrize(("ahead", "is_taken"), [(4, True), (60, False)])
+def test_a_token_of_a_host_whose_clock_is_a_little_ahead_is_taken(ahead: int, is_taken: bool) -> None:
+    claims = fakes.claims() | {"iat": int(time.time()) + ahead}
+    token = jwt.encode(claims, SIGNING_KEY, headers={"kid": "new", "typ": "at+jwt"})
+    if is_taken:
+        assert access_tokens.verify(token).client_id == ANA
+    else:
+        with pytest.raises(InvalidToken):
+            access_tokens.verify(token)
+
+
 def test_why_a_forged_token_was_refused_is_not_told() -> None:
     header, payload, _ = access_tokens.issue(calls.caller()).split(".")
     with pytest.raises(InvalidToken) as refusal:
