@@ -2,6 +2,7 @@
 
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from local import docker
 from local.docker import NoDocker
 from local.sam_local import SamLocal
-from local.servers.services import ServiceFailed, free_port
+from local.servers.services import ServiceFailed, free_port, is_free
 
 FakeDocker = Callable[[str], None]
 
@@ -150,6 +151,17 @@ def test_a_cache_that_could_not_be_filled_ends_nothing(
     lines: list[str] = []
     SamLocal(data=fake_sam("echo No response >&2"), log=lines.append)._fill_cache()
     assert "The cache was not filled: " in lines[-1]
+
+
+def test_the_server_of_sam_cli_runs_until_it_is_stopped(fake_sam: Callable[[str], Path]) -> None:
+    # sam local start-api --host 127.0.0.1 --port <port> …
+    data = fake_sam(f'exec {sys.executable} -m http.server "$6" --bind "$4"')
+    port = free_port()
+    stack = SamLocal(data=data, log=lambda _: None)
+    stack._serve(port)
+    assert stack.url == f"http://127.0.0.1:{port}"
+    stack.stop()
+    assert is_free(port)
 
 
 def test_a_server_of_sam_cli_that_ends_is_one_clear_sentence(fake_sam: Callable[[str], Path]) -> None:
