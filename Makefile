@@ -56,7 +56,7 @@ build: $(PACKAGES) ## Build what `sam deploy` uploads; ARCHITECTURE=x86_64 for I
 deploy: $(PACKAGES) ## Build, and deploy to AWS as samconfig.toml says; STAGE=dev, staging or prod
 	@$(BIN)/python -m samcli build --config-env $(STAGE)
 	@sed -i.bak "s/RELEASE: by hand/RELEASE: $$(date -u +%Y-%m-%dT%H-%M-%SZ)/" .aws-sam/build/template.yaml
-	@$(BIN)/python -m samcli deploy --config-env $(STAGE)
+	@$(BIN)/python -m samcli deploy --config-env $(STAGE) $(DEPLOY)
 
 .PHONY: smoke
 smoke: $(PACKAGES) ## Ask a deployed service as a new client would, and leave nothing there; URL=https://…

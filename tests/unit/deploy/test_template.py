@@ -13,6 +13,7 @@ from openapi_spec_validator import OpenAPIV30SpecValidator
 from samcli.commands.deploy.auth_utils import auth_per_resource
 from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
 
+from tests import documents
 from tests.documents import ROOT
 from tests.unit.deploy.sam_template import TEXT, Resource, functions, of_type, ref, transform, translated
 from tests.unit.documents.test_names import CONTRACT, FOLDERS, resource_of
@@ -207,3 +208,18 @@ def test_samconfig_knows_how_to_deploy_each_stage(written: dict[str, Any], stage
     assert deploy["capabilities"] == "CAPABILITY_IAM"
     assert deploy["resolve_s3"] is True
     assert stage in written["Parameters"]["Stage"]["AllowedValues"]
+
+
+@pytest.mark.parametrize("page", documents.pages())
+def test_no_page_deploys_in_another_way_than_make_deploy(page: str) -> None:
+    # SAM alone publishes no version for another parameter, and one that exists for another concurrency.
+    commands = [*(fence.text for fence in documents.fences(page)), *documents.codes(documents.prose(page))]
+    assert [command for command in commands if re.search(r"\bsam deploy --|^\S*sam deploy$", command)] == []
+
+
+def test_two_zones_differ_and_the_cache_can_be_replaced(written: dict[str, Any]) -> None:
+    (rule,) = written["Rules"]["ZonesDiffer"]["Assertions"]
+    assert rule["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "FirstZone"}, {"Ref": "SecondZone"}]}]}
+    # Subnets and key cannot be changed: another zone is another name, made before the old cache is removed.
+    name = written["Resources"]["Cache"]["Properties"]["ServerlessCacheName"]["Fn::Sub"]
+    assert name == "${AWS::StackName}-${FirstZone}${SecondZone}"
