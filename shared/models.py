@@ -42,6 +42,11 @@ class InputError(Model):
     """What is wrong with one value of the request."""
 
     location: Annotated[str, Field(examples=["body.email"])]
+    pointer: Annotated[
+        str | None,
+        Field(default=None, description="A JSON Pointer into the body (RFC 6901).", examples=["/email"]),
+    ]
+    parameter: Annotated[str | None, Field(default=None, description="The name of a query parameter.")]
     message: str
     type: str
 

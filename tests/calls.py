@@ -58,7 +58,11 @@ class Answer:
         expected = {"type", "title", "status", "detail", "request_id"}
         assert value.keys() == (expected | {"errors"} if self.status == 422 else expected)
         for error in value.get("errors", ()):
-            assert error.keys() == {"location", "message", "type"}
+            where, *parts = error["location"].split(".")
+            place = "parameter" if where == "query" else "pointer"
+            assert error.keys() == {"location", place, "message", "type"}
+            if "/" not in error["location"] and "~" not in error["location"]:
+                assert error[place] == (parts[0] if where == "query" else "".join(f"/{it}" for it in parts))
         kind: str = value["type"]
         assert kind.startswith("/problems/")
         return kind.removeprefix("/problems/")

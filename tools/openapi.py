@@ -320,7 +320,14 @@ def _problem_examples() -> Json:
         if kind is errors.FavoritesFull:
             value["max"] = MAX_FAVORITES
         if kind is errors.InvalidInput:
-            value["errors"] = [{"location": "body.name", "message": "Field required", "type": "missing"}]
+            value["errors"] = [
+                {
+                    "location": "body.name",
+                    "pointer": "/name",
+                    "message": "Field required",
+                    "type": "missing",
+                }
+            ]
         examples[kind.code] = {"summary": kind.title, "value": value}
     return examples
 

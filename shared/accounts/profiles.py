@@ -6,6 +6,7 @@ from shared.accounts import callers, permissions
 from shared.accounts.access_tokens import Caller
 from shared.accounts.models import Client
 from shared.accounts.permissions import ClientRef
+from shared.errors import InvalidInput
 from shared.formats import cursors, json_text
 from shared.formats.emails import email_key
 from shared.models import Page
@@ -31,9 +32,15 @@ def get(caller: Caller, ref: ClientRef) -> Client:
 def list_all(caller: Caller, *, limit: int, cursor: str | None, email: str | None) -> Page[Client]:
     """A page of the clients, oldest first; with `email` the one who has it, in whatever case.
 
-    Raises Forbidden for all but admins, and InvalidCursor.
+    Raises Forbidden for all but admins, InvalidInput and InvalidCursor.
     """
     permissions.require_admin(caller)
+    if email is not None and " " in email.strip():
+        raise InvalidInput(
+            "has a blank, which an unencoded + of a query is: write it as %2B",
+            location="query.email",
+            kind="blank",
+        )
     created_at, client_id = None, None
     if cursor is not None:
         created_at, client_id = cursors.decode(_LIST, cursor, cursors.moment, cursors.uuid)

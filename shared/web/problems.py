@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
@@ -82,7 +83,7 @@ def _as_domain_error(error: Exception, event: Event) -> tuple[DomainError, list[
     if isinstance(error, RecursionError):  # JSON so deep that only Powertools' own reading of it failed
         error = errors.InvalidInput("is not JSON", location="body", kind="json_invalid")
     if isinstance(error, errors.InvalidInput):
-        return error, [{"location": error.location, "message": error.message, "type": error.kind}]
+        return error, [_input_error(error.location.split("."), error.message, error.kind)]
     if isinstance(error, DomainError):
         return error, []
     if isinstance(error, NotFoundError):
@@ -103,10 +104,21 @@ def _of_validation(error: RequestValidationError) -> tuple[DomainError, list[dic
     if in_path is not None:
         return _UNKNOWN_BY_PARAMETER[in_path], []
     return errors.InvalidInput("", location="", kind=""), [
-        {
-            "location": ".".join(str(part) for part in item["loc"]),
-            "message": str(item["msg"]).removeprefix("Value error, "),
-            "type": str(item["type"]),
-        }
+        _input_error(
+            [str(part) for part in item["loc"]],
+            str(item["msg"]).removeprefix("Value error, "),
+            str(item["type"]),
+        )
         for item in found
     ]
+
+
+def _input_error(location: Sequence[str], message: str, kind: str) -> dict[str, str]:
+    """What is wrong with one value: with its JSON Pointer (RFC 6901 §3), or the name of its parameter."""
+    where, *path = location
+    place = {"parameter": path[0]} if where == "query" else {"pointer": "".join(map(_token, path))}
+    return {"location": ".".join(location), **place, "message": message, "type": kind}
+
+
+def _token(part: str) -> str:
+    return "/" + part.replace("~", "~0").replace("/", "~1")

@@ -13,9 +13,8 @@ from shared.platform import database
 
 
 def log_out(refresh_token: str) -> None:
-    """End the session that the token is of. Raises InvalidRefreshToken."""
-    if not database.run(lambda current: revoke(current, refresh_token), repeatable=False):
-        raise refresh_tokens.not_valid()
+    """End the session that the token is of; a token without one is no error (RFC 7009 §2.2)."""
+    database.run(lambda current: revoke(current, refresh_token), repeatable=False)
 
 
 def log_out_everywhere(caller: Caller, ref: ClientRef) -> None:

@@ -214,14 +214,6 @@ def test_a_session_that_was_logged_out_is_over_and_others_are_not() -> None:
     assert is_alive(laptop)
 
 
-def test_logging_out_twice_is_refused() -> None:
-    accounts.register(email=EMAIL)
-    tokens = log_in()
-    ends.log_out(tokens.refresh_token)
-    with pytest.raises(InvalidRefreshToken):
-        ends.log_out(tokens.refresh_token)
-
-
 def test_a_log_out_whose_answer_is_lost_is_a_503_and_not_a_token_that_nobody_knows(
     db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

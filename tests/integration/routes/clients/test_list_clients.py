@@ -78,3 +78,9 @@ def test_a_removed_admin_gets_401(root: Caller, db: psycopg.Connection) -> None:
     answer = ask("list_clients", root)
     assert (answer.status, answer.problem) == (401, "invalid-token")
     assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+
+
+def test_an_unencoded_plus_in_an_email_is_named(db: psycopg.Connection) -> None:
+    answer = ask("list_clients", accounts.new_admin(db), query={"email": "user shop@example.com"})
+    assert answer.wrong == ["query.email"]
+    assert "%2B" in answer.body
