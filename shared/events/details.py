@@ -42,6 +42,9 @@ class FavoriteProduct(BaseModel):
 class _FavoriteProductDetail(Detail):
     product: FavoriteProduct
     old_price: Amount
+    currency: Annotated[
+        str | None, Field(description="Of the prices (ISO 4217); null where it is not known.")
+    ]
     version: Version
 
 

@@ -26,6 +26,7 @@ from shared.products import catalog, product_cache, product_copy
 from shared.products.catalog import mapping
 from shared.products.models import Product
 from shared.products.product_cache import Entry, Lease, ListState
+from shared.products.product_copy import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -153,7 +154,7 @@ def _refresh_or_reuse(product_id: str, lease: Lease) -> Answer:
         return _from_copy(product_id, error)
     with suppress(CacheDown):
         lease.release()
-    return _answer(product_id, fetched, "miss")
+    return _answer(product_id, fetched, _state_after_fetch(fetched))
 
 
 def _wait(product_id: str, *, failed: bool) -> Answer:
@@ -197,11 +198,16 @@ def _without_cache(product_id: str) -> Answer:
     if entry is not None and entry.is_fresh:
         return _answer(product_id, entry, "miss")
     try:
-        return _answer(product_id, _fetch(product_id), "miss")
+        fetched = _fetch(product_id)
+        return _answer(product_id, fetched, _state_after_fetch(fetched))
     except CatalogUnavailable:
         if entry is None:
             raise
         return _answer(product_id, entry, "stale")
+
+
+def _state_after_fetch(entry: Entry) -> CacheState:
+    return "miss" if entry.is_fresh else "stale"
 
 
 def _answer(product_id: str, entry: Entry, state: CacheState) -> Answer:
@@ -245,14 +251,16 @@ def _fetch(product_id: str) -> Entry:
         metrics.count("Refreshes", cause="demand")
         try:
             copied = (
-                product_copy.mark_removed(product_id, version)
+                product_copy.mark_removed(product_id, version, Source.REQUEST)
                 if product is None
-                else product_copy.save(product, version, revive=False)
+                else product_copy.save(product, version, Source.REQUEST)
             )
         except DatabaseUnavailable:
             if product is not None:  # the answer is good all the same
                 return _keep(product_id, _entry(product_copy.shown(product), version, confirmed_at))
             copied = None
+        if product is None and copied is not None and copied.removed_at is None:
+            confirmed_at = 0.0  # a list shows it, and the lists decide: it is served as old as it is
     return keep_unknown(product_id, asked_at) if copied is None else show(copied, confirmed_at)
 
 

@@ -33,6 +33,10 @@ Price = Annotated[
 
 Title = Annotated[str, Field(examples=["Silicone Baking Mat, Pack of 2"])]
 Image = Annotated[str, Field(examples=["https://images.example.com/kitchen/baking-mat.webp"])]
+Currency = Annotated[
+    str | None,
+    Field(description="Of the price (ISO 4217); null where the catalog names none.", examples=["BRL"]),
+]
 
 
 class Product(Model):
@@ -41,6 +45,7 @@ class Product(Model):
     product_id: ProductId
     title: Title
     price: Price
+    currency: Currency
     description: Annotated[str, Field(examples=["Reusable, non-stick, fits a standard baking tray."])]
     category: Annotated[str, Field(examples=["kitchen"])]
     image: Image

@@ -8,7 +8,7 @@ from shared.platform import logs, metrics
 from shared.products import demand, product_copy
 from shared.products.catalog import now_version
 from shared.products.messages import CatalogEvent, ProductChanged
-from shared.products.product_copy import CopiedProduct
+from shared.products.product_copy import CopiedProduct, Source
 
 # 2001, in milliseconds: what is lower was counted, and loses against all that polls and requests have seen.
 _FIRST_PLAUSIBLE = 10**12
@@ -35,9 +35,14 @@ def take(event: dict[str, Any]) -> None:
         logs.logger().warning("an event's version is no time in milliseconds", version=change.version)
     copied: CopiedProduct | None
     if isinstance(change, ProductChanged):
-        copied = product_copy.save(change.product, change.version)
+        copied = product_copy.save(change.product, change.version, Source.EVENT)
     else:
-        copied = product_copy.mark_removed(change.product_id, change.version, remember=True)
+        copied = product_copy.mark_removed(change.product_id, change.version, Source.EVENT)
     if copied is not None:
+        if copied.version != change.version:
+            # Events of a catalog whose clock is behind ours end here: the next list brings their change.
+            logs.logger().info(
+                "event older than what is known", product_id=copied.product_id, version=change.version
+            )
         demand.tell(copied)
     metrics.count("Refreshes", cause="push")

@@ -19,6 +19,7 @@ from shared.favorites import items
 from shared.platform import database
 from shared.products import product_copy
 from shared.products.catalog import CatalogProduct
+from shared.products.product_copy import Source
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import accounts
 from tests.integration.catalog_messages import changed_product, deliver
@@ -40,6 +41,7 @@ def told(kind: str, old: str, new: str | None, version: int) -> Event:
         "product": PRODUCT,
         "old_price": Decimal(old),
         "new_price": None if new is None else Decimal(new),
+        "currency": None,
         "version": version,
     }
 
@@ -182,9 +184,8 @@ def test_a_removed_client_takes_the_favorites_along_without_a_word_of_them(
 
 DOING: dict[str, Callable[[Caller], object]] = {
     "a product's price": lambda _: product_copy.save(
-        changed_as_product(price=Decimal(1)), T + 1
-    ),
-    "a product's removal": lambda _: product_copy.mark_removed("7", T + 1),
+        changed_as_product(price=Decimal(1)), T + 1, Source.EVENT),
+    "a product's removal": lambda _: product_copy.mark_removed("7", T + 1, Source.REQUEST),
     "a favorite removed": lambda caller: items.remove(caller, "7"),
     "a favorite added": lambda caller: items.add(caller, "8"),
     "a client removed": lambda caller: removal.remove(caller, "me"),

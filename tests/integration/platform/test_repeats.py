@@ -19,6 +19,7 @@ from shared.platform import database
 from shared.products import catalog as catalog_client
 from shared.products import product_copy
 from shared.products.catalog import CatalogProduct
+from shared.products.product_copy import Source
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import accounts
 
@@ -100,8 +101,8 @@ ASKED: dict[str, tuple[int, Callable[[Caller], object]]] = {
     "a page of products": (1, lambda _: product_copy.page("price", category=None, after=None, limit=1)),
     "the categories": (1, lambda _: product_copy.largest_categories(1)),
     "the listing": (1, lambda _: product_copy.listing()),
-    "a change": (1, lambda _: product_copy.save(a_product(price=Decimal(1)), now())),
-    "a removal": (1, lambda _: product_copy.mark_removed("7", now())),
+    "a change": (1, lambda _: product_copy.save(a_product(price=Decimal(1)), now(), Source.EVENT)),
+    "a removal": (1, lambda _: product_copy.mark_removed("7", now(), Source.REQUEST)),
     "the list": (2, lambda _: sync()),
     "what was read": (1, lambda _: product_copy.note_sync(time.time())),
     "tidying up": (1, lambda _: dead_letters.forget_expired() == 0),

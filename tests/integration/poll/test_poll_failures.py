@@ -21,6 +21,7 @@ from shared.platform import valkey as cache
 from shared.products import catalog as catalog_client
 from shared.products import demand, product_cache, product_copy
 from shared.products import poll as catalog_poll
+from shared.products.product_copy import list_sync, writes
 from tests.hostile_catalog import Answer, HostileCatalog
 from tests.integration import concurrency, recorder
 from tests.integration.conftest import NO_DATABASE
@@ -90,7 +91,7 @@ def test_with_the_database_down_the_poll_fails_and_the_next_one_succeeds(
 def test_a_poll_that_dies_between_two_chunks_is_finished_by_the_next(
     catalog: HostileCatalog, environment: pytest.MonkeyPatch
 ) -> None:
-    environment.setattr(product_copy, "CHUNK", 2)
+    environment.setattr(list_sync, "CHUNK", 2)
     lists(catalog, *numbered(1, 2, 3, 4))
     poll()
     assert listed_ids() == ["1", "2", "3", "4"]
@@ -116,11 +117,11 @@ def test_a_poll_that_dies_between_two_chunks_is_finished_by_the_next(
 def test_a_poll_that_dies_midway_leaves_no_page_of_what_was_before(
     catalog: HostileCatalog, environment: pytest.MonkeyPatch, dies_at: str
 ) -> None:
-    environment.setattr(product_copy, "CHUNK", 2)
+    environment.setattr(list_sync, "CHUNK", 2)
     lists(catalog, *numbered(1, 2, 3, 4))
     poll()
     lists(catalog, *numbered(1, 2, 3, 4, price=1))
-    real = product_copy._write
+    real = writes.write
     died: list[str] = []
 
     def write_once(*arguments: Any, **more: Any) -> list[product_copy.CopiedProduct]:
@@ -136,7 +137,7 @@ def test_a_poll_that_dies_midway_leaves_no_page_of_what_was_before(
         if dies_at == "the end":
             dying.setattr(product_copy, "note_sync", no_end)
         else:
-            dying.setattr(product_copy, "_write", write_once)
+            dying.setattr(list_sync, "write", write_once)
         with pytest.raises(DatabaseUnavailable):
             poll()
     assert request_page() is None

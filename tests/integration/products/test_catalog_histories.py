@@ -140,7 +140,7 @@ def shown(content: int, product_id: str) -> dict[str, Any]:
     """The content as the API shows it."""
     told = content_of(content, product_id)
     rating = told.pop("rating")
-    return {"product_id": told.pop("id"), **told, "review": rating}
+    return {"product_id": told.pop("id"), **told, "currency": None, "review": rating}
 
 
 def assert_is_the_newest(change: Change, product_id: str, db: psycopg.Connection) -> None:

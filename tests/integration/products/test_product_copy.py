@@ -12,11 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shared.favorites import items
 from shared.products import product_copy
 from shared.products.catalog import CatalogList, CatalogProduct
-from shared.products.product_copy import ShrunkCatalog
+from shared.products.product_copy import ShrunkCatalog, Source, pages
 from tests.hostile_catalog import product
-from tests.integration import concurrency
+from tests.integration import accounts, concurrency
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -63,7 +64,7 @@ def price() -> Decimal | None:
 
 
 def test_a_saved_product_is_found_with_every_digit() -> None:
-    product_copy.save(catalog_product(price=Decimal("109.950")), T)
+    product_copy.save(catalog_product(price=Decimal("109.950")), T, Source.EVENT)
     held = product_copy.find("7")
     assert held
     assert str(held.price) == "109.950"
@@ -73,21 +74,21 @@ def test_a_saved_product_is_found_with_every_digit() -> None:
 
 
 def test_a_newer_answer_replaces_an_older_one() -> None:
-    product_copy.save(catalog_product(price=1), T)
-    assert product_copy.save(catalog_product(price=2), T + 1).price == 2
+    product_copy.save(catalog_product(price=1), T, Source.EVENT)
+    assert product_copy.save(catalog_product(price=2), T + 1, Source.EVENT).price == 2
     assert price() == 2
 
 
 def test_an_older_answer_that_comes_late_changes_nothing() -> None:
-    product_copy.save(catalog_product(price=2), T + 1)
-    assert product_copy.save(catalog_product(price=1), T).price == 2
+    product_copy.save(catalog_product(price=2), T + 1, Source.EVENT)
+    assert product_copy.save(catalog_product(price=1), T, Source.EVENT).price == 2
     assert price() == 2
 
 
 def test_the_same_content_is_confirmed_by_moving_its_version() -> None:
     """Or a change from between the two that arrives later would win."""
-    product_copy.save(catalog_product(), T)
-    held = product_copy.save(catalog_product(), T + 5_000)
+    product_copy.save(catalog_product(), T, Source.EVENT)
+    held = product_copy.save(catalog_product(), T + 5_000, Source.EVENT)
     assert (held.version, held.changed) == (T + 5_000, False)
 
 
@@ -96,57 +97,57 @@ def test_the_same_content_is_confirmed_by_moving_its_version() -> None:
     [({}, False), ({"price": 1}, True), ({"title": "Else"}, True), ({"rating": None}, True)],
 )
 def test_what_customers_see_changed_or_not(changes: dict[str, Any], changed: bool) -> None:
-    assert product_copy.save(catalog_product(), T).changed
-    assert product_copy.save(catalog_product(**changes), T + 1).changed is changed
+    assert product_copy.save(catalog_product(), T, Source.EVENT).changed
+    assert product_copy.save(catalog_product(**changes), T + 1, Source.EVENT).changed is changed
 
 
 def test_a_product_that_is_gone_becomes_a_tombstone() -> None:
-    product_copy.save(catalog_product(), T)
-    held = product_copy.mark_removed("7", T + 1)
+    product_copy.save(catalog_product(), T, Source.EVENT)
+    held = product_copy.mark_removed("7", T + 1, Source.REQUEST)
     assert held
     assert held.changed
     assert held.removed_at is not None
     assert held.title == "Product 7"  # for the favorites that point at it
-    again = product_copy.mark_removed("7", T + 2)
+    again = product_copy.mark_removed("7", T + 2, Source.REQUEST)
     assert again
     assert not again.changed
     assert again.removed_at == held.removed_at
 
 
 def test_a_product_that_comes_back_is_available_again() -> None:
-    product_copy.save(catalog_product(), T)
-    product_copy.mark_removed("7", T + 1)
-    held = product_copy.save(catalog_product(), T + 2)
+    product_copy.save(catalog_product(), T, Source.EVENT)
+    product_copy.mark_removed("7", T + 1, Source.REQUEST)
+    held = product_copy.save(catalog_product(), T + 2, Source.EVENT)
     assert (held.removed_at, held.version) == (None, T + 2)
 
 
 def test_a_product_that_nobody_knew_leaves_no_tombstone(db: psycopg.Connection) -> None:
-    assert product_copy.mark_removed("7", T) is None
+    assert product_copy.mark_removed("7", T, Source.REQUEST) is None
     assert rows(db) == []
 
 
 def test_a_removal_to_be_remembered_leaves_one_that_older_news_do_not_undo() -> None:
-    held = product_copy.mark_removed("7", T, remember=True)
+    held = product_copy.mark_removed("7", T, Source.EVENT)
     assert held
     assert (held.removed_at is not None, held.changed) == (True, False)
-    product_copy.save(catalog_product(), T - 1)
+    product_copy.save(catalog_product(), T - 1, Source.EVENT)
     assert not is_available("7")
-    product_copy.save(catalog_product(), T + 1)
+    product_copy.save(catalog_product(), T + 1, Source.EVENT)
     assert is_available("7")
 
 
-@pytest.mark.parametrize("remember", [False, True])
-def test_a_removal_that_is_older_than_the_product_changes_nothing(remember: bool) -> None:
-    product_copy.save(catalog_product(), T + 1)
-    held = product_copy.mark_removed("7", T, remember=remember)
+@pytest.mark.parametrize("source", [Source.REQUEST, Source.EVENT])
+def test_a_removal_that_is_older_than_the_product_changes_nothing(source: Source) -> None:
+    product_copy.save(catalog_product(), T + 1, Source.EVENT)
+    held = product_copy.mark_removed("7", T, source)
     assert held
     assert (held.version, held.removed_at) == (T + 1, None)
 
 
 # What was seen at which time, in the order in which it arrives; the last by time is how it is.
 SEEN: dict[str, Callable[[int, int], object]] = {
-    "save": lambda version, price: product_copy.save(catalog_product(price=price), version),
-    "removed": lambda version, _: product_copy.mark_removed("7", version),
+    "save": lambda version, price: product_copy.save(catalog_product(price=price), version, Source.EVENT),
+    "removed": lambda version, _: product_copy.mark_removed("7", version, Source.REQUEST),
     "list": lambda version, price: sync(version, product(7, price=price)),
 }
 
@@ -227,7 +228,7 @@ def test_whatever_changes_is_noticed(changes: dict[str, Any]) -> None:
 def test_a_list_that_has_a_missed_product_ends_the_miss_though_a_request_saw_it_later() -> None:
     sync(T, product(8), product(7))
     sync(T + 1_000, product(8))
-    product_copy.save(catalog_product(), T + 2_500, revive=False)  # before the list of T + 2,000 was written
+    product_copy.save(catalog_product(), T + 2_500, Source.REQUEST)
     assert sync(T + 2_000, product(8), product(7)) == []
     assert sync(T + 3_000, product(8)) == []
     assert is_available("7")
@@ -288,3 +289,72 @@ def test_lists_that_arrive_at_once_end_with_the_newest() -> None:
     assert not [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     page = product_copy.page("catalog", category=None, after=None, limit=1_000)
     assert {row.price for row in page} == {Decimal(8)}
+
+
+# ── Against the list ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_list_confirms_what_it_shows_unchanged() -> None:
+    now = time.time_ns() // 1_000_000
+    sync(now - 900_000, product(7), product(8))
+    sync(now, product(7))
+    product_copy.note_sync(now / 1000)
+    confirmed, missed = product_copy.find("7"), product_copy.find("8")
+    assert confirmed
+    assert missed
+    assert confirmed.version == now - 900_000
+    assert confirmed.fetched_at.timestamp() == pytest.approx(now / 1000, abs=1)
+    assert missed.fetched_at.timestamp() < now / 1000 + 1
+
+
+def test_an_event_counts_only_if_it_is_newer_than_the_list_that_confirmed_the_row() -> None:
+    sync(T, product(7, price=20))
+    sync(T + 2_000, product(7, price=20))
+    product_copy.note_sync((T + 2_000) / 1000)
+    assert product_copy.save(catalog_product(price=5), T + 1_000, Source.EVENT).price == 20
+    held = product_copy.mark_removed("7", T + 1_500, Source.EVENT)
+    assert held
+    assert held.removed_at is None
+    assert product_copy.save(catalog_product(price=5), T + 3_000, Source.EVENT).price == 5
+
+
+def test_a_request_removes_nothing_that_a_list_shows() -> None:
+    sync(T, product(7))
+    product_copy.save(catalog_product(8), T, Source.REQUEST)
+    removed = {each: product_copy.mark_removed(each, T + 1_000_000, Source.REQUEST) for each in ("7", "8")}
+    assert {each: row is not None and row.removed_at is None for each, row in removed.items()} == {
+        "7": True,
+        "8": False,
+    }
+
+
+def test_a_price_that_is_equal_by_value_keeps_its_form() -> None:
+    product_copy.save(catalog_product(price=Decimal("11.20")), T, Source.EVENT)
+    row = product_copy.save(catalog_product(price=Decimal("11.2")), T + 1, Source.EVENT)
+    assert (str(row.price), row.changed) == ("11.20", False)
+
+
+def test_one_product_that_moves_to_the_front_rewrites_few_rows() -> None:
+    products = [product(number) for number in range(1, 501)]
+    sync(T, *products)
+    assert len(sync(T + 1, products[-1], *products[:-1])) == 1
+    assert [row.product_id for row in pages.page("catalog", category=None, after=None, limit=3)] == [
+        *("500", "1", "2"),
+    ]
+
+
+def test_another_currency_is_no_price_drop(db: psycopg.Connection) -> None:
+    product_copy.save(catalog_product(price=100, currency="BRL"), T, Source.EVENT)
+    items.add(accounts.new_caller(), "7")
+    product_copy.save(catalog_product(price=20, currency="USD"), T + 1, Source.EVENT)
+    told = db.execute("SELECT count(*) FROM outbox WHERE stream = 'product:7'").fetchone()
+    assert told == (0,)
+
+
+def test_titles_sort_without_case_and_marks() -> None:
+    titles = ["Zebra", "abajur", "Álcool", "Éclair", "edredom", "Água"]
+    sync(T, *(product(number, title=title) for number, title in enumerate(titles)))
+    found = pages.page("title", category=None, after=None, limit=10)
+    assert [row.title for row in found] == ["abajur", "Água", "Álcool", "Éclair", "edredom", "Zebra"]
+    behind = pages.page("title", category=None, after=(found[1].sort_key, found[1].product_id), limit=2)
+    assert [row.title for row in behind] == ["Álcool", "Éclair"]

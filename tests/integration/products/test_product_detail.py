@@ -60,7 +60,7 @@ def test_a_cold_product_is_fetched_once_and_then_a_hit(catalog: HostileCatalog) 
 
 def test_the_body_has_the_products_fields_and_its_exact_decimals() -> None:
     assert demand.detail("7").entry.body == (
-        '{"product_id":"7","title":"Product 7","price":22.30,"description":"As good as any.",'
+        '{"product_id":"7","title":"Product 7","price":22.30,"currency":null,"description":"As good as any.",'
         '"category":"kitchen","image":"https://images.example.com/7.jpg","review":{"rate":3.9,"count":120}}'
     )
 

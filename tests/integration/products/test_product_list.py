@@ -75,6 +75,7 @@ def test_a_page_has_items_and_a_cursor_that_is_null_at_the_end() -> None:
         "product_id": "3",
         "title": "Product 3",
         "price": 7,
+        "currency": None,
         "description": "As good as any.",
         "category": "kitchen",
         "image": "https://images.example.com/3.jpg",
@@ -310,12 +311,18 @@ def test_a_price_that_a_detail_saw_is_in_the_list_at_once(catalog: HostileCatalo
     assert one["price"] == 5
 
 
-def test_a_product_that_a_detail_found_gone_is_gone_from_the_list_at_once(catalog: HostileCatalog) -> None:
+@pytest.mark.parametrize("says", [Says.null(), Says.empty(), Says.status(404)])
+def test_an_answer_by_id_removes_no_product_that_the_list_shows(
+    catalog: HostileCatalog, age_everything: Age, says: Says
+) -> None:
     page()
-    catalog.answer("/products/1", Says.null())
-    with pytest.raises(UnknownProduct):
-        demand.detail("1")
-    assert "1" not in ids(page())
+    age_everything(TTL)
+    catalog.answer_all(says)
+    assert demand.detail("1").state == "stale"
+    assert "1" in ids(page())
+    held = product_copy.find("1")
+    assert held
+    assert held.removed_at is None
 
 
 def test_a_detail_that_saw_nothing_new_keeps_the_pages(catalog: HostileCatalog) -> None:
