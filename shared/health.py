@@ -29,7 +29,7 @@ def check() -> tuple[Health, str]:
             lambda: database.run(lambda current: current.execute("SELECT 1"), repeatable=True),
             DatabaseUnavailable,
         )
-    cache_health, _ = _timed(lambda: valkey.ask(("PING",)), CacheDown)
+    cache_health, _ = _timed(lambda: valkey.pipeline(("PING",)), CacheDown)
     catalog_health = _catalog_health()
     status: Literal["ok", "degraded", "down"]
     if database_health.state == "down":

@@ -1,7 +1,7 @@
 """GET and HEAD /products/{product_id}, when the cache has no answer."""
 
 from shared.errors import CatalogUnavailable, UnknownProduct
-from shared.products import demand
+from shared.products import read_through
 from shared.products.models import Product
 from shared.web import responses, routing
 from shared.web.parameters import ProductRef
@@ -18,7 +18,7 @@ ERRORS = routing.errors(UnknownProduct, CatalogUnavailable, also=[304])
 )
 def get_product(product_id: ProductRef) -> Response[Product]:
     """Read a product."""
-    return responses.product(app, demand.detail(product_id))
+    return responses.product(app, read_through.detail(product_id))
 
 
 @app.head(

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from shared.errors import CatalogUnavailable, InvalidInput
 from shared.formats.ids import MAX_REQUESTED
 from shared.models import Page
-from shared.products import demand
+from shared.products import by_ids, list_pages
 from shared.products.models import AskedProducts, Product
 from shared.web import responses, routing
 from shared.web.parameters import NO_NUL, Cursor, Limit, ProductRef, Query
@@ -43,9 +43,11 @@ def list_products(
 ) -> Response[Page[Product] | AskedProducts]:
     """List the products of the catalog, or those that are asked for by their ids."""
     if product_id is None:
-        return responses.product(app, demand.page(limit=limit, cursor=cursor, category=category, sort=sort))
+        return responses.product(
+            app, list_pages.page(limit=limit, cursor=cursor, category=category, sort=sort)
+        )
     sent = app.current_event.query_string_parameters
     for name in ("cursor", "category", "sort"):
         if name in sent:
             raise InvalidInput("does not go with product_id", location=f"query.{name}", kind="alone")
-    return responses.product(app, demand.several(list(dict.fromkeys(product_id))))
+    return responses.product(app, by_ids.several(list(dict.fromkeys(product_id))))

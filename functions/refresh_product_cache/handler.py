@@ -17,7 +17,7 @@ Event = dict[str, Any]
 SPARE = 3.0  # seconds before Lambda's own end
 # Events for which the cache did not answer are tried again here: the queue delivers them only after 180 s.
 ATTEMPTS = 5
-PAUSE = valkey.HOLD_OFF  # seconds between two attempts: before that, nobody uses a cache that failed
+PAUSE = valkey.COOLDOWN  # seconds between two attempts: before that, nobody uses a cache that failed
 
 
 def refresh_product_cache(event: Event, _context: Any) -> dict[str, list[dict[str, str]]]:

@@ -88,9 +88,9 @@ def _unchanged(caller: Caller, product_id: str, preconditions: Preconditions) ->
 
 
 def _make_known(product_id: str) -> None:
-    from shared.products import demand  # for what the copy does not have; the other calls never load it
+    from shared.products import read_through  # for what the copy does not have; the other calls never load it
 
-    demand.make_known(product_id)
+    read_through.make_known(product_id)
 
 
 def create(caller: Caller, product_id: str) -> Rendered[Favorite]:

@@ -1,7 +1,7 @@
 """The connection to Valkey (Redis protocol): one per execution environment; requests work without it.
 
 Everything in it can be had elsewhere. If it is down or slow, that costs a request at most `TIMEOUT` a command
-(`PATIENCE` where guesses are counted), and only one request in `HOLD_OFF`: the others do not ask it.
+(`SLOW_TIMEOUT` where guesses are counted), and only one request in `COOLDOWN`: the others do not ask it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from redis.exceptions import RedisError
 from shared.platform import deadlines, logs, settings
 
 TIMEOUT = 0.1  # seconds for a command, or a pipeline of them: connecting, sending and the whole answer
-PATIENCE = 0.5  # seconds for a command that is worth more than a quick answer: counting guesses at a password
-HOLD_OFF = 1.0  # seconds without a try after a failure
+SLOW_TIMEOUT = 0.5  # seconds for a command that is worth waiting for: counting guesses at passwords
+COOLDOWN = 1.0  # seconds without a try after a failure
 
 # Whom ElastiCache's certificates come from: Amazon Trust Services. See authorities/README.md.
 AUTHORITIES = __file__.rpartition("/")[0] + "/authorities/amazon_roots.pem"
@@ -35,7 +35,7 @@ class CacheDown(Exception):
     """Valkey did not answer, or not in time; go on without it."""
 
 
-def ask(*commands: Sequence[str], seconds: float = TIMEOUT) -> list[Any]:
+def pipeline(*commands: Sequence[str], seconds: float = TIMEOUT) -> list[Any]:
     """The answers to commands, in one round trip and so many seconds at most for all of it.
 
     An answer is None, bytes or an int, or a list of those. Written out here, as redis-py's own client takes
@@ -52,7 +52,7 @@ def ask(*commands: Sequence[str], seconds: float = TIMEOUT) -> list[Any]:
             answers = _exchanged(_connected(), sent, len(commands))
     except RedisError as error:  # refused, too slow, still loading, out of memory: all the same to us
         if left == seconds:  # else the caller ran out of time, which says little of Valkey
-            _not_before = time.monotonic() + HOLD_OFF
+            _not_before = time.monotonic() + COOLDOWN
         logs.logger().warning("cache down", reason=str(error))
         raise CacheDown from error
     _used_at = time.time()
@@ -123,7 +123,7 @@ def _connected() -> ConnectionPool:
 
 
 class _BoundedSocket:
-    """A socket whose every wait takes what is left of the deadline; without one in force, `PATIENCE`."""
+    """A socket whose every wait takes what is left of the deadline; without one in force, `SLOW_TIMEOUT`."""
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
@@ -139,7 +139,7 @@ class _BoundedSocket:
         """Up to `size` bytes. Raises TimeoutError."""
         if not self._waits:
             return self._socket.recv(size)
-        seconds = deadlines.left(PATIENCE)
+        seconds = deadlines.left(SLOW_TIMEOUT)
         if not seconds and deadlines.overdue() > TIMEOUT:
             raise TimeoutError("out of time")
         self._socket.settimeout(seconds)
@@ -159,7 +159,7 @@ class _BoundedSocket:
 
 
 def _seconds_left() -> float:
-    seconds = deadlines.left(PATIENCE)
+    seconds = deadlines.left(SLOW_TIMEOUT)
     if not seconds:
         raise TimeoutError("out of time")
     return seconds

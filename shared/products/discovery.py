@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from shared.errors import CatalogUnavailable, DatabaseUnavailable, DomainError, UnknownProduct
 from shared.platform import deadlines, metrics
 from shared.platform.valkey import CacheDown
-from shared.products import catalog, demand, product_cache, product_copy
+from shared.products import catalog, product_cache, product_copy, read_through, write_through
 from shared.products.catalog import UnusableProduct, mapping
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def make_known(product_ids: Sequence[str]) -> dict[str, DomainError]:
     for product_id in others:
         try:
             with deadlines.within(ends - time.monotonic()):
-                demand.make_known(product_id)
+                read_through.make_known(product_id)
         except (UnknownProduct, CatalogUnavailable) as problem:
             problems[product_id] = problem
         except DatabaseUnavailable:  # out of time; where it is down, the caller's own statement tells
@@ -75,13 +75,13 @@ def _ask(product_ids: Sequence[str], problems: dict[str, DomainError]) -> None:
         told += 1
         if product is None:
             problems[product_id] = UnknownProduct.of(product_id)
-            demand.keep_unknown(product_id, version / 1000)
+            write_through.remember_missing(product_id, version / 1000)
         else:
             found.append(product)
     if told:
         metrics.count("Refreshes", told, cause="demand")
     if found:
-        demand.show_all(product_copy.save_all(found, version))
+        write_through.write_all_quietly(product_copy.save_all(found, version))
 
 
 def _said(answer: Future[CatalogProduct | None]) -> CatalogProduct | None:
@@ -95,6 +95,6 @@ def _said(answer: Future[CatalogProduct | None]) -> CatalogProduct | None:
 
 def _is_known_not_to_exist(product_id: str) -> bool:
     with suppress(CacheDown):
-        entry = product_cache.get_unknown(product_id)
+        entry = product_cache.get_missing(product_id)
         return entry is not None and entry.is_fresh
     return False

@@ -11,8 +11,8 @@ from typing import Any
 from shared.errors import CatalogUnavailable
 from shared.platform import metrics, valkey
 from shared.platform.valkey import CacheDown
-from shared.products import catalog, demand, product_cache, product_copy
-from shared.products.product_cache import Taken
+from shared.products import catalog, list_pages, product_cache, product_copy, write_through
+from shared.products.product_cache import LeaseHeld
 
 TIMEOUT = 30.0  # seconds for the catalog's whole list
 STALL = 10.0  # seconds without a byte of it: a catalog that hangs does not take up the time of the next run
@@ -35,7 +35,7 @@ def run(*, is_scheduled: bool = False) -> dict[str, Any]:
         lease = product_cache.acquire_lease("poll", LEASE)
     except CacheDown:
         lease = None  # the copy is still worth keeping; rows are written in an order that two can share
-    if isinstance(lease, Taken):
+    if isinstance(lease, LeaseHeld):
         return {"skipped": True}
     try:
         done = _run()
@@ -58,13 +58,13 @@ def _run() -> dict[str, Any]:
         catalog.fetch_all(timeout=TIMEOUT, stall=STALL, at_most=LIST_BYTES, heed_breaker=False)
     ) as listed:
         fetched_at = listed.version / 1000
-        for chunk in demand.sync(listed):
+        for chunk in write_through.sync(listed):
             read += len(chunk)
             changed += sum(copied.changed for copied in chunk)
             # What the copy has is the newest that anybody told, the list included.
-            entries = {copied.product_id: demand.entry_of(copied, fetched_at) for copied in chunk}
+            entries = {copied.product_id: write_through.entry_of(copied, fetched_at) for copied in chunk}
             insist.on(partial(product_cache.put_all, entries))
-    state = demand.list_synced(fetched_at)
+    state = write_through.list_synced(fetched_at)
     insist.on(partial(product_cache.keep_list, state))
     if insist.is_of_use:
         _fill_first_pages()
@@ -95,7 +95,7 @@ class _Insistence:
                 write()
             except CacheDown:
                 self._tries -= 1
-                time.sleep(valkey.HOLD_OFF)
+                time.sleep(valkey.COOLDOWN)
             else:
                 return
 
@@ -103,6 +103,6 @@ class _Insistence:
 def _fill_first_pages() -> None:
     """The pages that a shop's front page asks for: each order's first, each category's first."""
     for sort in (None, *(order for order in product_copy.ORDERS if order != "catalog")):
-        demand.page(limit=20, cursor=None, category=None, sort=sort)
+        list_pages.page(limit=20, cursor=None, category=None, sort=sort)
     for category in product_copy.largest_categories(CATEGORIES):
-        demand.page(limit=20, cursor=None, category=category, sort=None)
+        list_pages.page(limit=20, cursor=None, category=category, sort=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from shared.platform import logs, metrics
-from shared.products import demand, product_copy
+from shared.products import product_copy, write_through
 from shared.products.catalog import now_version
 from shared.products.messages import CatalogEvent, ProductChanged
 from shared.products.product_copy import CopiedProduct, Source
@@ -44,5 +44,5 @@ def take(event: dict[str, Any]) -> None:
             logs.logger().info(
                 "event older than what is known", product_id=copied.product_id, version=change.version
             )
-        demand.tell(copied)
+        write_through.write_through(copied)
     metrics.count("Refreshes", cause="push")

@@ -13,7 +13,7 @@ from typing import Any, cast
 from shared.formats.ids import is_product_id
 from shared.platform import metrics
 from shared.products import product_cache
-from shared.products.product_cache import Entry, Joined
+from shared.products.product_cache import CombinedEntry, Entry
 from shared.web import entry
 from shared.web.entry import Handler
 from shared.web.headers import matches, next_link
@@ -69,7 +69,7 @@ def cached_page(event: Event) -> tuple[Entry, str] | None:
         return _cached_products(parameters)
     if not parameters.keys() <= _PAGE_PARAMETERS:
         return None  # the app answers it with a problem
-    place = product_cache.place_of(
+    place = product_cache.slot_for(
         limit=parameters.get("limit", "20"),
         cursor=parameters.get("cursor"),
         category=parameters.get("category"),
@@ -107,7 +107,7 @@ def answer(entry: Entry, state: str, event: Event) -> tuple[int, dict[str, str],
         {"ProductAnswers": (1, "Count"), "ProductAge": (round(age, 1), "Seconds")},
         state="copy" if is_unkept else state,
     )
-    if isinstance(entry, Joined) and not entry.is_confirmed:
+    if isinstance(entry, CombinedEntry) and not entry.is_complete:
         unkept = {"Content-Type": "application/json", "Cache-Control": "no-store", "X-Cache": state}
         return 200, unkept, entry.body
     headers = {

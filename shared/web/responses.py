@@ -14,7 +14,7 @@ from shared.web import headers, problems
 from shared.web.request import Event, Result
 
 if TYPE_CHECKING:
-    from shared.products.demand import Answer
+    from shared.products.product_cache import Answer
     from shared.web.routing import Resolver
 
 __all__ = ["Response"]

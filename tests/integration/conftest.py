@@ -19,7 +19,7 @@ from shared.accounts.access_tokens import Caller
 from shared.platform import database, settings
 from shared.platform import valkey as cache
 from shared.products import catalog as catalog_client
-from shared.products import demand, product_cache
+from shared.products import product_cache, write_through
 from shared.products.catalog.availability import breaker
 from tests.hostile_catalog import HostileCatalog
 from tests.integration import accounts
@@ -39,7 +39,7 @@ def cold_start() -> None:
     database.close()
     cache.close()
     catalog_client.reset()
-    demand.forget_unknown()
+    write_through.forget_missing()
     health._catalog = None
 
 
@@ -143,8 +143,8 @@ def age_everything(environment: pytest.MonkeyPatch, db: psycopg.Connection, valk
         with redis.Redis.from_url(valkey.url, protocol=2, decode_responses=True) as client:
             for key in client.scan_iter():
                 _make_older(client, key, seconds)
-        for product_id in demand._unknown_here:
-            demand._unknown_here[product_id] -= seconds
+        for product_id in write_through._missing:
+            write_through._missing[product_id] -= seconds
         cache._not_before -= seconds
         breaker.open_until -= seconds
         breaker.throttled_until -= seconds

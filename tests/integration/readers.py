@@ -43,11 +43,11 @@ def read_at_once(readers: int, product_id: str) -> list[Reading]:
 def _main(readers: int, product_id: str) -> None:
     from shared.errors import DomainError
     from shared.platform import database, valkey
-    from shared.products import demand, product_cache
+    from shared.products import product_cache, read_through
 
     warm = product_cache.Entry(200, 1, time.time(), "{}", '""')
     product_cache.put("warm", warm)
-    demand.detail("warm")
+    read_through.detail("warm")
     valkey.close()
 
     ready, stand_in_line = os.pipe()
@@ -63,8 +63,8 @@ def _main(readers: int, product_id: str) -> None:
                 product_cache.acquire_lease("product:warm", 10)
                 break
             except valkey.CacheDown:
-                time.sleep(valkey.HOLD_OFF)
-        demand.detail("warm")  # has loaded, connected and copied from its parent what it will need
+                time.sleep(valkey.COOLDOWN)
+        read_through.detail("warm")  # has loaded, connected and copied from its parent what it will need
         if readers <= MOST_CONNECTIONS:
             database.connection()
         os.write(stand_in_line, b".")
@@ -72,7 +72,7 @@ def _main(readers: int, product_id: str) -> None:
         os.read(go, 1)  # until nobody holds its other end
         begun = time.monotonic()
         try:
-            outcome: str = demand.detail(product_id).state
+            outcome: str = read_through.detail(product_id).state
         except DomainError as error:
             outcome = type(error).__name__
         line = json.dumps([round(time.monotonic() - begun, 4), outcome])

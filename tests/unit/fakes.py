@@ -16,7 +16,7 @@ import redis
 import urllib3
 
 from shared.platform import valkey as cache
-from shared.products import catalog, demand, poll
+from shared.products import catalog, poll, write_through
 from tests.calls import ANA
 
 SIGNING_KEY = "the-secret-that-signs-and-verifies-today"
@@ -71,7 +71,7 @@ def _forget() -> None:
     """Make the environment a new one: nothing remembered from the test before."""
     cache.close()
     catalog.reset()
-    demand.forget_unknown()
+    write_through.forget_missing()
 
 
 @dataclass

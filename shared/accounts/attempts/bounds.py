@@ -83,6 +83,6 @@ def _ask(bound: Bound, source_ip: str, count: int) -> float:
     with suppress(CacheDown):
         command = valkey.script(_GCRA, key, bound.at_once, bound.interval, count)
         # An attempt that is not counted because a new environment connects would be a gift.
-        (answer,) = valkey.ask(command, seconds=valkey.PATIENCE)
+        (answer,) = valkey.pipeline(command, seconds=valkey.SLOW_TIMEOUT)
         return float(answer)
     return 0

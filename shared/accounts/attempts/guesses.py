@@ -224,14 +224,14 @@ def forget(email: str | None, client_id: UUID) -> None:
     """
     for key in (*([_log_in_key(email)] if email else []), _current_password_key(client_id)):
         with suppress(CacheDown):
-            valkey.ask(("DEL", key))
+            valkey.pipeline(("DEL", key))
 
 
 def forget_known(email: str, client_id: UUID) -> None:
     """Take no address for one of the owner's any more. Without Valkey they stay until they expire."""
     for key in (_log_in_key(email), _current_password_key(client_id)):
         with suppress(CacheDown):
-            valkey.ask(valkey.script(_FORGET_KNOWN, key))
+            valkey.pipeline(valkey.script(_FORGET_KNOWN, key))
 
 
 def too_many(seconds: int) -> TooManyAttempts:
@@ -243,7 +243,7 @@ def _run(script: str, counter: Counter, *arguments: float) -> Any:
     """What the script answers of the counter."""
     # A hash takes as long, and a guess that is not counted because a new environment connects is a gift.
     asked = valkey.script(script, counter.key, counter.address, *arguments)
-    (answer,) = valkey.ask(asked, seconds=valkey.PATIENCE)
+    (answer,) = valkey.pipeline(asked, seconds=valkey.SLOW_TIMEOUT)
     return answer
 
 

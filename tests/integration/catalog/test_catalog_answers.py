@@ -13,7 +13,7 @@ import simplejson
 
 from local.servers.valkey import Valkey
 from shared.errors import CatalogUnavailable, UnknownProduct
-from shared.products import demand, product_cache, product_copy
+from shared.products import product_cache, product_copy, read_through
 from shared.products.catalog import availability, http_client
 from tests.hostile_catalog import Answer, HostileCatalog, blemished, nonsense, product
 from tests.integration.conftest import Age
@@ -122,7 +122,7 @@ def known(
     """What the service knows of product 7 when the answer comes: its price was 1."""
     if request.param != "nothing known":
         catalog.answer(PATH, Answer.json(product(7, price=1)))
-        demand.detail("7")
+        read_through.detail("7")
     if request.param == "copy only":
         valkey.flush()
     age_everything(TTL)
@@ -133,7 +133,7 @@ def known(
 def ask() -> tuple[str, object]:
     started = time.monotonic()
     try:
-        answer = demand.detail("7")
+        answer = read_through.detail("7")
     except UnknownProduct:
         return "unknown", None
     except CatalogUnavailable as refusal:
@@ -160,7 +160,7 @@ def test_an_unknown_product_is_a_404_and_a_tombstone(catalog: HostileCatalog, kn
     catalog.answer(PATH, UNKNOWN[what])
     assert ask() == ("unknown", None)
     held = product_copy.find("7")
-    entry = product_cache.get("7") if held else product_cache.get_unknown("7")
+    entry = product_cache.get("7") if held else product_cache.get_missing("7")
     assert entry
     assert entry.status == 404
     if known == "nothing known":
@@ -232,7 +232,7 @@ def test_the_connection_works_after_every_useless_answer(
     for number, what in enumerate(sorted(USELESS.keys() - slow), start=1_000):
         catalog.answer(f"/products/{number}", USELESS[what])
         with pytest.raises((CatalogUnavailable, UnknownProduct)):
-            demand.detail(str(number))
+            read_through.detail(str(number))
         good = product(number + 1_000)
         catalog.answer(f"/products/{good['id']}", Answer.json(good))
-        assert demand.detail(str(good["id"])).state == "miss"
+        assert read_through.detail(str(good["id"])).state == "miss"

@@ -21,7 +21,7 @@ import pytest
 
 from shared.accounts import passwords
 from shared.accounts.sessions import starts
-from shared.products import demand
+from shared.products import list_pages, read_through
 from tests.calls import NEEDING_A_CALLER, token
 from tests.hostile_catalog import HostileCatalog
 
@@ -295,9 +295,9 @@ def _event(function: str, db: psycopg.Connection) -> dict[str, Any]:
     """The function's sample event, in a world where it succeeds."""
     event: dict[str, Any] = json.loads((ROOT / "events" / f"{function}.json").read_text())
     sort = event["queryStringParameters"]["sort"] if function == "list_products" else None
-    demand.page(limit=20, cursor=None, category=None, sort=sort)
+    list_pages.page(limit=20, cursor=None, category=None, sort=sort)
     if function == "get_product":
-        demand.detail(event["pathParameters"]["product_id"])
+        read_through.detail(event["pathParameters"]["product_id"])
     if function == "create_client":
         return event
     password = json.loads(event["body"])["password"] if function == "login" else "a password"

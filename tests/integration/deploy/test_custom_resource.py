@@ -11,7 +11,7 @@ import pytest
 from functions.run_migrations import handler, migrations
 from functions.run_migrations.migrations import Migration
 from local.servers.http_server import HttpServer
-from shared.products import demand
+from shared.products import read_through
 from tests.hostile_catalog import Answer, HostileCatalog, product
 
 NEWEST = f"{len(migrations.load()):04}"
@@ -89,7 +89,7 @@ def test_the_first_deploy_reads_the_catalog_and_the_next_finds_it_read(
 ) -> None:
     handler.lambda_handler(cloud.event("Create"), None)
     catalog.answer_all(Answer.reset())
-    assert demand.detail("7").state == "hit"
+    assert read_through.detail("7").state == "hit"
     handler.lambda_handler(cloud.event("Update"), None)
     assert cloud.answers[1]["Data"]["Products"] == "there"
 

@@ -18,7 +18,7 @@ from shared.accounts.access_tokens import Caller
 from shared.errors import NotFavorite
 from shared.favorites import bulk, items
 from shared.favorites.models import ChangedFavorites, FavoriteChanges, Mark
-from shared.products import demand
+from shared.products import read_through
 from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog, product
 from tests.integration import accounts, concurrency
@@ -128,7 +128,7 @@ def test_products_that_only_the_catalog_has_are_copied_and_added(
         "unknown-product": ["998", "no-such"],
         "absent": ["5"],
     }
-    assert demand.detail("7").state == "hit"
+    assert read_through.detail("7").state == "hit"
     catalog.forget_calls()
     assert outcomes(change(ana, ["998", "no-such"])) == {"unknown-product": ["998", "no-such"]}
     assert catalog.calls == {}  # it is remembered that they do not exist

@@ -17,7 +17,7 @@ from shared.accounts.access_tokens import Caller
 from shared.errors import AlreadyFavorite, CatalogUnavailable, InvalidCursor, NotFavorite, UnknownProduct
 from shared.favorites import items, listing
 from shared.favorites.models import Favorite
-from shared.products import demand
+from shared.products import list_pages, read_through
 from tests.faults.proxy import Fault, FaultProxy, Mode
 from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog, product
@@ -105,7 +105,7 @@ def test_what_postgres_renders_has_the_fields_of_the_model(ana: Caller, catalog:
 def test_a_known_product_is_added_without_a_look_at_the_catalog_or_the_cache(
     ana: Caller, catalog: HostileCatalog, valkey: Valkey
 ) -> None:
-    demand.page(limit=1, cursor=None, category=None, sort=None)  # the copy has all of the sample now
+    list_pages.page(limit=1, cursor=None, category=None, sort=None)  # the copy has all of the sample now
     catalog.forget_calls()
     with concurrency.commands(valkey.url) as counted:
         assert add(ana)[1]
@@ -145,7 +145,7 @@ def test_while_nobody_can_tell_whether_it_exists_it_is_not_written(
 def test_known_products_are_added_while_the_catalog_and_valkey_are_down(
     ana: Caller, catalog: HostileCatalog, valkey: Valkey
 ) -> None:
-    demand.detail("7")
+    read_through.detail("7")
     catalog.stop()
     valkey.stop()
     cold_start()
@@ -158,7 +158,7 @@ def test_known_products_are_added_while_the_catalog_and_valkey_are_down(
 def test_a_product_that_only_the_cache_has_is_brought_into_the_copy(
     ana: Caller, db: psycopg.Connection
 ) -> None:
-    demand.detail("7")
+    read_through.detail("7")
     db.execute("DELETE FROM products")  # a restored backup, say
     assert add(ana)[1]
 
@@ -166,11 +166,11 @@ def test_a_product_that_only_the_cache_has_is_brought_into_the_copy(
 def test_a_removed_product_cannot_become_a_favorite(
     ana: Caller, catalog: HostileCatalog, db: psycopg.Connection, age_everything: Age
 ) -> None:
-    demand.detail("7")
+    read_through.detail("7")
     age_everything(TTL)
     catalog.answer("/products/7", Says.null())
     with pytest.raises(UnknownProduct):
-        demand.detail("7")
+        read_through.detail("7")
     with pytest.raises(UnknownProduct):
         items.add(ana, "7")
     assert count(db) == 0
@@ -182,7 +182,7 @@ def test_of_a_hundred_who_add_it_at_once_one_creates_it(
     ana: Caller, db: psycopg.Connection, catalog: HostileCatalog, known: bool
 ) -> None:
     if known:
-        demand.detail("7")
+        read_through.detail("7")
     else:
         catalog.answer("/products/7", Says.json(product(7)).after(0.05))
     outcomes = concurrency.at_once([partial(add, ana)] * (100 if known else 20))
@@ -193,7 +193,7 @@ def test_of_a_hundred_who_add_it_at_once_one_creates_it(
 
 @pytest.mark.usefixtures("connection_per_thread")
 def test_of_many_who_create_it_at_once_one_does(ana: Caller, db: psycopg.Connection) -> None:
-    demand.detail("7")
+    read_through.detail("7")
     outcomes = concurrency.at_once([partial(items.create, ana, "7")] * 20)
     assert sorted(type(outcome).__name__ for outcome in outcomes) == [*["AlreadyFavorite"] * 19, "Rendered"]
     assert count(db) == 1
@@ -201,7 +201,7 @@ def test_of_many_who_create_it_at_once_one_does(ana: Caller, db: psycopg.Connect
 
 @pytest.mark.usefixtures("connection_per_thread")
 def test_adding_and_removing_at_once_fails_nobody(ana: Caller, db: psycopg.Connection) -> None:
-    demand.detail("7")
+    read_through.detail("7")
     both: list[Callable[[], object]] = [partial(add, ana), partial(items.remove, ana, "7")]
     for _ in range(10):
         outcomes = concurrency.at_once(both * 4)
@@ -243,7 +243,7 @@ def test_the_price_is_the_one_of_now_beside_that_of_then(
     catalog.answer("/products/7", Says.json(product(7)), Says.json(product(7, price=Decimal("9.90"))))
     add(ana)
     age_everything(TTL)
-    demand.detail("7")
+    read_through.detail("7")
     [item] = page(ana)[0]
     assert item["price"] == Decimal("9.90")
     assert item["price_when_favorited"] == Decimal("22.30")
@@ -259,14 +259,14 @@ def test_a_product_that_is_gone_stays_in_the_list_as_not_available_until_it_is_b
     age_everything(TTL)
     catalog.answer("/products/7", Says.null())
     with pytest.raises(UnknownProduct):
-        demand.detail("7")
+        read_through.detail("7")
     shown = {item["product_id"]: item for item in page(ana)[0]}
     assert (shown["7"]["available"], shown["8"]["available"]) == (False, True)
     assert shown["7"]["title"] == "Product 7"
     assert add(ana)[1] is False  # it is one still
     catalog.answer("/products/7", Says.json(product(7)))
     age_everything(TTL)
-    demand.detail("7")
+    read_through.detail("7")
     assert all(item["available"] for item in page(ana)[0])
 
 

@@ -44,7 +44,7 @@ def cache(tls: Tls, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPa
 
 @pytest.mark.usefixtures("cache")
 def test_valkey_is_used_over_tls_where_its_certificate_is_right() -> None:
-    assert valkey.ask(("PING",), seconds=2) == [b"PONG"]
+    assert valkey.pipeline(("PING",), seconds=2) == [b"PONG"]
 
 
 @pytest.mark.parametrize("wrong", ["authority", "name"])
@@ -57,9 +57,9 @@ def test_a_valkey_whose_certificate_is_wrong_is_refused_in_one_line(
     else:
         cache.setenv("REDIS_URL", f"rediss://localhost:{tls.valkey}/0")
     with pytest.raises(valkey.CacheDown):
-        valkey.ask(("PING",), seconds=2)
+        valkey.pipeline(("PING",), seconds=2)
     with pytest.raises(valkey.CacheDown):  # and nobody tries again at once
-        valkey.ask(("PING",), seconds=2)
+        valkey.pipeline(("PING",), seconds=2)
     (line,) = lines
     assert (line.level, line.message) == ("warning", "cache down")
     assert "CERTIFICATE_VERIFY_FAILED" in line.more["reason"]

@@ -51,10 +51,10 @@ def test_a_server_that_restarted_meanwhile_is_asked_on_a_new_connection(
 ) -> None:
     monkeypatch.setenv("REDIS_URL", valkey.url)
     cache.close()
-    cache.ask(PING)
+    cache.pipeline(PING)
     valkey.stop()
     valkey.start()
-    cache.ask(PING)
+    cache.pipeline(PING)
     cache.close()
 
 
@@ -75,8 +75,8 @@ def test_a_connection_that_the_server_forgot_is_opened_again_and_the_command_is_
             second.sendall(b"+PONG\r\n")
 
     cache_that(forget_the_first)
-    assert cache.ask(PING) == [b"PONG"]
-    assert cache.ask(PING) == [b"PONG"]
+    assert cache.pipeline(PING) == [b"PONG"]
+    assert cache.pipeline(PING) == [b"PONG"]
 
 
 @pytest.mark.parametrize(
@@ -95,18 +95,18 @@ def test_a_server_that_breaks_off_or_refuses_on_a_new_connection_is_not_asked_tw
 
     cache_that(break_off)
     with pytest.raises(CacheDown):
-        cache.ask(BIG)
+        cache.pipeline(BIG)
     assert len(asked) == 1
 
 
 def test_a_connection_that_slept_longer_than_networks_keep_one_is_opened_anew(
     hindered: HinderedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache.ask(PING)
-    cache.ask(PING)
+    cache.pipeline(PING)
+    cache.pipeline(PING)
     assert hindered.accepted == 1
     monkeypatch.setattr(cache, "_used_at", cache._used_at - deadlines.KEPT_BY_NETWORKS - 1)
-    cache.ask(PING)
+    cache.pipeline(PING)
     assert hindered.accepted == 2
 
 
@@ -125,15 +125,15 @@ def test_a_command_takes_no_longer_than_its_limit_whatever_the_server_does(
     with Redis.from_url(valkey.url) as direct:
         direct.set("big", b"x" * 1_000)
     if connected:
-        cache.ask(BIG)
+        cache.pipeline(BIG)
     setattr(hindered, how, True)
     started = time.monotonic()
     with pytest.raises(CacheDown):
-        cache.ask(*[BIG] * commands)
+        cache.pipeline(*[BIG] * commands)
     assert time.monotonic() - started < cache.TIMEOUT + NOISE
     setattr(hindered, how, False)
     cache._not_before = 0
-    assert cache.ask(BIG) == [b"x" * 1_000]  # and nothing of the answer that came too late
+    assert cache.pipeline(BIG) == [b"x" * 1_000]  # and nothing of the answer that came too late
 
 
 def test_a_name_that_is_not_found_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,17 +142,17 @@ def test_a_name_that_is_not_found_in_time_is_given_up(monkeypatch: pytest.Monkey
     cache.close()
     started = time.monotonic()
     with pytest.raises(CacheDown):
-        cache.ask(BIG)
+        cache.pipeline(BIG)
     assert time.monotonic() - started < cache.TIMEOUT + NOISE
     cache.close()
 
 
 def test_a_command_takes_no_longer_than_what_is_left_of_the_request(hindered: HinderedServer) -> None:
-    cache.ask(BIG)
+    cache.pipeline(BIG)
     hindered.silent = True
     started = time.monotonic()
     with deadlines.within(0.02), pytest.raises(CacheDown):
-        cache.ask(BIG)
+        cache.pipeline(BIG)
     assert time.monotonic() - started < cache.TIMEOUT
 
 
@@ -160,12 +160,12 @@ def test_a_command_takes_no_longer_than_what_is_left_of_the_request(hindered: Hi
 def test_a_request_that_is_out_of_time_says_nothing_of_the_server(
     hindered: HinderedServer, seconds: float
 ) -> None:
-    cache.ask(PING)
+    cache.pipeline(PING)
     hindered.silent = True
     with deadlines.within(seconds), pytest.raises(CacheDown):
-        cache.ask(PING)
+        cache.pipeline(PING)
     hindered.silent = False
-    cache.ask(PING)
+    cache.pipeline(PING)
 
 
 def test_commands_are_answered_in_the_order_that_they_were_asked_in(
@@ -173,15 +173,15 @@ def test_commands_are_answered_in_the_order_that_they_were_asked_in(
 ) -> None:
     monkeypatch.setenv("REDIS_URL", valkey.url)
     cache.close()
-    cache.ask(("SET", "ä", "1\r\n2"), ("HSET", "hash", "field", "value"))
-    answers = cache.ask(
+    cache.pipeline(("SET", "ä", "1\r\n2"), ("HSET", "hash", "field", "value"))
+    answers = cache.pipeline(
         ("GET", "ä"), ("HMGET", "hash", "other", "field"), ("GET", "nothing"), ("EXISTS", "hash")
     )
     assert answers == [b"1\r\n2", [None, b"value"], None, 1]
     with pytest.raises(CacheDown):
-        cache.ask(("HMGET", "ä", "field"), ("GET", "ä"))  # no hash: an error, with an answer behind it
+        cache.pipeline(("HMGET", "ä", "field"), ("GET", "ä"))  # no hash: an error, with an answer behind it
     monkeypatch.setattr(cache, "_not_before", 0)
-    assert cache.ask(("GET", "ä")) == [b"1\r\n2"]
+    assert cache.pipeline(("GET", "ä")) == [b"1\r\n2"]
     cache.close()
 
 
@@ -198,9 +198,9 @@ def test_an_answer_that_comes_after_an_error_is_nobody_elses(
 
     cache_that(answer_late)
     with pytest.raises(CacheDown):
-        cache.ask(BIG, BIG)
+        cache.pipeline(BIG, BIG)
     monkeypatch.setattr(cache, "_not_before", 0)
-    assert cache.ask(BIG) == [b"mine"]
+    assert cache.pipeline(BIG) == [b"mine"]
 
 
 def test_a_server_that_does_not_speak_the_protocol_is_down(cache_that: CacheThat) -> None:
@@ -211,4 +211,4 @@ def test_a_server_that_does_not_speak_the_protocol_is_down(cache_that: CacheThat
 
     cache_that(answer)
     with pytest.raises(CacheDown):
-        cache.ask(BIG)
+        cache.pipeline(BIG)

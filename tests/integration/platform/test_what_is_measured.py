@@ -15,7 +15,7 @@ from functions.warm_product_cache.handler import lambda_handler as warm_product_
 from shared.errors import CatalogUnavailable
 from shared.events import event_bridge, outbox_reader
 from shared.platform import metrics as metrics_of_the_log
-from shared.products import demand as products
+from shared.products import read_through as products
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import accounts, recorder
 from tests.integration.catalog_messages import changed_product, deliver, deliver_texts, removed

@@ -12,7 +12,7 @@ import simplejson
 from functions.warm_product_cache.handler import lambda_handler
 from local.servers.valkey import Valkey
 from shared.errors import UnknownProduct
-from shared.products import demand
+from shared.products import list_pages, read_through
 from shared.web import product_answers
 from tests.hostile_catalog import Answer, HostileCatalog, product
 
@@ -72,7 +72,7 @@ def cached(valkey: Valkey) -> dict[bytes, Any]:
 def price_of(product_id: str) -> Decimal | None:
     """The price that GET /products/{product_id} shows; None for a 404."""
     try:
-        answer = demand.detail(product_id)
+        answer = read_through.detail(product_id)
     except UnknownProduct:
         return None
     price: Decimal = simplejson.loads(answer.entry.body, use_decimal=True)["price"]
@@ -81,7 +81,7 @@ def price_of(product_id: str) -> Decimal | None:
 
 def listed_ids() -> list[str]:
     """What the first page shows."""
-    answer = demand.page(limit=20, cursor=None, category=None, sort=None)
+    answer = list_pages.page(limit=20, cursor=None, category=None, sort=None)
     return [item["product_id"] for item in json.loads(answer.entry.body)["items"]]
 
 

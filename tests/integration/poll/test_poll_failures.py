@@ -19,7 +19,7 @@ from shared.errors import DatabaseUnavailable
 from shared.platform import database
 from shared.platform import valkey as cache
 from shared.products import catalog as catalog_client
-from shared.products import demand, product_cache, product_copy
+from shared.products import list_pages, product_cache, product_copy
 from shared.products import poll as catalog_poll
 from shared.products.product_copy import list_sync, writes
 from tests.hostile_catalog import Answer, HostileCatalog
@@ -141,7 +141,7 @@ def test_a_poll_that_dies_midway_leaves_no_page_of_what_was_before(
         with pytest.raises(DatabaseUnavailable):
             poll()
     assert request_page() is None
-    answer = demand.page(limit=20, cursor=None, category=None, sort=None)
+    answer = list_pages.page(limit=20, cursor=None, category=None, sort=None)
     assert simplejson.loads(answer.entry.body)["items"][0]["price"] == 1
 
 
@@ -150,7 +150,7 @@ def test_with_the_cache_down_the_copy_is_kept_up_to_date_and_the_poll_counts_as_
 ) -> None:
     lists(catalog, *numbered(1, 2))
     environment.setenv("REDIS_URL", "redis://127.0.0.1:9")
-    environment.setattr(cache, "HOLD_OFF", 0.01)  # the poll tries again for a while, and then does without
+    environment.setattr(cache, "COOLDOWN", 0.01)  # the poll tries again for a while, and then does without
     cache.close()
     recorder.metrics(capsys)
     assert poll() == {"products": 2, "changed": 2, "cache": "not renewed"}

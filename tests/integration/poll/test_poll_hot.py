@@ -13,7 +13,7 @@ import redis
 from local.servers.postgres import Postgres
 from local.servers.valkey import Valkey
 from shared.platform import valkey as cache
-from shared.products import demand, product_copy
+from shared.products import by_ids, list_pages, product_copy, read_through
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration.catalog_messages import changed_product, deliver, removed
 from tests.integration.conftest import Age, cold_start
@@ -55,7 +55,7 @@ def test_products_are_renewed_before_they_are_stale(age_everything: Age) -> None
         age_everything(240)
         assert request_product("7") == "hit"
         poll()
-        assert demand.detail("7").entry.age < 5
+        assert read_through.detail("7").entry.age < 5
         assert request_product("7") == "hit"
 
 
@@ -89,7 +89,7 @@ def test_the_first_pages_are_hits_again_after_a_change_that_the_poll_saw(polled:
 
 
 def test_a_page_that_was_not_filled_is_made_of_the_copy(polled: HostileCatalog) -> None:
-    answer = demand.page(limit=7, cursor=None, category="tools", sort="price")
+    answer = list_pages.page(limit=7, cursor=None, category="tools", sort="price")
     assert answer.state == "miss"
     assert polled.calls == {}
 
@@ -202,14 +202,14 @@ def test_a_request_for_many_large_products_does_not_wait_for_a_slow_cache(
     poll()
     with redis.Redis.from_url(valkey.url) as client:
         client.flushdb()
-    round_trips, ask = [], cache.ask
+    round_trips, ask = [], cache.pipeline
 
     def slow(*commands: Sequence[str], **how: float) -> list[Any]:
         round_trips.append(len(commands))
         time.sleep(cache.TIMEOUT / 2)
         return ask(*commands, **how)
 
-    environment.setattr(cache, "ask", slow)
-    answer = demand.several([str(number) for number in range(1, 101)])
+    environment.setattr(cache, "pipeline", slow)
+    answer = by_ids.several([str(number) for number in range(1, 101)])
     assert len(json.loads(answer.entry.body)["items"]) == 100
     assert len(round_trips) <= 4  # the look for all of them, and what fits the time of one command

@@ -11,7 +11,7 @@ from functions.warm_product_cache.handler import lambda_handler
 from local.servers.services import wait_until
 from shared.platform.settings import database_url
 from shared.products import catalog as catalog_client
-from shared.products import demand, product_copy
+from shared.products import list_pages, product_copy, read_through
 from tests.calls import sample
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import concurrency
@@ -37,7 +37,7 @@ def test_the_first_poll_fills_the_copy_and_the_cache(catalog: HostileCatalog) ->
     lists(catalog, *numbered(3, 1, 2))
     assert poll() == {"products": 3, "changed": 3}
     assert listed_ids() == ["3", "1", "2"]
-    assert [demand.detail(number).state for number in ("1", "2", "3")] == ["hit"] * 3
+    assert [read_through.detail(number).state for number in ("1", "2", "3")] == ["hit"] * 3
     assert catalog.calls == {"/products": 1}
 
 
@@ -68,9 +68,9 @@ def test_an_unchanged_catalog_writes_no_row(
 def test_an_unchanged_catalog_leaves_the_lists_pages_and_their_etags(catalog: HostileCatalog) -> None:
     lists(catalog, *numbered(1, 2))
     poll()
-    before = demand.page(limit=20, cursor=None, category=None, sort=None).entry
+    before = list_pages.page(limit=20, cursor=None, category=None, sort=None).entry
     poll()
-    after = demand.page(limit=20, cursor=None, category=None, sort=None).entry
+    after = list_pages.page(limit=20, cursor=None, category=None, sort=None).entry
     assert (after.body, after.etag) == (before.body, before.etag)
     assert after.fetched_at > before.fetched_at
 

@@ -28,7 +28,7 @@ from shared.favorites import items
 from shared.formats.etags import etag_of
 from shared.platform import valkey as cache
 from shared.products import catalog as catalog_client
-from shared.products import demand, product_cache, product_copy, push
+from shared.products import product_cache, product_copy, push, read_through, write_through
 from shared.products.product_cache import Entry
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import accounts
@@ -158,12 +158,12 @@ def assert_is_the_newest(change: Change, product_id: str, db: psycopg.Connection
         assert row[1] is False
         assert (entry.status, entry.body) == (404, "")
         with pytest.raises(UnknownProduct):
-            demand.detail(product_id)
+            read_through.detail(product_id)
         return
     expected = shown(change.content, product_id)
     count = expected["review"]["count"] if expected["review"] else None
     assert row[1:] == (True, expected["title"], expected["price"], expected["category"], count)
-    answer = demand.detail(product_id)
+    answer = read_through.detail(product_id)
     assert answer.state == "hit"
     assert answer.entry == entry
     assert (entry.status, entry.etag) == (200, etag_of(entry.body))
@@ -267,13 +267,13 @@ def test_events_and_requests_for_the_product_end_with_what_the_catalog_has(
         catalog.answer(f"/products/{number}", Answer.null())
         for what in [0, *happens]:
             if what == "request":
-                cache.ask(("FLUSHDB",))
-                demand.forget_unknown()
+                cache.pipeline(("FLUSHDB",))
+                write_through.forget_missing()
                 if has is None:
                     with pytest.raises(UnknownProduct):
-                        demand.detail(str(number))
+                        read_through.detail(str(number))
                 else:
-                    demand.detail(str(number))
+                    read_through.detail(str(number))
             elif what == "arrival":
                 deliver(data.draw(st.sampled_from(on_the_way)))
             else:
@@ -367,12 +367,12 @@ def test_a_slow_request_never_brings_back_what_an_event_removed(
     catalog: HostileCatalog, slow: SlowWriter
 ) -> None:
     catalog.answer("/products/7", Answer.json(product(7)))
-    slow.begin(lambda: demand.detail("7"))
+    slow.begin(lambda: read_through.detail("7"))
     deliver(removed(time.time_ns() // 1_000_000 + 1))
     slow.go_on()
     assert slow.written == [True, False]
     with pytest.raises(UnknownProduct):
-        demand.detail("7")
+        read_through.detail("7")
 
 
 def test_a_removal_is_remembered_longer_than_any_function_may_run(valkey: Valkey) -> None:

@@ -20,7 +20,7 @@ import pytest
 from local.servers.services import wait_until
 from local.servers.valkey import Valkey
 from shared.errors import DomainError
-from shared.products import demand, poll, product_cache
+from shared.products import list_pages, poll, product_cache, read_through, single_flight
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import concurrency
 from tests.integration.catalog_messages import changed_product, deliver
@@ -48,7 +48,7 @@ def seven(catalog: HostileCatalog) -> None:
 def read() -> Reading:
     started = time.monotonic()
     try:
-        outcome: str = demand.detail("7").state
+        outcome: str = read_through.detail("7").state
     except DomainError as error:
         outcome = type(error).__name__
     return Reading(outcome, time.monotonic() - started)
@@ -85,7 +85,7 @@ def test_who_comes_while_the_call_is_under_way_waits_for_the_rest_of_it(catalog:
 
 # ── The holder of the lease is killed ─────────────────────────────────────────────────────────────────────
 
-READING = "from shared.products import demand; demand.detail('7')"
+READING = "from shared.products import read_through; read_through.detail('7')"
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_when_the_holder_is_killed_the_next_takes_over_within_the_lease(
     readings = read_at_once(8)
     assert Counter(reading.outcome for reading in readings) == {"miss": 8}
     assert catalog.calls == {PATH: 1}
-    assert max(reading.seconds for reading in readings) < demand.LEASE + CALL + 0.3 + NOISE
+    assert max(reading.seconds for reading in readings) < single_flight.LEASE + CALL + 0.3 + NOISE
 
 
 @pytest.mark.parametrize("call", [0.0, 1.0])
@@ -122,11 +122,11 @@ def test_who_waited_from_the_beginning_gets_the_product_of_the_next_holder(
 ) -> None:
     """They are patient for the lease and the next holder's call: there is nothing else to give them."""
     catalog.answer(PATH, Answer.json(product(7)).after(call))
-    product_cache.acquire_lease("product:7", demand.LEASE)  # and never heard of again
+    product_cache.acquire_lease("product:7", single_flight.LEASE)  # and never heard of again
     readings = read_at_once(6)
     assert Counter(reading.outcome for reading in readings) == {"miss": 6}
     assert catalog.calls == {PATH: 1}
-    assert max(reading.seconds for reading in readings) < demand.LEASE + call + 0.3 + NOISE
+    assert max(reading.seconds for reading in readings) < single_flight.LEASE + call + 0.3 + NOISE
 
 
 def test_who_waited_and_takes_over_from_a_holder_that_is_just_done_has_missed_as_the_others(
@@ -142,7 +142,7 @@ def test_who_waited_and_takes_over_from_a_holder_that_is_just_done_has_missed_as
 
     def acquire_when_the_holder_is_done(
         name: str, seconds: float
-    ) -> product_cache.Lease | product_cache.Taken:
+    ) -> product_cache.Lease | product_cache.LeaseHeld:
         if holders:
             product_cache.put("7", entry)
             holders.pop().release()
@@ -161,17 +161,17 @@ def test_who_waited_and_takes_over_from_a_holder_that_is_just_done_has_missed_as
 def test_when_the_holder_is_killed_nobody_is_refused_while_there_is_a_copy(
     catalog: HostileCatalog, valkey: Valkey, environment: pytest.MonkeyPatch, *, up: bool
 ) -> None:
-    environment.setattr(demand, "LEASE", 1.0)
+    environment.setattr(single_flight, "LEASE", 1.0)
     read()
     valkey.flush()
     catalog.forget_calls()
     if not up:
         catalog.answer(PATH, Answer.status(500))
-    product_cache.acquire_lease("product:7", demand.LEASE)
+    product_cache.acquire_lease("product:7", single_flight.LEASE)
     readings = read_at_once(6)
     assert {reading.outcome for reading in readings} <= {"miss", "stale", "hit"}
     assert catalog.calls[PATH] <= 1
-    assert max(reading.seconds for reading in readings) < demand.LEASE + CALL + 0.3 + NOISE
+    assert max(reading.seconds for reading in readings) < single_flight.LEASE + CALL + 0.3 + NOISE
 
 
 def test_a_stale_product_is_served_at_once_while_a_dead_holder_has_the_lease(
@@ -179,7 +179,7 @@ def test_a_stale_product_is_served_at_once_while_a_dead_holder_has_the_lease(
 ) -> None:
     read()
     environment.setenv("PRODUCT_CACHE_TTL_SECONDS", "0")
-    product_cache.acquire_lease("product:7", demand.LEASE)
+    product_cache.acquire_lease("product:7", single_flight.LEASE)
     readings = read_at_once(6)
     assert {reading.outcome for reading in readings} == {"stale"}
     assert max(reading.seconds for reading in readings) < CALL
@@ -212,9 +212,9 @@ def test_under_a_running_schedule_no_reader_waits_for_the_catalog(
     poller = threading.Thread(target=poll_on_schedule)
     poller.start()
     for number in itertools.cycle(numbers):
-        details[demand.detail(str(number)).state] += 1
+        details[read_through.detail(str(number)).state] += 1
         started = time.monotonic()
-        demand.page(limit=20, cursor=None, category=None, sort=None)  # made anew where a price changed
+        list_pages.page(limit=20, cursor=None, category=None, sort=None)  # made anew where a price changed
         waits.append(time.monotonic() - started)
         time.sleep(0.002)
         if not poller.is_alive():

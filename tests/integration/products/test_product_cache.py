@@ -15,7 +15,7 @@ from local.servers.valkey import Valkey
 from shared.formats.etags import etag_of
 from shared.platform import valkey as cache
 from shared.products import product_cache
-from shared.products.product_cache import Entry, Lease, ListState, Taken
+from shared.products.product_cache import Entry, Lease, LeaseHeld, ListState
 from tests.integration import concurrency
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -131,8 +131,8 @@ def test_any_order_of_puts_ends_with_the_newest(
 # ── List pages ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def place(*, limit: int = 20, category: str | None = None, sort: str | None = None) -> product_cache.Place:
-    found = product_cache.place_of(limit=limit, cursor=None, category=category, sort=sort)
+def place(*, limit: int = 20, category: str | None = None, sort: str | None = None) -> product_cache.Slot:
+    found = product_cache.slot_for(limit=limit, cursor=None, category=category, sort=sort)
     assert found is not None
     return found
 
@@ -216,7 +216,7 @@ def test_different_pages_have_different_names() -> None:
 
 
 def test_what_follows_a_cursor_has_no_place() -> None:
-    assert product_cache.place_of(limit=20, cursor="a", category=None, sort=None) is None
+    assert product_cache.slot_for(limit=20, cursor="a", category=None, sort=None) is None
 
 
 def test_of_two_pages_in_one_place_the_last_is_kept() -> None:
@@ -235,15 +235,15 @@ def test_however_many_pages_are_made_they_have_few_places(server: redis.Redis) -
         state = listed(generation)
         for number in range(2_000):
             product_cache.put_page(state, place(category=f"category {number}"), entry())
-    assert server.dbsize() <= product_cache.CATEGORY_PLACES + 1
+    assert server.dbsize() <= product_cache.CATEGORY_SLOTS + 1
 
 
 def test_however_many_ids_are_unknown_they_have_few_places(server: redis.Redis) -> None:
     for number in range(3_000):
-        product_cache.put_unknown(str(number), product_cache.unknown(NOW))
-    assert server.dbsize() <= product_cache.UNKNOWN_PLACES
-    assert product_cache.get_unknown("2999") == product_cache.unknown(NOW)
-    assert server.ttl(product_cache._unknown_key("2999")) > 0
+        product_cache.put_missing(str(number), product_cache.missing_entry(NOW))
+    assert server.dbsize() <= product_cache.NEGATIVE_SLOTS
+    assert product_cache.get_missing("2999") == product_cache.missing_entry(NOW)
+    assert server.ttl(product_cache.missing_key("2999")) > 0
 
 
 # ── What is not of this version's making ──────────────────────────────────────────────────────────────────
@@ -253,17 +253,17 @@ def test_however_many_ids_are_unknown_they_have_few_places(server: redis.Redis) 
 def test_what_another_release_wrote_is_as_good_as_nothing_and_is_replaced(
     server: redis.Redis, foreign: bytes
 ) -> None:
-    for key in ("product:7", product_cache._unknown_key("7"), PAGE.key):
+    for key in ("product:7", product_cache.missing_key("7"), PAGE.key):
         server.set(key, foreign)
     state = ListState(7, NOW)
     assert product_cache.get("7") is None
-    assert product_cache.get_unknown("7") is None
+    assert product_cache.get_missing("7") is None
     assert product_cache.get_page(state, PAGE) is None
     put = entry()
     assert product_cache.put("7", put)
     assert product_cache.get("7") == put
-    product_cache.put_unknown("7", product_cache.unknown(NOW))
-    assert product_cache.get_unknown("7") == product_cache.unknown(NOW)
+    product_cache.put_missing("7", product_cache.missing_entry(NOW))
+    assert product_cache.get_missing("7") == product_cache.missing_entry(NOW)
 
 
 @pytest.mark.parametrize("field", ["generation", "synced_at"])
@@ -280,7 +280,7 @@ def test_a_list_state_that_another_release_wrote_is_none(server: redis.Redis, fi
 
 def test_only_one_gets_the_lease() -> None:
     assert isinstance(product_cache.acquire_lease("x", 5), Lease)
-    assert product_cache.acquire_lease("x", 5) == Taken(failed=False)
+    assert product_cache.acquire_lease("x", 5) == LeaseHeld(failed=False)
     assert isinstance(product_cache.acquire_lease("y", 5), Lease)
 
 
@@ -305,36 +305,36 @@ def test_a_lease_ends_by_itself() -> None:
     assert isinstance(product_cache.acquire_lease("x", 5), Lease)
 
 
-@pytest.mark.parametrize("end", [Lease.release, Lease.release_failed])
+@pytest.mark.parametrize("end", [Lease.release, Lease.release_with_backoff])
 def test_who_lost_the_lease_does_not_end_that_of_the_next(end: Callable[[Lease], None]) -> None:
     late = product_cache.acquire_lease("x", 0.05)
     assert isinstance(late, Lease)
     time.sleep(0.07)
     assert isinstance(product_cache.acquire_lease("x", 5), Lease)
     end(late)
-    assert product_cache.acquire_lease("x", 5) == Taken(failed=False)
+    assert product_cache.acquire_lease("x", 5) == LeaseHeld(failed=False)
 
 
 def test_a_failed_refresh_keeps_everybody_away_for_two_seconds(server: redis.Redis) -> None:
     lease = product_cache.acquire_lease("x", 5)
     assert isinstance(lease, Lease)
-    lease.release_failed()
-    assert product_cache.acquire_lease("x", 5) == Taken(failed=True)
+    lease.release_with_backoff()
+    assert product_cache.acquire_lease("x", 5) == LeaseHeld(failed=True)
     assert 1_500 < int(server.pttl("lease:x")) <= 2_000
 
 
 def test_a_lease_whose_first_answer_was_lost_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    ask = cache.ask
+    ask = cache.pipeline
 
     def twice(*commands: Sequence[str]) -> list[Any]:
         ask(*commands)
         return ask(*commands)
 
-    monkeypatch.setattr(cache, "ask", twice)
+    monkeypatch.setattr(cache, "pipeline", twice)
     lease = product_cache.acquire_lease("x", 5)
     assert isinstance(lease, Lease)
-    monkeypatch.setattr(cache, "ask", ask)
-    assert product_cache.acquire_lease("x", 5) == Taken(failed=False)
+    monkeypatch.setattr(cache, "pipeline", ask)
+    assert product_cache.acquire_lease("x", 5) == LeaseHeld(failed=False)
     lease.release()
     assert isinstance(product_cache.acquire_lease("x", 5), Lease)
 
@@ -348,13 +348,13 @@ def test_trying_for_a_lease_does_not_prolong_it(server: redis.Redis) -> None:
 
 def test_many_or_large_entries_are_kept_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     round_trips: list[int] = []
-    ask = cache.ask
+    ask = cache.pipeline
 
     def counted(*commands: Sequence[str]) -> list[Any]:
         round_trips.append(len(commands))
         return ask(*commands)
 
-    monkeypatch.setattr(cache, "ask", counted)
+    monkeypatch.setattr(cache, "pipeline", counted)
     for body, expected in (("small", 3), ("x" * 50_000, 42)):
         round_trips.clear()
         product_cache.put_all({f"{body[:1]}{number}": replace(entry(), body=body) for number in range(250)})

@@ -12,8 +12,8 @@ import simplejson
 from local.servers.valkey import Valkey
 from shared.errors import UnknownProduct
 from shared.products import catalog as catalog_client
-from shared.products import demand, product_cache, product_copy
-from shared.products.demand import Answer
+from shared.products import product_cache, product_copy, read_through, single_flight
+from shared.products.product_cache import Answer
 from shared.web import product_answers
 from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog, product
@@ -34,7 +34,7 @@ def seven(catalog: HostileCatalog) -> None:
 
 def ask(product_id: str = "7") -> tuple[str, str]:
     """The state, and the title and price."""
-    answer: Answer = demand.detail(product_id)
+    answer: Answer = read_through.detail(product_id)
     shown = simplejson.loads(answer.entry.body, use_decimal=True)
     return answer.state, f"{shown['title']} {shown['price']}"
 
@@ -59,7 +59,7 @@ def test_a_cold_product_is_fetched_once_and_then_a_hit(catalog: HostileCatalog) 
 
 
 def test_the_body_has_the_products_fields_and_its_exact_decimals() -> None:
-    assert demand.detail("7").entry.body == (
+    assert read_through.detail("7").entry.body == (
         '{"product_id":"7","title":"Product 7","price":22.30,"currency":null,"description":"As good as any.",'
         '"category":"kitchen","image":"https://images.example.com/7.jpg","review":{"rate":3.9,"count":120}}'
     )
@@ -69,7 +69,7 @@ def test_a_hit_is_one_command_and_nothing_else(valkey: Valkey, catalog: HostileC
     ask()
     catalog.forget_calls()
     with concurrency.commands(valkey.url) as counted, concurrency.statements() as sent:
-        demand.detail("7")
+        read_through.detail("7")
         product_answers.cached_detail({"pathParameters": {"product_id": "7"}})
     assert counted == {"get": 2}  # one each
     assert sent == []
@@ -123,7 +123,7 @@ def test_who_finds_that_the_last_holder_has_just_refreshed_asks_nobody(
     age_everything(TTL)
     real = product_cache.acquire_lease
 
-    def acquire_lease(name: str, seconds: float) -> product_cache.Lease | product_cache.Taken:
+    def acquire_lease(name: str, seconds: float) -> product_cache.Lease | product_cache.LeaseHeld:
         with monkeypatch.context() as undone:
             undone.setattr(product_cache, "acquire_lease", real)
             ask()  # another one, from beginning to end
@@ -168,7 +168,7 @@ def test_when_the_holder_failed_the_copy_is_served_at_once(valkey: Valkey, catal
     valkey.flush()
     lease = product_cache.acquire_lease("product:7", 5)
     assert isinstance(lease, product_cache.Lease)
-    lease.release_failed()
+    lease.release_with_backoff()
     catalog.forget_calls()
     with at_once():
         assert ask()[1] == "Product 7 22.30"
@@ -181,7 +181,7 @@ def test_when_the_holder_takes_too_long_the_copy_is_served(
     ask()
     valkey.flush()
     catalog.forget_calls()
-    monkeypatch.setattr(demand, "WAIT", 0.2)
+    monkeypatch.setattr(single_flight, "WAIT", 0.2)
     product_cache.acquire_lease("product:7", 5)
     started = time.monotonic()
     assert ask() == ("stale", "Product 7 22.30")
@@ -190,7 +190,7 @@ def test_when_the_holder_takes_too_long_the_copy_is_served(
 
 
 def test_the_time_to_wait_is_longer_than_a_lease_and_a_lease_longer_than_a_call() -> None:
-    assert catalog_client.TIMEOUT < demand.LEASE < demand.WAIT
+    assert catalog_client.TIMEOUT < single_flight.LEASE < single_flight.WAIT
 
 
 # ── Products that do not exist, or no longer ──────────────────────────────────────────────────────────────

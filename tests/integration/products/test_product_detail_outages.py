@@ -14,7 +14,7 @@ from shared.errors import CatalogUnavailable, DatabaseUnavailable, UnknownProduc
 from shared.platform import database
 from shared.platform import valkey as cache
 from shared.products import catalog as catalog_client
-from shared.products import demand, product_cache, product_copy
+from shared.products import product_cache, product_copy, read_through, write_through
 from shared.products.catalog import availability
 from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog, product
@@ -110,7 +110,7 @@ def test_without_valkey_an_environment_asks_for_an_unknown_product_once_a_minute
         with pytest.raises(UnknownProduct):
             ask("999")
     assert catalog.calls == {"/products/999": 1}
-    demand._unknown_here["999"] -= product_cache.UNKNOWN_TTL
+    write_through._missing["999"] -= product_cache.NEGATIVE_TTL
     with pytest.raises(UnknownProduct):
         ask("999")
     assert catalog.calls == {"/products/999": 2}
@@ -131,17 +131,17 @@ def test_without_valkey_an_unknown_product_that_an_event_brought_is_there(
 def test_an_environment_remembers_few_unknown_products(
     catalog: HostileCatalog, monkeypatch: pytest.MonkeyPatch, no_valkey: Callable[[], None]
 ) -> None:
-    monkeypatch.setattr(demand, "REMEMBERED", 3)
+    monkeypatch.setattr(write_through, "REMEMBERED", 3)
     catalog.answer_all(Says.null())
     no_valkey()
     for number in range(100, 110):
         with pytest.raises(UnknownProduct):
             ask(str(number))
-    assert list(demand._unknown_here) == ["107", "108", "109"]
+    assert list(write_through._missing) == ["107", "108", "109"]
 
 
 def test_valkey_is_used_again_soon_after_it_is_back(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "HOLD_OFF", 0.1)
+    monkeypatch.setattr(cache, "COOLDOWN", 0.1)
     ask()
     valkey.stop()
     assert ask()[0] == "miss"
@@ -209,10 +209,10 @@ def test_the_body_is_the_same_with_and_without_postgres(
     no_postgres: Callable[[], None], valkey: Valkey, catalog: HostileCatalog
 ) -> None:
     catalog.answer(PATH, Says.text(simplejson.dumps({**product(7), "price": 1, "rating": {"rate": 4}})))
-    with_it = demand.detail("7").entry.body
+    with_it = read_through.detail("7").entry.body
     valkey.flush()
     no_postgres()
-    assert demand.detail("7").entry.body == with_it
+    assert read_through.detail("7").entry.body == with_it
 
 
 def test_without_postgres_and_catalog_a_stale_product_is_served(
@@ -266,7 +266,7 @@ def test_the_stale_product_is_refreshed_once_the_catalog_is_back(
 def valkey_forgets_the_failure(valkey: Valkey) -> None:
     """Two seconds pass for the lease."""
     assert valkey.url
-    cache.ask(("DEL", "lease:product:7"))
+    cache.pipeline(("DEL", "lease:product:7"))
 
 
 def test_a_copy_that_was_served_for_want_of_better_is_served_from_the_cache_next(

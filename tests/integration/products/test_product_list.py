@@ -14,10 +14,9 @@ import simplejson
 
 from local.servers.valkey import Valkey
 from shared.errors import CatalogUnavailable, UnknownProduct
+from shared.products import by_ids, list_pages, poll, product_cache, product_copy, read_through
 from shared.products import catalog as catalog_client
-from shared.products import demand, poll, product_cache, product_copy
-from shared.products.demand import Answer
-from shared.products.product_cache import ListState
+from shared.products.product_cache import Answer, ListState
 from shared.web import product_answers
 from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog, product
@@ -41,7 +40,7 @@ def six(catalog: HostileCatalog) -> None:
 def page(
     limit: int = 20, cursor: str | None = None, category: str | None = None, sort: str | None = None
 ) -> Answer:
-    return demand.page(limit=limit, cursor=cursor, category=category, sort=sort)
+    return list_pages.page(limit=limit, cursor=cursor, category=category, sort=sort)
 
 
 def ids(answer: Answer) -> list[str]:
@@ -213,7 +212,7 @@ def test_when_the_schedule_stopped_readers_read_the_list_again(
 def test_a_list_too_long_for_a_request_is_read_once_and_told_once(
     catalog: HostileCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demand, "LIST_BYTES", 500)
+    monkeypatch.setattr(list_pages, "LIST_BYTES", 500)
     lines = recorder.log(monkeypatch)
     for _ in range(3):
         cold_start()
@@ -229,10 +228,10 @@ def test_a_page_of_the_heaviest_products_is_one_that_lambda_lets_through(catalog
     heavy = "é" * 25_000
     catalog.answer("/products", Says.json([product(number, description=heavy) for number in range(1, 101)]))
     poll.run()
-    whole = demand.page(limit=100, cursor=None, category=None, sort=None)
+    whole = list_pages.page(limit=100, cursor=None, category=None, sort=None)
     assert len(ids(whole)) == 100
     assert len(whole.entry.body.encode()) < 6_000_000
-    assert len(demand.several(ids(whole)).entry.body.encode()) < 6_000_000
+    assert len(by_ids.several(ids(whole)).entry.body.encode()) < 6_000_000
 
 
 # ── Products by their ids ─────────────────────────────────────────────────────────────────────────────────
@@ -254,12 +253,12 @@ def test_products_by_their_ids_come_from_the_cache_then_the_copy_then_the_catalo
     catalog.answer("/products/7", Says.json(product(7)))
     catalog.answer("/products/8", Says.null())
     with concurrency.statements() as sent:
-        answer = demand.several(["5", "8", "7", "1"])
+        answer = by_ids.several(["5", "8", "7", "1"])
     assert ids(answer) == ["5", "7", "1"]
     assert simplejson.loads(answer.entry.body)["missing"] == ["8"]
     assert sum("= ANY" in text for text in sent) == 1
     assert catalog.calls == {"/products/7": 1, "/products/8": 1}
-    assert demand.several(["5", "7", "1"]).state == "hit"
+    assert by_ids.several(["5", "7", "1"]).state == "hit"
 
 
 def test_without_valkey_and_catalog_products_by_their_ids_come_from_the_copy(
@@ -269,7 +268,7 @@ def test_without_valkey_and_catalog_products_by_their_ids_come_from_the_copy(
     valkey.stop()
     catalog.stop()
     cold_start()
-    answer = demand.several(["5", "404", "1"])
+    answer = by_ids.several(["5", "404", "1"])
     assert ids(answer) == ["5", "1"]
     assert answer.state == "stale"  # nobody can say whether there is a product 404
 
@@ -292,7 +291,7 @@ def test_however_many_pages_and_ids_are_asked_for_the_keys_are_few(
                 page(limit, cursor)
             for number in range(1_000_000, 1_000_300):
                 with pytest.raises(UnknownProduct):
-                    demand.detail(str(number))
+                    read_through.detail(str(number))
             if generation == 0:
                 before = client.dbsize()
                 deliver(changed_product(time.time_ns() // 1_000_000, 1, price=77))
@@ -305,7 +304,7 @@ def test_however_many_pages_and_ids_are_asked_for_the_keys_are_few(
 def test_a_price_that_a_detail_saw_is_in_the_list_at_once(catalog: HostileCatalog) -> None:
     page()
     catalog.answer("/products/1", Says.json(product(1, price=5)))
-    demand.detail("1")
+    read_through.detail("1")
     assert page().state == "miss"
     [one] = [item for item in simplejson.loads(page().entry.body)["items"] if item["product_id"] == "1"]
     assert one["price"] == 5
@@ -318,7 +317,7 @@ def test_an_answer_by_id_removes_no_product_that_the_list_shows(
     page()
     age_everything(TTL)
     catalog.answer_all(says)
-    assert demand.detail("1").state == "stale"
+    assert read_through.detail("1").state == "stale"
     assert "1" in ids(page())
     held = product_copy.find("1")
     assert held
@@ -328,7 +327,7 @@ def test_an_answer_by_id_removes_no_product_that_the_list_shows(
 def test_a_detail_that_saw_nothing_new_keeps_the_pages(catalog: HostileCatalog) -> None:
     page()
     catalog.answer("/products/1", Says.json(SIX[1]))
-    demand.detail("1")
+    read_through.detail("1")
     assert page().state == "hit"
 
 
@@ -345,7 +344,7 @@ def test_a_change_that_comes_while_the_list_is_read_stays_visible(
         with monkeypatch.context() as undone:
             undone.setattr(catalog_client, "fetch_all", real)
             catalog.answer("/products/1", Says.json(changed[1]))
-            demand.detail("1")
+            read_through.detail("1")
             catalog.answer("/products", Says.json(changed))
             return real(**arguments)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from local.servers.valkey import Valkey
 from shared.errors import InvalidCursor
 from shared.formats import cursors
-from shared.products import demand
+from shared.products import read_through
 from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog, product
 from tests.integration.conftest import Age
@@ -130,5 +130,5 @@ def test_a_category_that_no_product_has_is_an_empty_page(category: str) -> None:
 def test_a_product_that_no_list_has_shown_comes_last(catalog: HostileCatalog) -> None:
     page()
     catalog.answer("/products/77", Says.json(product(77)))
-    demand.detail("77")
+    read_through.detail("77")
     assert ids(page()) == ["3", "1", "2", "6", "5", "4", "77"]

@@ -6,7 +6,7 @@ import pytest
 
 from local.servers.valkey import Valkey
 from shared.platform import valkey as cache
-from shared.products import demand, product_cache
+from shared.products import product_cache, read_through, single_flight
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration.concurrency import at_once
 from tests.integration.readers import Reading, read_at_once
@@ -33,7 +33,7 @@ def age_by(seconds: float) -> None:
     """The product is as if it had been fetched that much earlier."""
     entry = product_cache.get("7")
     assert entry
-    cache.ask(("DEL", "product:7"))
+    cache.pipeline(("DEL", "product:7"))
     assert product_cache.put("7", replace(entry, fetched_at=entry.fetched_at - seconds))
 
 
@@ -52,7 +52,7 @@ def test_many_threads_of_one_process_make_one_call_too(catalog: HostileCatalog) 
     # No environment has them, but local tools and tests do; once they ran out of connections to Valkey. Not
     # hundreds: a command has 100 ms for all of it, and so many threads that connect at once, with one lock
     # for all of Python, keep each other waiting for longer than that.
-    answers = at_once([lambda: demand.detail("7")] * 40)
+    answers = at_once([lambda: read_through.detail("7")] * 40)
     assert {getattr(answer, "state", answer) for answer in answers} <= {"miss", "hit"}
     assert catalog.calls == {PATH: 1}
 
@@ -60,7 +60,7 @@ def test_many_threads_of_one_process_make_one_call_too(catalog: HostileCatalog) 
 def test_readers_of_a_stale_product_make_one_call_and_all_but_one_have_it_at_once(
     catalog: HostileCatalog,
 ) -> None:
-    demand.detail("7")
+    read_through.detail("7")
     age_by(301)
     catalog.forget_calls()
     readings = read_at_once(40, "7")
@@ -71,33 +71,33 @@ def test_readers_of_a_stale_product_make_one_call_and_all_but_one_have_it_at_onc
 
 
 def test_when_the_holder_of_the_lease_is_killed_the_next_takes_over(catalog: HostileCatalog) -> None:
-    product_cache.acquire_lease("product:7", demand.LEASE)  # and never heard of again
+    product_cache.acquire_lease("product:7", single_flight.LEASE)  # and never heard of again
     readings = read_at_once(30, "7")
     assert outcomes(readings) <= {"miss", "hit"}
     assert catalog.calls == {PATH: 1}
-    assert max(readings).seconds < demand.LEASE + CALL + CROWD
+    assert max(readings).seconds < single_flight.LEASE + CALL + CROWD
 
 
 @pytest.mark.parametrize("state", ["up", "down"])
 def test_when_the_holder_is_killed_nobody_is_refused_while_there_is_a_copy(
     catalog: HostileCatalog, valkey: Valkey, state: str
 ) -> None:
-    demand.detail("7")
+    read_through.detail("7")
     valkey.flush()
     catalog.forget_calls()
     if state == "down":
         catalog.answer(PATH, Answer.status(500))
-    product_cache.acquire_lease("product:7", demand.LEASE)
+    product_cache.acquire_lease("product:7", single_flight.LEASE)
     readings = read_at_once(30, "7")
     assert outcomes(readings) <= {"miss", "stale", "hit"}
     assert catalog.calls == {PATH: 1}
-    assert max(readings).seconds < demand.LEASE + CALL + CROWD
+    assert max(readings).seconds < single_flight.LEASE + CALL + CROWD
 
 
 def test_when_the_catalog_fails_the_one_who_asked_all_others_have_the_copy(
     catalog: HostileCatalog, valkey: Valkey
 ) -> None:
-    demand.detail("7")
+    read_through.detail("7")
     valkey.flush()
     catalog.answer(PATH, Answer.status(500).after(CALL))
     catalog.forget_calls()

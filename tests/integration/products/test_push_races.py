@@ -13,7 +13,7 @@ from local.servers.services import wait_until
 from shared.favorites import items
 from shared.platform import settings as service_settings
 from shared.platform import valkey as cache
-from shared.products import demand, poll, product_cache, product_copy, push
+from shared.products import list_pages, poll, product_cache, product_copy, push, read_through, write_through
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import accounts
 from tests.integration.catalog_messages import (
@@ -108,16 +108,16 @@ def crash(*_: object) -> None:
 def listed(catalog: HostileCatalog) -> HostileCatalog:
     """A catalog of two products, which was read into the copy and the cache, and its first page shown."""
     catalog.answer("/products", Answer.json([product(7), product(8)]))
-    demand.page(limit=20, cursor=None, category=None, sort=None)
+    list_pages.page(limit=20, cursor=None, category=None, sort=None)
     for number in (7, 8):
         catalog.answer(f"/products/{number}", Answer.json(product(number)))
-        demand.detail(str(number))
+        read_through.detail(str(number))
     return catalog
 
 
 def in_list() -> dict[str, Decimal]:
     """The prices of the first page."""
-    answer = demand.page(limit=20, cursor=None, category=None, sort=None)
+    answer = list_pages.page(limit=20, cursor=None, category=None, sort=None)
     items = simplejson.loads(answer.entry.body, use_decimal=True)["items"]
     return {item["product_id"]: item["price"] for item in items}
 
@@ -128,10 +128,10 @@ def test_a_crash_between_postgres_and_the_cache_is_healed_by_the_next_delivery(
 ) -> None:
     event = changed_product(now() + 1, price=1)
     with environment.context() as crashing:
-        crashing.setattr(demand, "tell", crash)
+        crashing.setattr(write_through, "write_through", crash)
         assert deliver(event) == ["m0"]
     assert deliver(event) == []
-    assert simplejson.loads(demand.detail("7").entry.body)["price"] == 1
+    assert simplejson.loads(read_through.detail("7").entry.body)["price"] == 1
 
 
 @pytest.mark.usefixtures("listed")

@@ -19,7 +19,7 @@ from local.servers.valkey import Valkey
 from shared.errors import UnknownProduct
 from shared.favorites import items
 from shared.platform import database, valkey
-from shared.products import demand, product_cache, product_copy, push
+from shared.products import product_cache, product_copy, push, read_through
 from tests.calls import call, sample
 from tests.hostile_catalog import HostileCatalog, nonsense, product
 from tests.integration import accounts, recorder
@@ -199,7 +199,7 @@ def test_a_batch_of_nothing_but_poison_fails_one_by_one(db: psycopg.Connection) 
 def test_a_batch_after_a_poisoned_one_is_none_the_worse() -> None:
     deliver_texts(POISON["no JSON"])
     assert deliver(changed_product(T)) == []
-    assert demand.detail("7").state == "hit"
+    assert read_through.detail("7").state == "hit"
 
 
 ODD_BUT_GOOD: dict[str, tuple[str, Callable[[product_copy.CopiedProduct], object], object]] = {
@@ -262,9 +262,9 @@ def test_with_the_database_down_every_message_fails_and_the_next_delivery_takes_
         assert deliver(*events) == ["m0", "m1", "m2"]
         assert [product_cache.get(number) for number in ("7", "8", "9")] == [None, None, None]
     assert deliver(*events) == []
-    assert demand.detail("7").state == demand.detail("8").state == "hit"
+    assert read_through.detail("7").state == read_through.detail("8").state == "hit"
     with pytest.raises(UnknownProduct):
-        demand.detail("9")
+        read_through.detail("9")
 
 
 def test_when_the_database_hangs_up_between_two_batches_nothing_fails(db: psycopg.Connection) -> None:

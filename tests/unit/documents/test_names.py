@@ -257,7 +257,7 @@ from shared.platform import valkey
 from shared.products import product_cache
 
 asked = json.load(open("events/{folder}.json")).get("queryStringParameters") or {{}}
-place = product_cache.place_of(
+place = product_cache.slot_for(
     limit=asked.get("limit", "20"), cursor=None, category=asked.get("category"), sort=asked.get("sort")
 )
 
@@ -268,7 +268,7 @@ def found(command, key, *_):
     header = product if key.startswith("product:") else page
     return (header + "\\n{{}}").encode()
 
-valkey.ask = lambda *commands: [found(*command) for command in commands]
+valkey.pipeline = lambda *commands: [found(*command) for command in commands]
 from functions.{folder}.handler import lambda_handler
 
 answer = lambda_handler(json.load(open("events/{folder}.json")), None)

@@ -54,7 +54,7 @@ def imported(file: Path) -> Iterator[str]:
 
 
 def room(module: str) -> str:
-    """The room of a module: `products` for `shared.products.demand`."""
+    """The room of a module: `products` for `shared.products.poll`."""
     return module.split(".")[1]
 
 

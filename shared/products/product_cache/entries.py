@@ -1,0 +1,185 @@
+"""Cached products: ready response bodies with their ETag and times; ids known to be missing."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from shared.formats.etags import etag_of
+from shared.platform import settings, valkey
+
+HARD_TTL = 24 * 60 * 60  # seconds for which a stale body may still be served
+NEGATIVE_TTL = 60  # seconds for which a product stays in the negative cache
+# A removal outlives every function that might still write older data: Lambda's limit is 15 minutes.
+REMOVED_TTL = 15 * 60  # seconds
+# Missing ids share a fixed number of slots; the last writer wins.
+NEGATIVE_SLOTS = 1_024
+
+# Entries of a round trip, which has valkey.TIMEOUT: so many, or the last one that begins within so much.
+AT_ONCE, AT_ONCE_CHARACTERS = 100, 250_000
+
+CacheState = Literal["hit", "stale", "miss"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A product as the cache holds it.
+
+    `fetched_at` (seconds since the epoch) is when the catalog last confirmed it; `version` (milliseconds
+    since the epoch) orders contents; a 404 has an empty body. Of a list page, `next_cursor` leads on.
+    """
+
+    status: int
+    version: int
+    fetched_at: float
+    body: str
+    etag: str
+    next_cursor: str | None = None
+
+    @property
+    def age(self) -> float:
+        """Seconds since the catalog confirmed it."""
+        return max(0.0, time.time() - self.fetched_at)
+
+    @property
+    def lifetime(self) -> int:
+        """Seconds after the catalog confirmed it for which it may be served without asking."""
+        return settings.product_cache_ttl() if self.status == 200 else NEGATIVE_TTL
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it may be served without asking the catalog."""
+        return self.age < self.lifetime
+
+
+@dataclass(frozen=True, slots=True)
+class CombinedEntry(Entry):
+    """Several products in one body: as old as the oldest of them, and fresh for as long as all of them.
+
+    Unless it `is_complete`, a product that it calls missing may be there: nobody should keep it.
+    """
+
+    seconds: float = 0.0
+    is_complete: bool = True
+
+    @property
+    def lifetime(self) -> int:
+        """Seconds after `fetched_at` for which all of them may be served without asking."""
+        return int(self.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A body to send, and how the cache took part in it (the X-Cache header)."""
+
+    entry: Entry
+    state: CacheState
+
+
+# Newer wins, whoever writes last: compared and written in one step on the server. Versions are milliseconds
+# since the epoch, which a Lua number holds exactly.
+_PUT_IF_NEWER = """
+local held = redis.call('GET', KEYS[1])
+if held then
+  local version, fetched = string.match(held, '^%d+ (%d+) ([%d.]+) ')
+  version, fetched = tonumber(version), tonumber(fetched)
+  local new_version, new_fetched = tonumber(ARGV[2]), tonumber(ARGV[3])
+  -- What is not of this version's making is nothing, here as for who reads it.
+  if version and fetched
+     and (version > new_version or (version == new_version and fetched > new_fetched)) then return 0 end
+end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[4])
+return 1
+"""
+
+
+def get(product_id: str) -> Entry | None:
+    """The product's entry, fresh or stale; None where there is none. Raises CacheDown."""
+    return get_all([product_id])[0]
+
+
+def get_all(product_ids: Sequence[str]) -> list[Entry | None]:
+    """As `get` for each of them, in one round trip. Raises CacheDown."""
+    return [_entry(value) for value in valkey.pipeline(*[("GET", f"product:{each}") for each in product_ids])]
+
+
+def join(parts: Mapping[str, Entry]) -> CombinedEntry:
+    """The body for several products: those that there are, and the ids of those that are missing."""
+    items = ",".join([entry.body for entry in parts.values() if entry.status == 200])
+    missing = ",".join([f'"{product_id}"' for product_id, entry in parts.items() if entry.status != 200])
+    body = f'{{"items":[{items}],"missing":[{missing}]}}'
+    lifetime = settings.product_cache_ttl()
+    oldest = min([entry.fetched_at for entry in parts.values()])
+    ends = min(
+        [entry.fetched_at + (lifetime if entry.status == 200 else NEGATIVE_TTL) for entry in parts.values()]
+    )
+    return CombinedEntry(200, 0, oldest, body, etag_of(body), seconds=ends - oldest)
+
+
+def _entry(value: bytes | None) -> Entry | None:
+    if value is None:
+        return None
+    try:
+        header, body = value.decode().split("\n", 1)
+        status, version, fetched_at, etag = header.split(" ")
+        return Entry(int(status), int(version), float(fetched_at), body, etag)
+    except ValueError:  # not of this version's making
+        return None
+
+
+def put(product_id: str, entry: Entry) -> bool:
+    """Keep the entry, unless a newer one is there already: then False. Raises CacheDown."""
+    (is_kept,) = valkey.pipeline(_put(product_id, entry))
+    return bool(is_kept)
+
+
+def put_all(entries: Mapping[str, Entry]) -> None:
+    """Keep the entries as `put` does, many in one round trip. Raises CacheDown."""
+    chunk: list[list[str]] = []
+    size = 0
+    for product_id, entry in entries.items():
+        if len(chunk) == AT_ONCE or size > AT_ONCE_CHARACTERS:
+            valkey.pipeline(*chunk)
+            chunk.clear()
+            size = 0
+        chunk.append(_put(product_id, entry))
+        size += len(entry.body)
+    if chunk:
+        valkey.pipeline(*chunk)
+
+
+def get_missing(product_id: str) -> Entry | None:
+    """The entry that says nobody has the product, fresh or stale. Raises CacheDown."""
+    (value,) = valkey.pipeline(("GET", missing_key(product_id)))
+    try:
+        since, held = (value or b"").decode().split(" ")
+        return missing_entry(float(since)) if held == product_id else None
+    except ValueError:  # nothing, or not of this version's making
+        return None
+
+
+def put_missing(product_id: str, entry: Entry) -> None:
+    """Keep the entry that says nobody has the product, in the place of another such. Raises CacheDown."""
+    value = f"{entry.fetched_at:.3f} {product_id}"
+    valkey.pipeline(("SET", missing_key(product_id), value, "EX", str(REMOVED_TTL)))
+
+
+def missing_entry(since: float) -> Entry:
+    """What says that nobody had the product at `since` (seconds since the epoch)."""
+    return Entry(404, int(since * 1000), since, "", "-")
+
+
+def missing_key(product_id: str) -> str:
+    """The key of the slot for the id in the negative cache."""
+    return f"unknown:{zlib.crc32(product_id.encode()) % NEGATIVE_SLOTS}"
+
+
+def _put(product_id: str, entry: Entry) -> list[str]:
+    """The command that keeps the entry, unless a newer one is there."""
+    fetched_at = f"{entry.fetched_at:.3f}"
+    value = f"{entry.status} {entry.version} {fetched_at} {entry.etag}\n{entry.body}"
+    ttl = HARD_TTL if entry.status == 200 else REMOVED_TTL
+    return valkey.script(_PUT_IF_NEWER, f"product:{product_id}", value, entry.version, fetched_at, ttl)
