@@ -2,7 +2,7 @@
 
 Where SAM CLI's gateway is not like AWS's, `service.Gateway` says how. With E2E_BASE_URL (and E2E_ADMIN_EMAIL,
 E2E_ADMIN_PASSWORD, E2E_ACCESS_TOKEN_KEYS) the tests ask that address alone, except those marked `faults`,
-which stop and start what is behind the stack of `make run`. E2E_SAM_LOCAL=1 says that it is SAM CLI's.
+which stop and start what is behind the stack of `make run`.
 Those marked `smoke` are fit for a service that others use (`make smoke`).
 """
 
@@ -15,7 +15,7 @@ import pytest
 
 from local.sam_local import SamLocal
 from local.stack import Stack
-from tests.e2e.api.service import SAM_LOCAL_START_API, Customer, Gateway, Service
+from tests.e2e.api.service import SAM_LOCAL_START_API, Customer, Gateway, Service, gateway_of
 
 MAKE_RUN, SAM_LOCAL = "make run", "make sam-local"
 ELSEWHERE = os.environ.get("E2E_BASE_URL", "").rstrip("/")
@@ -42,7 +42,7 @@ def service(request: pytest.FixtureRequest) -> Service:
             admin_email=os.environ.get("E2E_ADMIN_EMAIL", ""),
             admin_password=os.environ.get("E2E_ADMIN_PASSWORD", ""),
             access_token_keys=json.loads(keys) if keys else None,
-            gateway=SAM_LOCAL_START_API if os.environ.get("E2E_SAM_LOCAL") else Gateway(),
+            gateway=gateway_of(httpx.get(ELSEWHERE)),
         )
     stack: Stack | SamLocal = request.getfixturevalue("stack" if request.param == MAKE_RUN else "sam_local")
     return Service(

@@ -43,6 +43,12 @@ SAM_LOCAL_START_API = Gateway(
 )
 
 
+def gateway_of(no_route: httpx.Response) -> Gateway:
+    """The gateway that gives this answer to a request without a route."""
+    found = (no_route.status_code, no_route.json())
+    return SAM_LOCAL_START_API if found == SAM_LOCAL_START_API.no_route else Gateway()
+
+
 @dataclass(frozen=True)
 class Service:
     """All that a test of the contract knows of what it tests.
