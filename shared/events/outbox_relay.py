@@ -32,6 +32,7 @@ from shared.platform import database, deadlines, logs, metrics, settings
 
 BATCH_SIZE = PARALLEL_CALLS * ENTRIES_PER_CALL
 MAX_ATTEMPTS = 5  # for an entry that the bus refuses for now, before its stream waits for the next run
+ALONE_AFTER = 2  # attempts; then it may be this entry that fails the call, and the others shall go on
 MAX_FAILED_BATCHES = 3  # batches in a row of which no call succeeded; then the run ends
 BACKOFF = 0.1  # seconds after the first of these; doubled after each
 SEND_TIMEOUT = 5.0  # seconds for the calls of a batch; the client of the bus gives up before that
@@ -162,7 +163,7 @@ def _send(
 ) -> list[tuple[OutboxEvent, Outcome]]:
     """What became of each event. The events of a call that failed are refused for now."""
     bus = settings.event_bus_name()
-    calls, outcomes = _calls(batch)
+    calls, outcomes = _calls(run, batch)
     sending: dict[Future[Sequence[Outcome]], list[OutboxEvent]] = {
         pool.submit(send, [_entry(event, bus) for event in call]): call for call in calls
     }
@@ -181,28 +182,33 @@ def _send(
         else:
             raise error
     for future in late:
-        # The call may still be sending them: another attempt in this run could overtake it.
-        run.block(sending[future])
+        if future.cancel():  # it had not begun
+            outcomes += [(event, False) for event in sending[future]]
+        else:  # it may still be sending them: another attempt in this run could overtake it
+            run.block(sending[future])
     run.failed_calls += failed
     run.failed_batches = run.failed_batches + 1 if calls and failed == len(calls) else 0
     return outcomes
 
 
 def _calls(
-    batch: Sequence[OutboxEvent],
+    run: _Run, batch: Sequence[OutboxEvent]
 ) -> tuple[list[list[OutboxEvent]], list[tuple[OutboxEvent, Outcome]]]:
     """The calls that a batch takes, and the events that no bus takes, each with the reason."""
     calls: list[list[OutboxEvent]] = [[]]
+    alone: list[list[OutboxEvent]] = []
     refused: list[tuple[OutboxEvent, Outcome]] = []
     for event in batch:
         size = _size(event)
         if size > ENTRY_BYTES:
             refused.append((event, f"it has {size} bytes, and the bus takes {ENTRY_BYTES}"))
-            continue
-        if len(calls[-1]) == ENTRIES_PER_CALL or sum(map(_size, calls[-1])) + size > CALL_BYTES:
-            calls.append([])
-        calls[-1].append(event)
-    return [call for call in calls if call], refused
+        elif run.attempts.get(event.outbox_id, 0) >= ALONE_AFTER:
+            alone.append([event])
+        elif len(calls[-1]) == ENTRIES_PER_CALL or sum(map(_size, calls[-1])) + size > CALL_BYTES:
+            calls.append([event])
+        else:
+            calls[-1].append(event)
+    return [call for call in (*calls, *alone) if call], refused
 
 
 def _size(event: OutboxEvent) -> int:

@@ -176,6 +176,23 @@ def test_a_throttled_call_in_twenty_costs_no_event_its_run(db: psycopg.Connectio
         assert bus.numbers(f"s{stream}") == list(range(stream, 4_000, 400))
 
 
+def test_an_event_that_fails_its_call_holds_back_no_other_of_that_call(db: psycopg.Connection) -> None:
+    put(db, *((f"s{number:02}", 0) for number in range(30)))
+    bus, calls = Bus(), 0
+
+    def fail(entries: Sequence[Entry]) -> list[bool]:
+        nonlocal calls
+        if ("s00", 0) in map(named, entries):
+            calls += 1
+            raise ConnectionError
+        return bus.send(entries)
+
+    with suppress(ConnectionError):  # at last it is alone
+        outbox_relay.relay(fail)
+    assert calls <= outbox_relay.MAX_ATTEMPTS
+    assert left(db) == [("s00", 0)]
+
+
 def test_a_call_that_does_not_end_holds_back_its_own_streams(
     db: psycopg.Connection, environment: pytest.MonkeyPatch
 ) -> None:
