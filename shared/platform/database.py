@@ -108,13 +108,25 @@ def run(work: Callable[[Connection], Result], *, repeatable: bool) -> Result:
     except ReadOnlySqlTransaction:
         current.close()
     except psycopg.OperationalError as error:
+        if _would_come_again(error):
+            raise
         if not (repeatable and current.closed and deadlines.left(ANSWERING)):
             raise _unanswered(str(error)) from error
     current = connection()
     try:
         return work(current)
     except (psycopg.OperationalError, ReadOnlySqlTransaction) as error:
+        if _would_come_again(error):
+            raise
         raise _unanswered(str(error)) from error
+
+
+def _would_come_again(error: psycopg.Error) -> bool:
+    """Whether the server refuses the data or its size, however often it is sent: that is no outage.
+
+    SQLSTATE classes 22 (data), 23 (constraints) and 54 (program limits).
+    """
+    return (error.sqlstate or "")[:2] in ("22", "23", "54")
 
 
 def _unanswered(reason: str) -> DatabaseUnavailable:

@@ -9,15 +9,15 @@ from functools import partial
 from typing import Any
 
 from shared.errors import CatalogUnavailable
-from shared.platform import metrics, valkey
+from shared.platform import deadlines, metrics, valkey
 from shared.platform.valkey import CacheDown
 from shared.products import catalog, list_pages, product_cache, product_copy, write_through
-from shared.products.product_cache import LeaseHeld
+from shared.products.product_cache import Lease, LeaseHeld
 
-TIMEOUT = 30.0  # seconds for the catalog's whole list
+TIMEOUT = 300.0  # seconds for the catalog's whole list, all pages of it: a third of the function's time
 STALL = 10.0  # seconds without a byte of it: a catalog that hangs does not take up the time of the next run
-LIST_BYTES = 256 * 1024 * 1024
-LEASE = 120.0  # seconds; the function's own timeout
+LIST_BYTES = 1024 * 1024 * 1024  # some three million products; half of the function's disk
+LEASE = 120.0  # seconds, renewed while the run goes on
 CATEGORIES = 100  # whose first pages are filled: those with the most products
 
 
@@ -38,7 +38,7 @@ def run(*, is_scheduled: bool = False) -> dict[str, Any]:
     if isinstance(lease, LeaseHeld):
         return {"skipped": True}
     try:
-        done = _run()
+        done = _run(lease)
     except CatalogUnavailable:
         metrics.count("CatalogPollsFailed")
         raise
@@ -50,10 +50,11 @@ def run(*, is_scheduled: bool = False) -> dict[str, Any]:
     return done
 
 
-def _run() -> dict[str, Any]:
+def _run(lease: Lease | None) -> dict[str, Any]:
     started = time.monotonic()
     read = changed = 0
-    insist = _Insistence()
+    budget = RetryBudget()
+    held = _RenewedLease(lease)
     with closing(
         catalog.fetch_all(timeout=TIMEOUT, stall=STALL, at_most=LIST_BYTES, heed_breaker=False)
     ) as listed:
@@ -63,41 +64,61 @@ def _run() -> dict[str, Any]:
             changed += sum(copied.changed for copied in chunk)
             # What the copy has is the newest that anybody told, the list included.
             entries = {copied.product_id: write_through.entry_of(copied, fetched_at) for copied in chunk}
-            insist.on(partial(product_cache.put_all, entries))
+            budget.run(partial(product_cache.put_all, entries))
+            held.keep()
     state = write_through.list_synced(fetched_at)
-    insist.on(partial(product_cache.keep_list, state))
-    if insist.is_of_use:
+    budget.run(partial(product_cache.keep_list, state))
+    if not budget.exhausted:
         _fill_first_pages()
     metrics.count("Refreshes", read, cause="pull")
     done = {"products": read, "changed": changed, "seconds": round(time.monotonic() - started, 2)}
-    return done if insist.is_of_use else done | {"cache": "not renewed"}
+    return done | {"cache": "not renewed"} if budget.exhausted else done
 
 
-class _Insistence:
-    """Repeats writes to a cache that fails for a moment, as often as a run has time for.
+class RetryBudget:
+    """Repeats writes to a cache that fails for a moment, as often as a run has attempts and time for.
 
-    What requests do, going on without the cache at the first sign of trouble, would leave entries to grow
-    stale here until the next run.
+    Requests give up on the cache at the first error. The poll retries, because skipped entries would stay
+    stale until the next poll.
     """
 
-    def __init__(self, tries: int = 10) -> None:
-        self._tries = tries
+    def __init__(self, attempts: int = 10) -> None:
+        self._attempts = attempts
 
     @property
-    def is_of_use(self) -> bool:
-        """Whether the cache may still come back in this run."""
-        return self._tries > 0
+    def exhausted(self) -> bool:
+        """Whether nothing is written to the cache any more in this run."""
+        return self._attempts <= 0
 
-    def on(self, write: Callable[[], None]) -> None:
-        """Write, and again after each failure; nothing once the run's tries are used up."""
-        while self.is_of_use:
+    def run(self, write: Callable[[], None]) -> None:
+        """Write, and again after each failure; nothing once the budget is exhausted."""
+        while not self.exhausted:
             try:
                 write()
             except CacheDown:
-                self._tries -= 1
+                self._attempts -= 1
+                if deadlines.left(valkey.COOLDOWN) < valkey.COOLDOWN:  # there is no time for another attempt
+                    self._attempts = 0
+                    return
                 time.sleep(valkey.COOLDOWN)
             else:
                 return
+
+
+class _RenewedLease:
+    """Keeps a lease while the run goes on: a run that was killed must not hold up the next ones for long."""
+
+    def __init__(self, lease: Lease | None) -> None:
+        self._lease = lease
+        self._renewed = time.monotonic()
+
+    def keep(self) -> None:
+        """Renew it, where a third of its time has passed."""
+        if self._lease is None or time.monotonic() - self._renewed < LEASE / 3:
+            return
+        self._renewed = time.monotonic()
+        with suppress(CacheDown):
+            self._lease.renew(LEASE)
 
 
 def _fill_first_pages() -> None:

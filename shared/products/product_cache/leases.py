@@ -19,12 +19,23 @@ return 1
 """
 
 
+_RENEW = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """The right to refresh `name`, until it is released or its time is over."""
 
     name: str
     token: str
+
+    def renew(self, seconds: float) -> None:
+        """Hold it for so many seconds from now, if it is still held. Raises CacheDown."""
+        milliseconds = int(seconds * 1000)
+        valkey.pipeline(valkey.script(_RENEW, f"lease:{self.name}", self.token, milliseconds))
 
     def release(self) -> None:
         """Let the next one have it, if it is still held. Raises CacheDown."""

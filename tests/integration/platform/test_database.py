@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import psycopg
 import pytest
@@ -234,3 +235,22 @@ def test_a_stopped_server_is_told_fast_and_back_when_it_is_back(
     finally:
         migrated_postgres.start()
     assert database.run(read, repeatable=False) == 42
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind"),
+    [
+        ("SELECT 1 / 0", psycopg.errors.DivisionByZero),  # class 22
+        ("INSERT INTO products_missed VALUES ('nothing', 1)", psycopg.errors.ForeignKeyViolation),  # class 23
+        (
+            "INSERT INTO products (product_id, title, price, description, category, image, version,"
+            " fetched_at, sort_key) SELECT 'x', '', 0, '', '', '', 1, now(), string_agg(md5(n::text), '')"
+            " FROM generate_series(1, 500) AS n",
+            psycopg.errors.ProgramLimitExceeded,  # class 54: more than an index takes
+        ),
+    ],
+)
+def test_an_error_that_would_come_again_is_no_outage(statement: Any, kind: type[psycopg.Error]) -> None:
+    with pytest.raises(kind):
+        database.execute(statement, {}, repeatable=True)
+    assert database.fetch_tuples("SELECT 1", {}) == [(1,)]

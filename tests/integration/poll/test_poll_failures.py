@@ -16,7 +16,7 @@ import simplejson
 from local.servers.services import wait_until
 from local.servers.valkey import Valkey
 from shared.errors import DatabaseUnavailable
-from shared.platform import database
+from shared.platform import database, deadlines
 from shared.platform import valkey as cache
 from shared.products import catalog as catalog_client
 from shared.products import list_pages, product_cache, product_copy
@@ -179,3 +179,29 @@ def test_a_cache_that_does_not_answer_once_is_filled_all_the_same(
     cache.close()
     missing = [number for number in range(1, 2_001) if product_cache.get(str(number)) is None]
     assert missing == []
+
+
+def test_a_poll_never_sleeps_beyond_its_deadline(catalog: HostileCatalog, valkey: Valkey) -> None:
+    lists(catalog, *numbered(1, 2))
+    valkey.stop()
+    try:
+        started = time.monotonic()
+        with deadlines.within(1.5):
+            assert poll()["cache"] == "not renewed"
+        assert time.monotonic() - started < 2.5
+    finally:
+        valkey.start()
+
+
+def test_a_poll_that_takes_long_keeps_its_lease(valkey: Valkey, environment: pytest.MonkeyPatch) -> None:
+    assert valkey
+    lease = product_cache.acquire_lease("poll", 1.0)
+    assert isinstance(lease, product_cache.Lease)
+    environment.setattr(catalog_poll, "LEASE", 0.3)
+    held = catalog_poll._RenewedLease(lease)
+    for _ in range(8):
+        time.sleep(0.15)
+        held.keep()
+    assert product_cache.is_leased("poll")
+    time.sleep(0.4)
+    assert not product_cache.is_leased("poll")
