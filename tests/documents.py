@@ -109,16 +109,10 @@ def contract() -> list[Route]:
                 method, _, address = span.partition(" ")
                 path, _, query = address.partition("?")
                 statuses = {int(status) for status in re.findall(r"\b[45]\d\d\b", failures)}
-                found.append(
-                    Route(
-                        function,
-                        method,
-                        path,
-                        [name for name in query.split("&") if name],
-                        fields,
-                        who,
-                        success,
-                        statuses,
-                    )
-                )
+                parameters = [name for name in query.split("&") if name]
+                methods = (method, "HEAD") if method == "GET" else (method,)  # as the page says
+                found += [
+                    Route(function, each, path, parameters, fields, who, success, statuses)
+                    for each in methods
+                ]
     return found

@@ -82,7 +82,12 @@ BLOCK = """\
 {environment}\
       Events:
         Http: {{Type: HttpApi, Properties: {{ApiId: !Ref Api, Method: {method}, Path: "{path}"}}}}
+{head}
+"""
 
+# HEAD is answered wherever GET is (shared.web.routing).
+HEAD = """\
+        Head: {{Type: HttpApi, Properties: {{ApiId: !Ref Api, Method: HEAD, Path: "{path}"}}}}
 """
 
 REQUEST = """
@@ -163,6 +168,7 @@ def _with_block(template: str, name: str, method: str, path: str, role: str) -> 
         method=method,
         path=path,
         role=role_name,
+        head=HEAD.format(path=path) if method == "GET" else "",
         environment=f"      Environment: {{Variables: {variables}}}\n" if variables else "",
     )
     return template[: place.start()] + block + template[place.start() :]

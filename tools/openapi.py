@@ -115,6 +115,8 @@ def document() -> Json:
                     if route.openapi_path == path and route.method == method.upper()
                 )
                 _complete(operation, path, method, public=app.public, source=route.func)
+            if "get" in operations:
+                operations["head"] = _head(operations["get"])
         merge.add_schema(schema)
     merged: Json = merge.get_openapi_schema()
     schemas = merged["components"]["schemas"]
@@ -216,10 +218,17 @@ def _complete(operation: Json, path: str, method: str, *, public: bool, source: 
     codes = [*codes, *_common_errors(tag, public=public, has_body="requestBody" in operation)]
     for status, problems in _problems(codes).items():
         responses.setdefault(status, problems)
-    if method == "head":
-        for response in responses.values():
-            response.pop("content", None)
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def _head(get: Json) -> Json:
+    """HEAD is answered wherever GET is, without a body; no function declares it (shared.web.routing)."""
+    head = copy.deepcopy(get)
+    head["operationId"] = f"head_{get['operationId'].removeprefix('get_')}"
+    head["summary"] = "Tell the same without a body"
+    for response in head["responses"].values():
+        response.pop("content", None)
+    return head
 
 
 def _complete_body(content: Json, method: str) -> None:

@@ -1,4 +1,4 @@
-"""GET and HEAD /favorites/{product_id}"""
+"""GET /favorites/{product_id}"""
 
 from shared.platform import lean_imports
 
@@ -13,19 +13,13 @@ from shared.web.responses import Response
 
 app = routing.resolver()
 
-ERRORS = routing.errors(NotFavorite, UnknownProduct, also=[304])
 
-
-@app.get("/favorites/<product_id>", openapi_extensions=ERRORS)
+@app.get(
+    "/favorites/<product_id>", openapi_extensions=routing.errors(NotFavorite, UnknownProduct, also=[304])
+)
 def get_favorite(product_id: ProductRef) -> Response[Favorite]:
     """Tell whether a product is one of the caller's favorites."""
     return responses.tagged(app, items.get(app.caller, product_id))
-
-
-@app.head("/favorites/<product_id>", openapi_extensions=ERRORS)
-def head_favorite(product_id: ProductRef) -> Response[Favorite]:
-    """Tell the same without a body."""
-    return get_favorite(product_id)
 
 
 lambda_handler = routing.entry_point(app)

@@ -1,4 +1,4 @@
-"""GET, HEAD /products/{product_id}: a cached product is sent before anything else is loaded; see `routes`."""
+"""GET /products/{product_id}: a cached product is sent before anything else is loaded; see `routes`."""
 
 from shared.platform import lean_imports
 

@@ -1,4 +1,4 @@
-"""GET and HEAD /products/{product_id}, when the cache has no answer."""
+"""GET /products/{product_id}, when the cache has no answer."""
 
 from shared.errors import CatalogUnavailable, UnknownProduct
 from shared.products import read_through
@@ -9,22 +9,11 @@ from shared.web.responses import Response
 
 app = routing.resolver(public=True)
 
-ERRORS = routing.errors(UnknownProduct, CatalogUnavailable, also=[304])
-
 
 @app.get(
     "/products/<product_id>",
-    openapi_extensions=ERRORS,
+    openapi_extensions=routing.errors(UnknownProduct, CatalogUnavailable, also=[304]),
 )
 def get_product(product_id: ProductRef) -> Response[Product]:
     """Read a product."""
     return responses.product(app, read_through.detail(product_id))
-
-
-@app.head(
-    "/products/<product_id>",
-    openapi_extensions=ERRORS,
-)
-def head_product(product_id: ProductRef) -> Response[Product]:
-    """Tell the same without a body."""
-    return get_product(product_id)

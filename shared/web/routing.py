@@ -96,7 +96,7 @@ def answer(app: Resolver, event: Event, context: Any, fast_path: FastPath | None
         if not app.public:
             app.context["caller"] = _authenticate(event)
         result = fast_path(app.caller, event) if fast_path else None
-        return result or app.resolve(_with_checked_path(bodies.checked(event)), context)
+        return result or app.resolve(_as_get(_with_checked_path(bodies.checked(event))), context)
     except Exception as error:  # noqa: BLE001 — unforeseen errors become problems too
         return problems.result(error, event)
 
@@ -124,6 +124,14 @@ def _with_checked_path(event: Event) -> Event:
     if "\n" in decoded["rawPath"]:
         raise NotFoundError
     return decoded
+
+
+def _as_get(event: Event) -> Event:
+    """The event, HEAD in it as GET: both have one answer (RFC 9110 §9.3.2), and `entry` removes the body."""
+    if request.method(event) != "HEAD":
+        return event
+    context = event["requestContext"]
+    return event | {"requestContext": context | {"http": context["http"] | {"method": "GET"}}}
 
 
 def _without_unknown_parameters(app: Resolver, answer: Callable[[Resolver], Response[Any]]) -> Response[Any]:

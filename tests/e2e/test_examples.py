@@ -77,6 +77,6 @@ def test_the_file_has_every_route() -> None:
     sent = {(each.method, each.address.removeprefix("{{api}}").partition("?")[0]) for each in requests}
     for path, operations in DOCUMENT["paths"].items():
         pattern = re.sub(r"{\w+}", "[^/]+", path)
-        for method in operations:
+        for method in operations.keys() - {"head"}:  # as GET, without the body
             found = [each for each in sent if each[0] == method.upper() and re.fullmatch(pattern, each[1])]
             assert found, f"{method.upper()} {path}"

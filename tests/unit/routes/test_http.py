@@ -143,6 +143,18 @@ def test_a_token_of_ours_has_just_the_claims_that_are_asked_for() -> None:
     assert jwt.decode(ours, options={"verify_signature": False}).keys() == claims().keys()
 
 
+@pytest.mark.parametrize("function", ["get_docs", "list_clients", "list_products", "get_client"])
+def test_head_is_answered_as_get_without_the_body(function: str) -> None:
+    event = sample(function)
+    context = event["requestContext"]
+    get = invoke(function, event)
+    head = invoke(
+        function, event | {"requestContext": context | {"http": context["http"] | {"method": "HEAD"}}}
+    )
+    assert (head.status, head.body) == (get.status, "")
+    assert int(head.headers["Content-Length"]) == len(get.body.encode())
+
+
 # ── What may come in ──────────────────────────────────────────────────────────────────────────────────────
 
 NOT_JSON = {
