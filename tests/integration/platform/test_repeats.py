@@ -102,7 +102,7 @@ ASKED: dict[str, tuple[int, Callable[[Caller], object]]] = {
     "the categories": (1, lambda _: product_copy.largest_categories(1)),
     "the listing": (1, lambda _: product_copy.listing()),
     "a change": (1, lambda _: product_copy.save(a_product(price=Decimal(1)), now(), Source.EVENT)),
-    "a removal": (1, lambda _: product_copy.mark_removed("7", now(), Source.REQUEST)),
+    "a removal": (1, lambda _: product_copy.mark_removed("7", now(), Source.EVENT)),
     "the list": (2, lambda _: sync()),
     "what was read": (1, lambda _: product_copy.note_sync(time.time())),
     "tidying up": (1, lambda _: dead_letters.forget_expired() == 0),
