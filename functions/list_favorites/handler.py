@@ -18,11 +18,13 @@ from shared.web.responses import Response
 app = routing.resolver()
 
 Sort = Annotated[
-    Literal["-favorited_at", "favorited_at", "price", "-price", "title", "price_change"],
+    Literal[
+        "-favorited_at", "favorited_at", "price", "-price", "title", "-title", "price_change", "-price_change"
+    ],
     Query(
-        description="Newest first, or oldest; cheapest first, or dearest; by title; what fell most in price "
-        "first. No page skips or repeats a favorite while prices and titles stay; one whose price changes "
-        "between two pages may be on both or on neither."
+        description="Newest first, or oldest; cheapest first, or dearest; by title, or from its end; what "
+        "fell most in price first, or what rose most. No page skips or repeats a favorite while prices and "
+        "titles stay; one whose price changes between two pages may be on both or on neither."
     ),
 ]
 Available = Annotated[

@@ -35,6 +35,8 @@ class Order(NamedTuple):
     check: Callable[[str], object]
 
 
+_CHANGE: LiteralString = "price - price_when_favorited"
+
 ORDERS: dict[str, Order] = {
     "-favorited_at": Order(
         "favorited_at", "timestamptz", "DESC", "ASC", "rfc3339(favorited_at)", cursors.moment
@@ -44,15 +46,10 @@ ORDERS: dict[str, Order] = {
     ),
     "price": Order("price", "numeric", "ASC", "ASC", "price::text", cursors.decimal),
     "-price": Order("price", "numeric", "DESC", "DESC", "price::text", cursors.decimal),
-    "title": Order("title", "text", "ASC", "ASC", "title", cursors.text),
-    "price_change": Order(
-        "price - price_when_favorited",
-        "numeric",
-        "ASC",
-        "ASC",
-        "(price - price_when_favorited)::text",
-        cursors.difference,
-    ),
+    "title": Order("sort_key", "text", "ASC", "ASC", "sort_key", cursors.text),
+    "-title": Order("sort_key", "text", "DESC", "DESC", "sort_key", cursors.text),
+    "price_change": Order(_CHANGE, "numeric", "ASC", "ASC", f"({_CHANGE})::text", cursors.difference),
+    "-price_change": Order(_CHANGE, "numeric", "DESC", "DESC", f"({_CHANGE})::text", cursors.difference),
 }
 
 

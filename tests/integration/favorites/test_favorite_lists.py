@@ -12,6 +12,7 @@ import simplejson
 from shared.accounts.access_tokens import Caller
 from shared.favorites import listing
 from shared.favorites.limits import MAX_FAVORITES
+from shared.formats.sort_keys import sort_key
 from tests.integration import accounts, concurrency
 from tests.integration.favorites.test_favorite_counts import holds, products
 
@@ -23,8 +24,10 @@ Item = dict[str, Any]
 KEYS: dict[str, tuple[Callable[[Item], Any], bool]] = {
     "price": (lambda item: (item["price"], item["product_id"]), False),
     "-price": (lambda item: (item["price"], item["product_id"]), True),
-    "title": (lambda item: (item["title"].encode(), item["product_id"]), False),
+    "title": (lambda item: (sort_key(item["title"]).encode(), item["product_id"]), False),
+    "-title": (lambda item: (sort_key(item["title"]).encode(), item["product_id"]), True),
     "price_change": (lambda item: (item["price_change"], item["product_id"]), False),
+    "-price_change": (lambda item: (item["price_change"], item["product_id"]), True),
 }
 
 
@@ -37,15 +40,17 @@ def ana(db: psycopg.Connection) -> Caller:
     holds(db, accounts.new_caller(), known)
     with db.cursor() as cursor:
         for product_id in known:
+            title = random.choice(["Äpfel", "apple", "Zebra", "zebra", "Água", "abajur", "🫖"])
             cursor.execute(
                 """
                 UPDATE products
-                   SET price = %s, title = %s, category = %s, removed_at = %s
+                   SET price = %s, title = %s, sort_key = %s, category = %s, removed_at = %s
                  WHERE product_id = %s
                 """,
                 [
                     random.choice([Decimal("0.10"), Decimal(1), Decimal("1.00"), Decimal("12.345")]),
-                    random.choice(["Äpfel", "apple", "Zebra", "zebra", "🫖"]),
+                    title,
+                    sort_key(title),
                     random.choice(["kitchen", "garden"]),
                     random.choice([None, None, "2026-01-01"]),
                     product_id,
