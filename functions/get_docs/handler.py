@@ -1,13 +1,18 @@
-"""GET /docs and GET /openapi.json"""
+"""GET /docs, GET /openapi.json and GET /problems/{code}"""
 
 from shared.platform import lean_imports
 
 lean_imports.start()
 
+import inspect
 from functools import cache
+from html import escape
 from importlib.resources import files
 from typing import Annotated, Literal
 
+from aws_lambda_powertools.event_handler.openapi.params import Path
+
+from shared.errors import DomainError, NoSuchRoute
 from shared.web import responses, routing
 from shared.web.parameters import Query
 from shared.web.responses import Response
@@ -27,6 +32,12 @@ Shape = Annotated[
 ]
 
 
+ProblemCode = Annotated[
+    str,
+    Path(pattern="^[a-z-]{1,64}$", description="The last part of a `type`.", examples=["unknown-product"]),
+]
+
+
 @app.get("/openapi.json", openapi_extensions=routing.errors())
 def get_openapi() -> Response[dict[str, object]]:
     """Read this description of the API (OpenAPI 3.1)."""
@@ -39,6 +50,30 @@ def get_docs(shape: Shape = None) -> Response[str]:
     if shape == "json":
         return responses.text(_document(), "application/json", _HEADERS)
     return responses.text(_page(), "text/html", _HEADERS | {"Content-Security-Policy": _POLICY})
+
+
+@app.get("/problems/<code>", openapi_extensions=routing.errors(NoSuchRoute))
+def get_problem(code: ProblemCode) -> Response[str]:
+    """Read what a type of problem means; the `type` of an error is this address."""
+    for kind in DomainError.kinds():
+        if kind.code == code:
+            return responses.text(
+                _explained(kind), "text/html", _HEADERS | {"Content-Security-Policy": _POLICY}
+            )
+    raise NoSuchRoute("There is no such type of problem.")
+
+
+def _explained(kind: type[DomainError]) -> str:
+    page = files("functions.get_docs").joinpath("problem.html").read_text(encoding="utf-8")
+    texts = {
+        "@TITLE@": kind.title,
+        "@STATUS@": str(kind.status),
+        "@TYPE@": kind.type_uri(),
+        "@MEANING@": inspect.cleandoc(kind.__doc__ or "").replace("`", ""),
+    }
+    for place, text in texts.items():
+        page = page.replace(place, escape(text))
+    return page
 
 
 @cache

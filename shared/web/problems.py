@@ -19,6 +19,7 @@ from shared.web.request import Event, Result
 _UNKNOWN_BY_PARAMETER: dict[str, DomainError] = {
     "client_id": errors.UnknownClient("There is no such client."),
     "product_id": errors.UnknownProduct("There is no such product."),
+    "code": errors.NoSuchRoute("There is no such type of problem."),
 }
 
 

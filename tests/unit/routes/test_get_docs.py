@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from functions.get_docs import handler
+from shared.errors import DomainError
 from tests.calls import Answer, call, sample
 
 
@@ -95,3 +96,23 @@ def document() -> dict[str, Any]:
     """The API's description."""
     value: dict[str, Any] = json.loads(get("/openapi.json").body)
     return value
+
+
+def problem_page(code: str) -> Answer:
+    """The answer to GET on the address that is the `type` of a problem."""
+    path = {"code": code}
+    return call("get_docs", rawPath=f"/problems/{code}", routeKey="GET /problems/{code}", path=path)
+
+
+@pytest.mark.parametrize("kind", DomainError.kinds())
+def test_the_type_of_every_problem_leads_to_a_page_about_it(kind: type[DomainError]) -> None:
+    answer = problem_page(kind.type_uri().removeprefix("/problems/"))
+    assert answer.status == 200
+    assert answer.headers["Content-Type"].startswith("text/html")
+    assert f"<h1>{kind.title}</h1>" in answer.body
+    assert "@" not in answer.body.partition("<body>")[2]
+
+
+@pytest.mark.parametrize("code", ["no-such-problem", "<script>", "../docs"])
+def test_a_type_that_there_is_not_is_404(code: str) -> None:
+    assert problem_page(code).problem == "not-found"
