@@ -209,7 +209,7 @@ async function exchange(method, path, { body, signal, token }) {
 /** JSON with prices as the text that was sent: 11.20 stays 11.20, and no digit is lost in a binary number. */
 function parse(text) {
   // A browser older than 2025 has no source: it shows the number.
-  return JSON.parse(text, (key, value, context) => (PRICES.has(key) ? (context?.source ?? String(value)) : value));
+  return JSON.parse(text, (key, value, context) => (PRICES.has(key) && value !== null ? (context?.source ?? String(value)) : value));
 }
 
 function problemOf(answer, text) {

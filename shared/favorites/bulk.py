@@ -131,7 +131,7 @@ WITH asked AS (
 ), held AS (
     SELECT product_id FROM favorites JOIN asked USING (product_id) WHERE client_id = %(client_id)s
 ), known AS (
-    SELECT product_id, price, place,
+    SELECT product_id, price, currency, place,
            coalesce(asked.favorited_at,
                     now() - ((SELECT count(*) FROM asked) - place) * interval '1 microsecond')
                AS favorited_at,
@@ -141,8 +141,10 @@ WITH asked AS (
       JOIN products USING (product_id)
      WHERE removed_at IS NULL AND product_id NOT IN (SELECT product_id FROM held)
 ), added AS (
-    INSERT INTO favorites (client_id, product_id, price_when_favorited, favorited_at)
-    SELECT %(client_id)s, product_id, price, favorited_at FROM known WHERE fits ORDER BY product_id
+    INSERT INTO favorites
+           (client_id, product_id, price_when_favorited, currency_when_favorited, favorited_at)
+    SELECT %(client_id)s, product_id, price, currency, favorited_at
+      FROM known WHERE fits ORDER BY product_id
     RETURNING product_id
 ), emitted AS (
     INSERT INTO outbox (stream, detail_type, detail)

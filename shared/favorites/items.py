@@ -204,14 +204,15 @@ WITH client AS (
                         WHERE client_id = %(client_id)s AND product_id = %(product_id)s)
        FOR NO KEY UPDATE
 ), added AS (
-    INSERT INTO favorites (client_id, product_id, price_when_favorited, favorited_at)
-    SELECT client_id, product_id, price, %(now)s
+    INSERT INTO favorites
+           (client_id, product_id, price_when_favorited, currency_when_favorited, favorited_at)
+    SELECT client_id, product_id, price, currency, %(now)s
       FROM client
      CROSS JOIN products
      WHERE NOT is_full AND seconds_ahead <= %(most_ahead)s
        AND product_id = %(product_id)s AND removed_at IS NULL
         ON CONFLICT (client_id, product_id) DO NOTHING
-    RETURNING client_id, product_id, price_when_favorited, favorited_at
+    RETURNING client_id, product_id, price_when_favorited, currency_when_favorited, favorited_at
 ), emitted AS (
     INSERT INTO outbox (stream, detail_type, detail)
     SELECT 'client:' || client_id, 'FavoriteAdded', json_build_object(
@@ -222,7 +223,7 @@ WITH client AS (
 ), marked AS (
     SELECT * FROM added
      UNION ALL
-    SELECT client_id, product_id, price_when_favorited, favorited_at
+    SELECT client_id, product_id, price_when_favorited, currency_when_favorited, favorited_at
       FROM favorites WHERE client_id = %(client_id)s AND product_id = %(product_id)s
 )
 SELECT held.favorite, held.created,

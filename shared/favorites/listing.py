@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
 from shared.accounts import access_tokens
 from shared.accounts.access_tokens import Caller
 from shared.favorites.models import FavoritePage
-from shared.favorites.rendering import FAVORITE
+from shared.favorites.rendering import FAVORITE, PRICE_CHANGE
 from shared.formats import cursors
 from shared.formats.json_text import Rendered
 from shared.platform import database
@@ -35,7 +35,7 @@ class Order(NamedTuple):
     check: Callable[[str], object]
 
 
-_CHANGE: LiteralString = "price - price_when_favorited"
+_CHANGE: LiteralString = f"coalesce({PRICE_CHANGE}, 0)"
 
 ORDERS: dict[str, Order] = {
     "-favorited_at": Order(
@@ -66,7 +66,8 @@ def statement(order: Order) -> LiteralString:
             WHERE favorites.client_id = %(client_id)s
               AND (%(available)s::boolean IS NULL OR (removed_at IS NULL) = %(available)s)
               AND (%(category)s::text IS NULL OR category = %(category)s)
-              AND (%(price_dropped)s::boolean IS NULL OR (price < price_when_favorited) = %(price_dropped)s)
+              AND (%(price_dropped)s::boolean IS NULL
+                   OR coalesce({PRICE_CHANGE} < 0, false) = %(price_dropped)s)
               AND (%(product_id)s::text IS NULL
                    OR ({order.value} {further}= %(value)s::{order.kind}
                        AND ({order.value} {further} %(value)s::{order.kind}

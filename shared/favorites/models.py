@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from shared.errors import CatalogUnavailable, FavoritesFull, UnknownProduct
 from shared.favorites.limits import MAX_CHANGES, MAX_FAVORITES
 from shared.models import Input, Model, NextCursor, Page, example
-from shared.products.models import Image, Price, ProductId, Review, Title
+from shared.products.models import Currency, Image, Price, ProductId, Review, Title
 
 
 class NewFavorite(Input):
@@ -28,14 +28,19 @@ class Favorite(Model):
     product_id: ProductId
     title: Title
     image: Image
+    category: Annotated[str, Field(examples=["kitchen"])]
     price: Price
+    currency: Currency
     review: Review | None
     available: Annotated[bool, Field(description="False when the catalog no longer has the product.")]
     price_when_favorited: Annotated[Price, Field(examples=[24.8])]
     price_change: Annotated[
-        Decimal,
-        Field(description="`price` minus `price_when_favorited`: negative when the product costs less now."),
-        WithJsonSchema({"type": "number", "examples": [-2.5]}),
+        Decimal | None,
+        Field(
+            description="`price` minus `price_when_favorited`: negative when the product costs less now; "
+            "null when its currency is another one now."
+        ),
+        WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}], "examples": [-2.5]}),
     ]
     favorited_at: datetime
 

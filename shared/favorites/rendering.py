@@ -8,15 +8,22 @@ from __future__ import annotations
 
 from typing import LiteralString
 
+# Null where the prices are in two currencies: then none is less or more.
+PRICE_CHANGE: LiteralString = """
+CASE WHEN currency_when_favorited IS NULL OR currency_when_favorited IS NOT DISTINCT FROM currency
+     THEN price - price_when_favorited
+END
+"""
+
 # The model Favorite; a test holds the two together. Needs a row of `favorites` joined to its product.
-FAVORITE: LiteralString = """
+FAVORITE: LiteralString = f"""
 (SELECT row_to_json(shown)::text
-   FROM (SELECT product_id, title, image, price,
+   FROM (SELECT product_id, title, image, category, price, currency,
                 CASE WHEN review_rate IS NOT NULL AND review_count IS NOT NULL
                      THEN (SELECT row_to_json(review)
                              FROM (SELECT review_rate AS rate, review_count AS count) AS review)
                 END AS review,
                 removed_at IS NULL AS available,
-                price_when_favorited, price - price_when_favorited AS price_change,
+                price_when_favorited, {PRICE_CHANGE} AS price_change,
                 rfc3339(favorited_at) AS favorited_at) AS shown)
-"""
+"""  # noqa: S608 — the part is a constant

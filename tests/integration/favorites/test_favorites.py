@@ -17,7 +17,9 @@ from shared.accounts.access_tokens import Caller
 from shared.errors import AlreadyFavorite, CatalogUnavailable, InvalidCursor, NotFavorite, UnknownProduct
 from shared.favorites import items, listing
 from shared.favorites.models import Favorite
-from shared.products import list_pages, read_through
+from shared.products import list_pages, product_copy, read_through
+from shared.products.catalog import CatalogProduct, now_version
+from shared.products.product_copy import Source
 from tests.faults.proxy import Fault, FaultProxy, Mode
 from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog, product
@@ -84,7 +86,9 @@ def test_a_new_favorite_shows_the_product_as_it_is_known(ana: Caller, catalog: H
         "product_id": "7",
         "title": "Product 7",
         "image": "https://images.example.com/7.jpg",
+        "category": "kitchen",
         "price": Decimal("109.950"),
+        "currency": None,
         "review": {"rate": Decimal("3.9"), "count": 120},
         "available": True,
         "price_when_favorited": Decimal("109.950"),
@@ -368,3 +372,16 @@ def test_a_cursor_is_good_for_its_client_and_order_alone(ana: Caller, db: psycop
         with pytest.raises(InvalidCursor):
             page(caller, 2, cursor, sort)
     assert len(page(ana, 2, cursor)[0]) == 1
+
+
+def test_a_price_in_another_currency_is_neither_less_nor_more(ana: Caller, catalog: HostileCatalog) -> None:
+    catalog.answer("/products/7", Says.json(product(7, price=100, currency="BRL")))
+    favorite, _ = add(ana)
+    assert (favorite["currency"], favorite["price_change"]) == ("BRL", 0)
+    product_copy.save(
+        CatalogProduct.model_validate(product(7, price=20, currency="USD")), now_version(), Source.EVENT
+    )
+    changed, _ = add(ana)
+    assert (changed["price"], changed["currency"], changed["price_change"]) == (20, "USD", None)
+    cheaper, _ = listing.list_page(ana, limit=10, cursor=None, sort="price", price_dropped=True)
+    assert '"items":[]' in cheaper.text
