@@ -36,6 +36,10 @@ def detail(product_id: str) -> Answer:
         entry = _cached(product_id)
         if entry is not None and entry.is_fresh:
             return _answer(product_id, entry, "hit")
+        if entry is None:  # the copy is looked at before anybody waits or calls the catalog
+            entry = _copied(product_id)
+            if entry is not None and entry.is_fresh:
+                return _answer(product_id, put_quietly(product_id, entry), "miss")
         lease = product_cache.acquire_lease(f"product:{product_id}", single_flight.LEASE)
         if isinstance(lease, Lease):
             return _refresh_or_reuse(product_id, lease)
@@ -63,6 +67,11 @@ def _refresh_or_reuse(product_id: str, lease: Lease) -> Answer:
     if entry is not None and entry.is_fresh:
         lease.release()
         return _answer(product_id, entry, "hit")
+    copied = None if entry is None else _copied(product_id)
+    if copied is not None and copied.is_fresh:  # the last list confirmed it, and the cache missed that
+        put_quietly(product_id, copied)
+        lease.release()
+        return _answer(product_id, copied, "miss")
     try:
         fetched = _fetch(product_id)
     except (CatalogUnavailable, DatabaseUnavailable) as error:
@@ -110,11 +119,7 @@ def _from_copy(product_id: str, error: CatalogUnavailable | DatabaseUnavailable)
 
 def _without_cache(product_id: str) -> Answer:
     """The copy stands in for the cache, so that the catalog does not notice that Valkey is down."""
-    try:
-        copied = product_copy.find(product_id)
-    except DatabaseUnavailable:
-        copied = None
-    entry = None if copied is None else entry_of(copied)
+    entry = _copied(product_id)
     if entry is not None and entry.is_fresh:
         return _answer(product_id, entry, "miss")
     try:
@@ -124,6 +129,15 @@ def _without_cache(product_id: str) -> Answer:
         if entry is None:
             raise
         return _answer(product_id, entry, "stale")
+
+
+def _copied(product_id: str) -> Entry | None:
+    """The copy's product, fresh or stale; None where there is none, or PostgreSQL does not answer."""
+    try:
+        copied = product_copy.find(product_id)
+    except DatabaseUnavailable:
+        return None
+    return None if copied is None else entry_of(copied)
 
 
 def _state_after_fetch(entry: Entry) -> CacheState:

@@ -12,7 +12,7 @@ import simplejson
 from local.servers.valkey import Valkey
 from shared.errors import UnknownProduct
 from shared.products import catalog as catalog_client
-from shared.products import product_cache, product_copy, read_through, single_flight
+from shared.products import poll, product_cache, product_copy, read_through, single_flight, write_through
 from shared.products.product_cache import Answer
 from shared.web import product_answers
 from tests.hostile_catalog import Answer as Says
@@ -175,17 +175,36 @@ def test_when_the_holder_failed_the_copy_is_served_at_once(valkey: Valkey, catal
     assert catalog.calls == {}
 
 
-def test_when_the_holder_takes_too_long_the_copy_is_served(
-    valkey: Valkey, catalog: HostileCatalog, monkeypatch: pytest.MonkeyPatch
+def test_while_another_refreshes_it_the_copy_is_served_without_waiting(
+    valkey: Valkey, catalog: HostileCatalog, age_everything: Age
 ) -> None:
     ask()
     valkey.flush()
+    age_everything(TTL)
     catalog.forget_calls()
-    monkeypatch.setattr(single_flight, "WAIT", 0.2)
     product_cache.acquire_lease("product:7", 5)
-    started = time.monotonic()
-    assert ask() == ("stale", "Product 7 22.30")
-    assert time.monotonic() - started < 0.2 + AT_ONCE
+    with at_once():
+        assert ask() == ("stale", "Product 7 22.30")
+    assert catalog.calls == {}
+
+
+@pytest.mark.parametrize("forgets", [True, False])
+def test_products_that_the_last_list_confirmed_cost_no_call_of_the_catalog(
+    valkey: Valkey, catalog: HostileCatalog, age_everything: Age, forgets: bool
+) -> None:
+    listed = [product(number) for number in range(1, 21)]
+    catalog.answer("/products", Says.json(listed))
+    poll.run()
+    age_everything(TTL)  # the rows and entries are old,
+    write_through.list_synced(time.time())  # and a list has confirmed them since
+    if forgets:
+        valkey.flush()
+    catalog.forget_calls()
+    assert {read_through.detail(str(number)).state for number in range(1, 21)} == {"miss"}
+    assert {read_through.detail(str(number)).state for number in range(1, 21)} == {"hit"}
+    valkey.stop()
+    answers = concurrency.at_once([lambda: read_through.detail("7")] * 30)
+    assert [answer.state for answer in answers if isinstance(answer, Answer)] == ["miss"] * 30
     assert catalog.calls == {}
 
 
