@@ -284,6 +284,8 @@ def _success(response: Json, status: str, path: str, method: str, *, is_tagged: 
             "text/html": content["application/json"],
             "application/json": {"schema": {"type": "object"}},  # ?format=json
         }
+    elif path.startswith("/problems/"):
+        response["content"] = {"text/html": content["application/json"]}
     reference = content["application/json"]["schema"].get("$ref", "").rpartition("/")[2]
     if reference in _PAGES or reference.startswith("Page_"):
         names.append("Link")

@@ -49,6 +49,7 @@ class ExportedFavorite(Model):
     product_id: str
     favorited_at: datetime
     price_when_favorited: Annotated[Decimal, WithJsonSchema({"type": "number"})]
+    currency_when_favorited: str | None
 
 
 class ExportedSession(Model):
@@ -114,7 +115,8 @@ def export(caller: Caller, ref: ClientRef) -> Rendered[Export]:
                     ) AS shown),
                 'favorites', (
                     SELECT coalesce(json_agg(shown), '[]') FROM (
-                        SELECT product_id, rfc3339(favorited_at) AS favorited_at, price_when_favorited
+                        SELECT product_id, rfc3339(favorited_at) AS favorited_at, price_when_favorited,
+                               currency_when_favorited
                           FROM favorites WHERE favorites.client_id = clients.client_id
                          ORDER BY favorites.favorited_at, product_id
                     ) AS shown),

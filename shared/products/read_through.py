@@ -27,6 +27,7 @@ from shared.products.write_through import (
     write_through_quietly,
 )
 
+COPY_AFTER = 30  # looks for the holder's result, 1.5 s: then a waiting one looks at the copy
 LOOKS = 4  # between two tries to take over from the holder
 
 
@@ -36,10 +37,6 @@ def detail(product_id: str) -> Answer:
         entry = _cached(product_id)
         if entry is not None and entry.is_fresh:
             return _answer(product_id, entry, "hit")
-        if entry is None:  # the copy is looked at before anybody waits or calls the catalog
-            entry = _copied(product_id)
-            if entry is not None and entry.is_fresh:
-                return _answer(product_id, put_quietly(product_id, entry), "miss")
         lease = product_cache.acquire_lease(f"product:{product_id}", single_flight.LEASE)
         if isinstance(lease, Lease):
             return _refresh_or_reuse(product_id, lease)
@@ -67,8 +64,8 @@ def _refresh_or_reuse(product_id: str, lease: Lease) -> Answer:
     if entry is not None and entry.is_fresh:
         lease.release()
         return _answer(product_id, entry, "hit")
-    copied = None if entry is None else _copied(product_id)
-    if copied is not None and copied.is_fresh:  # the last list confirmed it, and the cache missed that
+    copied = _copied(product_id)
+    if copied is not None and copied.is_fresh:  # the last list confirmed it, and the cache has lost that
         put_quietly(product_id, copied)
         lease.release()
         return _answer(product_id, copied, "miss")
@@ -78,16 +75,21 @@ def _refresh_or_reuse(product_id: str, lease: Lease) -> Answer:
         with suppress(CacheDown):
             # Where no call was made, nobody needs to be kept from another, and no key stays of it.
             lease.release() if isinstance(error, catalog.BreakerOpen) else lease.release_with_backoff()
-        if entry is not None:
-            return _answer(product_id, entry, "stale")
-        return _from_copy(product_id, error)
+        if entry is None and copied is not None:
+            entry = put_quietly(product_id, copied)
+        if entry is None:
+            raise
+        return _answer(product_id, entry, "stale")
     with suppress(CacheDown):
         lease.release()
     return _answer(product_id, fetched, _state_after_fetch(fetched))
 
 
 def _wait(product_id: str, *, failed: bool) -> Answer:
-    """The holder's result as soon as it is there; the copy when the holder failed or takes too long."""
+    """The holder's result as soon as it is there; the copy when the holder failed or takes a while.
+
+    Not the copy at once: hundreds who wait for one product would each open a connection to PostgreSQL.
+    """
     deadline = time.monotonic() + deadlines.left(single_flight.WAIT)
     looks = 0
     while not failed and time.monotonic() < deadline:
@@ -96,6 +98,8 @@ def _wait(product_id: str, *, failed: bool) -> Answer:
         entry = _cached(product_id)
         if entry is not None:
             return _answer(product_id, entry, "miss" if entry.is_fresh else "stale")
+        if looks == COPY_AFTER and (copied := _copied(product_id)) is not None:
+            return _answer(product_id, copied, "miss" if copied.is_fresh else "stale")
         if looks % LOOKS == 0:
             lease = product_cache.acquire_lease(f"product:{product_id}", single_flight.LEASE)
             if isinstance(lease, Lease):

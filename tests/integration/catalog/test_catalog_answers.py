@@ -195,7 +195,7 @@ def test_a_product_that_fails_the_check_is_unknown_and_removes_nothing(
 ) -> None:
     catalog.answer(PATH, UNUSABLE[what])
     before = product_copy.find("7")
-    assert ask() == (("unknown", None) if known == "nothing known" else ("miss", 1))
+    assert ask() == (("unknown", None) if known == "nothing known" else ("stale", 1))
     assert product_copy.find("7") == before
 
 

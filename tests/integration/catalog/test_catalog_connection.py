@@ -64,6 +64,8 @@ class FickleServer:
 
     def stop(self) -> None:
         self._listening.close()
+        for connection in self._open:
+            connection.close()
 
 
 @pytest.fixture(params=["FIN", "RST", "RST when used", "silence"])

@@ -26,6 +26,7 @@ from local.servers.valkey import Valkey
 from shared.errors import UnknownProduct
 from shared.favorites import items
 from shared.formats.etags import etag_of
+from shared.platform import database
 from shared.platform import valkey as cache
 from shared.products import catalog as catalog_client
 from shared.products import product_cache, product_copy, push, read_through, write_through
@@ -269,6 +270,7 @@ def test_events_and_requests_for_the_product_end_with_what_the_catalog_has(
             if what == "request":
                 cache.pipeline(("FLUSHDB",))
                 write_through.forget_missing()
+                database.execute("UPDATE products SET fetched_at = now() - interval '1 hour'", {})
                 if has is None:
                     with pytest.raises(UnknownProduct):
                         read_through.detail(str(number))

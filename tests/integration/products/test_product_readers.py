@@ -1,14 +1,12 @@
 """Two hundred readers of one product at once: one asks the catalog, the others get its answer."""
 
-from dataclasses import replace
-
 import pytest
 
 from local.servers.valkey import Valkey
-from shared.platform import valkey as cache
 from shared.products import product_cache, read_through, single_flight
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration.concurrency import at_once
+from tests.integration.conftest import Age
 from tests.integration.readers import Reading, read_at_once
 
 pytestmark = [pytest.mark.usefixtures("environment"), pytest.mark.alone]
@@ -27,14 +25,6 @@ def seven(catalog: HostileCatalog) -> None:
 
 def outcomes(readings: list[Reading]) -> set[str]:
     return {reading.outcome for reading in readings}
-
-
-def age_by(seconds: float) -> None:
-    """The product is as if it had been fetched that much earlier."""
-    entry = product_cache.get("7")
-    assert entry
-    cache.pipeline(("DEL", "product:7"))
-    assert product_cache.put("7", replace(entry, fetched_at=entry.fetched_at - seconds))
 
 
 @pytest.mark.parametrize(("readers", "longer"), [(10, 0.25), (200, CALL + CROWD)])
@@ -58,10 +48,10 @@ def test_many_threads_of_one_process_make_one_call_too(catalog: HostileCatalog) 
 
 
 def test_readers_of_a_stale_product_make_one_call_and_all_but_one_have_it_at_once(
-    catalog: HostileCatalog,
+    catalog: HostileCatalog, age_everything: Age
 ) -> None:
     read_through.detail("7")
-    age_by(301)
+    age_everything(301)
     catalog.forget_calls()
     readings = read_at_once(40, "7")
     assert catalog.calls == {PATH: 1}
@@ -80,9 +70,10 @@ def test_when_the_holder_of_the_lease_is_killed_the_next_takes_over(catalog: Hos
 
 @pytest.mark.parametrize("state", ["up", "down"])
 def test_when_the_holder_is_killed_nobody_is_refused_while_there_is_a_copy(
-    catalog: HostileCatalog, valkey: Valkey, state: str
+    catalog: HostileCatalog, valkey: Valkey, age_everything: Age, state: str
 ) -> None:
     read_through.detail("7")
+    age_everything(301)
     valkey.flush()
     catalog.forget_calls()
     if state == "down":
@@ -90,14 +81,15 @@ def test_when_the_holder_is_killed_nobody_is_refused_while_there_is_a_copy(
     product_cache.acquire_lease("product:7", single_flight.LEASE)
     readings = read_at_once(30, "7")
     assert outcomes(readings) <= {"miss", "stale", "hit"}
-    assert catalog.calls == {PATH: 1}
+    assert catalog.calls in ({}, {PATH: 1})  # the copy is served before the lease of the dead one ends
     assert max(readings).seconds < single_flight.LEASE + CALL + CROWD
 
 
 def test_when_the_catalog_fails_the_one_who_asked_all_others_have_the_copy(
-    catalog: HostileCatalog, valkey: Valkey
+    catalog: HostileCatalog, valkey: Valkey, age_everything: Age
 ) -> None:
     read_through.detail("7")
+    age_everything(301)
     valkey.flush()
     catalog.answer(PATH, Answer.status(500).after(CALL))
     catalog.forget_calls()
