@@ -7,6 +7,7 @@ A filter, or an order other than the date, reads all of the client's favorites, 
 from __future__ import annotations
 
 import json
+import unicodedata
 from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
 
 from shared.accounts import access_tokens
@@ -98,6 +99,8 @@ def list_page(
 
     Raises InvalidCursor, and InvalidToken where the caller's token no longer counts.
     """
+    if category is not None:
+        category = unicodedata.normalize("NFC", category)  # as the catalog's are when they come in
     order = ORDERS[sort]
     filters: dict[str, Any] = {"available": available, "category": category, "price_dropped": price_dropped}
     list_name = f"favorites:{caller.client_id}:{sort}"

@@ -7,6 +7,7 @@ reads the list only if no schedule runs or nothing was copied yet, and only if t
 from __future__ import annotations
 
 import time
+import unicodedata
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ TOO_LONG_BACKOFF = 60 * 60  # seconds without another attempt at a list that is 
 
 def page(*, limit: int, cursor: str | None, category: str | None, sort: str | None) -> Answer:
     """A page of the products. Raises InvalidCursor, CatalogUnavailable and DatabaseUnavailable."""
+    if category is not None:
+        category = unicodedata.normalize("NFC", category)  # as the catalog's are when they come in
     order = sort or "catalog"
     list_name = f"products:{order}:{'' if category is None else f'={category}'}"
     after = None

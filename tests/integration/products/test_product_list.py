@@ -378,3 +378,9 @@ def test_a_vanished_product_is_a_tombstone_and_comes_back(
     age_everything(TTL)
     catalog.answer("/products", Says.json(SIX))
     assert ids(page()) == ["3", "1", "2", "6", "5", "4"]
+
+
+def test_a_category_is_found_in_whatever_normal_form_it_is_written(catalog: HostileCatalog) -> None:
+    catalog.answer("/products", Says.json([product(1, category="So\N{COMBINING ACUTE ACCENT}"), product(2)]))
+    composed, decomposed = "S\N{LATIN SMALL LETTER O WITH ACUTE}", "So\N{COMBINING ACUTE ACCENT}"
+    assert ids(page(category=composed)) == ids(page(category=decomposed)) == ["1"]
