@@ -33,6 +33,7 @@ class Gateway:
     no_route: NoRoute = (404, {"message": "Not Found"})
     passes_bytes: bool = True  # a body that is not text, in base 64
     numbers_requests: bool = True  # each gets an id of its own
+    knows_slashes: bool = True  # a path with one more at its end is another one
 
 
 # `make run` sets these right (local/aws/api_gateway.py); the command is as SAM CLI has it.
@@ -40,6 +41,7 @@ SAM_LOCAL_START_API = Gateway(
     no_route=(403, {"message": "Missing Authentication Token"}),  # that of a REST API
     passes_bytes=False,  # it answers 502
     numbers_requests=False,  # all have the id that was made when it started
+    knows_slashes=False,  # it takes both paths for one
 )
 
 

@@ -111,6 +111,8 @@ def test_what_is_no_route_is_refused_by_the_gateway(
     service: Service, visitor: httpx.Client, request_line: str
 ) -> None:
     method, path = request_line.split()
+    if path.endswith("/") and path != "/" and not service.gateway.knows_slashes:
+        pytest.skip("sam local start-api takes a path with a slash at its end for the one without")
     answer = visitor.request(method, httpx.URL(service.url).copy_with(raw_path=path.encode()))
     assert (answer.status_code, answer.json()) == service.gateway.no_route
 
