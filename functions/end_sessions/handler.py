@@ -4,7 +4,7 @@ from shared.platform import lean_imports
 
 lean_imports.start()
 
-from shared.accounts.sessions import ends
+from shared.accounts.sessions import everywhere
 from shared.errors import Forbidden, UnknownClient
 from shared.web import responses, routing
 from shared.web.parameters import ClientRef
@@ -20,7 +20,7 @@ app = routing.resolver()
 )
 def end_sessions(client_id: ClientRef) -> Response[None]:
     """Log out everywhere: end all sessions and access tokens, your own or anybody's as an admin."""
-    ends.log_out_everywhere(app.caller, client_id)
+    everywhere.log_out(app.caller, client_id)
     return responses.no_content()
 
 

@@ -15,7 +15,7 @@ from shared.accounts import passwords, profile_changes, profiles, registration, 
 from shared.accounts.access_tokens import Caller
 from shared.accounts.attempts import bounds
 from shared.accounts.models import Client, ClientChanges, NewClient
-from shared.accounts.sessions import ends
+from shared.accounts.sessions import everywhere
 from shared.errors import (
     EmailTaken,
     Forbidden,
@@ -173,8 +173,8 @@ def test_a_removed_clients_token_marks_no_product_that_is_known(action: str) -> 
 
 END_OF_TOKENS: dict[str, Callable[[psycopg.Connection, Caller], object]] = {
     "a new password": lambda _, caller: change(caller, password=NEW_PASSWORD, current_password=PASSWORD),
-    "log out everywhere": lambda _, caller: ends.log_out_everywhere(caller, "me"),
-    "log out everywhere by an admin": lambda db, caller: ends.log_out_everywhere(
+    "log out everywhere": lambda _, caller: everywhere.log_out(caller, "me"),
+    "log out everywhere by an admin": lambda db, caller: everywhere.log_out(
         accounts.new_admin(db), caller.client_id
     ),
     "another role": lambda db, caller: accounts.set_role(db, caller.client_id, "admin"),

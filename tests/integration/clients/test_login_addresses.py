@@ -10,7 +10,7 @@ from local.servers.valkey import Valkey
 from shared.accounts import passwords, profile_changes, removal
 from shared.accounts.attempts import bounds, guesses
 from shared.accounts.models import ClientChanges, Tokens
-from shared.accounts.sessions import ends
+from shared.accounts.sessions import everywhere
 from shared.errors import InvalidCredentials, TooManyAttempts, WrongPassword
 from shared.platform import valkey as cache
 from tests.integration import accounts, concurrency
@@ -147,7 +147,7 @@ def test_an_intruders_address_is_known_no_longer_after(end: str) -> None:
         changes = ClientChanges(password=PASSWORD + "!", current_password=PASSWORD)
         profile_changes.update(accounts.caller(ana), "me", changes, if_match=None, source_ip=HERE)
     else:
-        ends.log_out_everywhere(accounts.caller(ana), "me")
+        everywhere.log_out(accounts.caller(ana), "me")
     assert guesses.begin(guesses.of_log_in(EMAIL, address(99))) == (0, False)
 
 

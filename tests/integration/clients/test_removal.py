@@ -11,7 +11,7 @@ import pytest
 from shared.accounts import access_tokens, profile_changes, profiles, removal
 from shared.accounts.access_tokens import Caller
 from shared.accounts.models import ClientChanges
-from shared.accounts.sessions import ends, rotation, starts
+from shared.accounts.sessions import everywhere, rotation, starts
 from shared.errors import (
     Forbidden,
     InvalidCredentials,
@@ -69,7 +69,7 @@ def test_logging_out_everywhere_ends_every_session_of_this_client_only(db: psyco
     accounts.register(email="ben@example.com")
     phone, laptop = (starts.log_in("ana@example.com", PASSWORD) for _ in range(2))
     bens = starts.log_in("ben@example.com", PASSWORD)
-    ends.log_out_everywhere(accounts.now(db, ana.client_id), "me")
+    everywhere.log_out(accounts.now(db, ana.client_id), "me")
     for tokens in (phone, laptop):
         with pytest.raises(InvalidRefreshToken):
             rotation.refresh(tokens.refresh_token)

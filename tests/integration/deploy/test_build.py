@@ -48,9 +48,7 @@ EXCEPTIONS = {
     "delete_client": _CALLER | {"redis"},
     "create_client": _PUBLIC | {"redis", "argon2"},
     "login": _PUBLIC | {"redis", "jwt", "argon2"},
-    # Both with redis for what `sessions.ends` does when everything is logged out.
-    "refresh_token": _PUBLIC | {"jwt", "redis"},
-    "logout": _PUBLIC | {"redis"},
+    "refresh_token": _PUBLIC | {"jwt"},
     "get_health": _PUBLIC | {"redis", "urllib3"},
     "get_docs": _ROUTE,
     "refresh_product_cache": {"pydantic", "psycopg", "redis", "urllib3"},
