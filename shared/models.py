@@ -66,6 +66,12 @@ class Problem(Model):
     ]
 
 
+class GatewayError(Model):
+    """API Gateway's own answer to a request that no function answered; it is no problem of RFC 9457."""
+
+    message: Annotated[str, Field(examples=["Service Unavailable"])]
+
+
 class ServiceHealth(Model):
     """How one backing service is."""
 

@@ -19,7 +19,7 @@ from pydantic.json_schema import models_json_schema
 from shared import errors
 from shared.errors import ChangedMeanwhile, DomainError
 from shared.favorites.limits import MAX_FAVORITES
-from shared.models import Problem
+from shared.models import GatewayError, Problem
 from tools import apps
 
 DOCUMENT = apps.ROOT / "functions" / "get_docs" / "openapi.json"
@@ -51,6 +51,9 @@ _EXAMPLES = {
     "object": {},
     "null": None,
 }
+
+# API Gateway's own errors: no such route, a body of more than 10 MB, throttling, a function that failed.
+_GATEWAY_STATUSES = (404, 405, 413, 429, 500, 503)
 
 _PAGES = ("FavoritePage", "FavoriteIds")  # beside those that are only a Page of something
 
@@ -122,13 +125,17 @@ def document() -> Json:
     schemas = merged["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError", "ResponseValidationError"):
         schemas.pop(name, None)  # Powertools' own; ours are problems
-    _, problem = models_json_schema([(Problem, "serialization")], ref_template="#/components/schemas/{model}")
-    schemas |= problem["$defs"]
+    _, refusals = models_json_schema(
+        [(Problem, "serialization"), (GatewayError, "serialization")],
+        ref_template="#/components/schemas/{model}",
+    )
+    schemas |= refusals["$defs"]
     _add_examples(merged)
     merged["paths"] = dict(sorted(merged["paths"].items()))
     merged["components"]["schemas"] = dict(sorted(schemas.items()))
     merged["components"]["examples"] = _problem_examples()
     merged["components"]["headers"] = _HEADERS
+    merged["components"]["responses"] = _gateway_responses()
     renamed: Json = json.loads(re.sub(r'(?<=["/_])Client(?=_?")', "Account", json.dumps(merged)))
     return renamed
 
@@ -218,6 +225,7 @@ def _complete(operation: Json, path: str, method: str, *, public: bool, source: 
     codes = [*codes, *_common_errors(tag, public=public, has_body="requestBody" in operation)]
     for status, problems in _problems(codes).items():
         responses.setdefault(status, problems)
+    _add_gateway_errors(responses)
     operation["responses"] = dict(sorted(responses.items()))
 
 
@@ -226,9 +234,42 @@ def _head(get: Json) -> Json:
     head = copy.deepcopy(get)
     head["operationId"] = f"head_{get['operationId'].removeprefix('get_')}"
     head["summary"] = "Tell the same without a body"
-    for response in head["responses"].values():
+    for status, response in head["responses"].items():
+        if response.pop("$ref", None):
+            response["description"] = _phrase(int(status))
         response.pop("content", None)
     return head
+
+
+def _add_gateway_errors(responses: Json) -> None:
+    """Add what API Gateway itself answers with, beside an answer of ours with the same status."""
+    for status in _GATEWAY_STATUSES:
+        response = responses.setdefault(str(status), {"$ref": f"#/components/responses/Gateway{status}"})
+        if "content" in response:
+            # In each media type: openapi-python-client makes its parser from the first one alone.
+            for body in response["content"].values():
+                body["schema"] = {"anyOf": [body["schema"], _GATEWAY_ERROR]}
+            response["content"].setdefault("application/json", {"schema": _GATEWAY_ERROR})
+
+
+_GATEWAY_ERROR = {"$ref": "#/components/schemas/GatewayError"}
+
+
+def _gateway_responses() -> Json:
+    # An HTTP API still uses the names of RFC 2616.
+    messages = {413: "Request Entity Too Large"}
+    return {
+        f"Gateway{status}": {
+            "description": f"{_phrase(status)}, from API Gateway.",
+            "content": {
+                "application/json": {
+                    "schema": _GATEWAY_ERROR,
+                    "example": {"message": messages.get(status, _phrase(status))},
+                }
+            },
+        }
+        for status in _GATEWAY_STATUSES
+    }
 
 
 def _complete_body(content: Json, method: str) -> None:

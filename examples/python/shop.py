@@ -16,6 +16,7 @@ from favorites_client.api.favorites import (
     list_favorite_ids,
     list_favorites,
 )
+from favorites_client.api.products import get_product
 from favorites_client.models import (
     Account,
     ChangedFavorites,
@@ -24,6 +25,7 @@ from favorites_client.models import (
     FavoriteChanges,
     FavoriteIds,
     FavoritePage,
+    GatewayError,
     Mark,
     NewClient,
     NewFavorite,
@@ -102,6 +104,10 @@ def main(address: str, email: str) -> None:
         assert isinstance(nonsense, Problem)
         assert nonsense.errors
         assert nonsense.errors[0].location == "query.product_id.0"
+    with Client(f"{address}/v2") as lost:  # no such route: API Gateway answers, and no function
+        answer = get_product.sync("7", client=lost)
+        assert isinstance(answer, GatewayError)
+        assert answer.message == "Not Found"
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import createClient from "openapi-fetch";
 import type { components, paths } from "./schema.js";
 
 type Problem = components["schemas"]["Problem"];
+type GatewayError = components["schemas"]["GatewayError"];
 type Favorite = components["schemas"]["Favorite"];
 
 declare const process: { argv: string[] };
@@ -15,8 +16,13 @@ function is(found: unknown, expected: unknown): void {
   if (one !== two) throw new Error(`${one} is not ${two}`);
 }
 
-function good<T>(answer: { data?: T; error?: Problem | undefined; response: Response }): T {
-  if (answer.data === undefined) throw new Error(`${answer.response.status} ${answer.error?.type}`);
+// API Gateway's own errors have a message and no type.
+function reason(error: Problem | GatewayError | undefined): string | undefined {
+  return error && ("type" in error ? error.type : error.message);
+}
+
+function good<T>(answer: { data?: T; error?: Problem | GatewayError | undefined; response: Response }): T {
+  if (answer.data === undefined) throw new Error(`${answer.response.status} ${reason(answer.error)}`);
   return answer.data;
 }
 
@@ -72,7 +78,9 @@ const same = await client.GET("/favorite-ids", {
 });
 is(same.response.status, 304);
 
-// Problems are typed too.
+// Errors are typed too: problems of the service, and what API Gateway itself answers where there is no route.
 const refused = await client.POST("/favorites", { body: { product_id: "7" } });
-const problem: Problem | undefined = refused.error;
-is([problem?.type, problem?.status], ["/problems/already-favorite", 409]);
+is([reason(refused.error), refused.response.status], ["/problems/already-favorite", 409]);
+const lost = createClient<paths>({ baseUrl: `${address}/v2` });
+const answer = await lost.GET("/products/{product_id}", { params: { path: { product_id: "7" } } });
+is(reason(answer.error), "Not Found");

@@ -42,6 +42,7 @@ def judge(response: httpx.Response, no_route: NoRoute) -> None:
     assert response.status_code != 500, f"documented, and a fault all the same: {seen}"
     described = operation["responses"].get(str(response.status_code))
     assert described is not None, f"not a documented status: {seen}"
+    described = resolved(described)
     for name, value in ALWAYS.items():
         assert response.headers.get(name) == value, f"without {name}: {seen}"
     faults = [*_faults_of_headers(response, described), *_faults_of_body(response, described)]

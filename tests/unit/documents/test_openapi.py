@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from jsonschema.exceptions import ValidationError
+from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
 from shared import models
@@ -72,8 +74,8 @@ def test_route_says_how_it_fails(path: str, method: str, operation: dict[str, An
     failures = {status: answer for status, answer in operation["responses"].items() if status >= "400"}
     assert "500" in failures
     for status, answer in failures.items():
-        if (path, status) == ("/health", "503") or method == "head":
-            continue  # answers with its own body, which names the failing part, or with none
+        if (path, status) == ("/health", "503") or method == "head" or "$ref" in answer:
+            continue  # its own body, which names the failing part; none; or one of API Gateway alone
         examples = answer["content"]["application/problem+json"]["examples"]
         assert examples, (method, path, status)
         for slug in examples:
@@ -88,3 +90,24 @@ def test_what_needs_the_database_or_a_secret_says_how_that_fails(
     if needs and method != "head":
         content = operation["responses"]["503"]["content"]["application/problem+json"]
         assert content["examples"].keys() >= {"database-unavailable", "secret-unavailable"}
+
+
+@pytest.mark.parametrize(
+    ("method", "operation"), [(method, operation) for _, method, operation in OPERATIONS]
+)
+def test_the_errors_of_api_gateway_are_documented_on_every_route(
+    method: str, operation: dict[str, Any]
+) -> None:
+    for status in ("404", "405", "413", "429", "500", "503"):
+        answer = operation["responses"][status]
+        if method == "head":
+            assert answer.keys() <= {"description", "headers"}
+            continue
+        if "$ref" in answer:
+            answer = DOCUMENT["components"]["responses"][answer["$ref"].rpartition("/")[2]]
+        assert "application/json" in answer["content"]
+        for content in answer["content"].values():
+            schema = content["schema"] | {"components": DOCUMENT["components"]}
+            OAS31Validator(schema).validate({"message": "Service Unavailable"})
+            with pytest.raises(ValidationError):
+                OAS31Validator(schema).validate({})

@@ -80,14 +80,6 @@ def test_the_pages_link_to_its_source_leads_to_the_document() -> None:
     assert answer.body == get("/openapi.json").body
 
 
-def test_each_refusal_is_a_problem_of_the_documents_own_kind() -> None:
-    for path, operations in document()["paths"].items():
-        for method, operation in operations.items():
-            for status, response in operation["responses"].items():
-                if int(status) >= 400 and path != "/health" and method != "head":
-                    assert list(response["content"]) == ["application/problem+json"], (method, path, status)
-
-
 def test_another_address_is_404() -> None:
     assert get("/docs/secret").problem == "not-found"
 
