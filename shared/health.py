@@ -26,7 +26,7 @@ def check() -> tuple[Health, str]:
     """
     with deadlines.within(DATABASE_SECONDS):
         database_health, reason = _timed(
-            lambda: database.run(lambda current: current.execute("SELECT 1"), repeatable=True),
+            lambda: database.run(lambda current: current.execute("SELECT 1"), idempotent=True),
             DatabaseUnavailable,
         )
     cache_health, _ = _timed(lambda: valkey.pipeline(("PING",)), CacheDown)

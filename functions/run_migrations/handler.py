@@ -29,7 +29,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 def _migrate() -> dict[str, Any]:
     role_passwords = settings.role_passwords()
     connection = _connection()
-    connection.longest = migrations.STATEMENT_TIMEOUT + database.ANSWERING
+    connection.longest = migrations.STATEMENT_TIMEOUT + database.ANSWER_TIMEOUT
     applied = migrations.run(connection, role_passwords=role_passwords)
     admin = settings.first_admin()
     created = admin is not None and migrations.create_first_admin(connection, *admin)

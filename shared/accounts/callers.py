@@ -34,14 +34,14 @@ def fetch_one(
     query: LiteralString,
     parameters: Mapping[str, Any] | None = None,
     *,
-    repeatable: bool = True,
+    idempotent: bool = True,
 ) -> Row:
     """The first row of a statement that gets the client's parameters beside its own.
 
     Raises `who.not_found()` where there is none, and DatabaseUnavailable.
     """
     every = who.as_parameters | dict(parameters or {})
-    return found(who, database.fetch_one(row, query, every, repeatable=repeatable))
+    return found(who, database.fetch_one(row, query, every, idempotent=idempotent))
 
 
 def found(who: Holder, row: Row | None) -> Row:

@@ -18,7 +18,7 @@ from shared.formats import json_text
 from shared.formats.emails import email_key
 from shared.platform import database
 
-CONFIRMATIONS = 2  # of the current password: a log-in meanwhile may have renewed its hash, once
+MAX_ATTEMPTS = 2  # of the current password: a log-in meanwhile may have renewed its hash, once
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def update(
 
 def _update(target: Target, changes: ClientChanges, if_match: str | None, source_ip: str) -> Client:
     given = changes.model_fields_set
-    for _ in range(CONFIRMATIONS):
+    for _ in range(MAX_ATTEMPTS):
         # Argon2 is slow, so both hashes are computed before the row is locked; the new one only after the
         # current password was verified.
         confirmed = (

@@ -61,7 +61,7 @@ def list_all(caller: Caller, *, limit: int, cursor: str | None, email: str | Non
             "client_id": client_id,
             "limit": limit + 1,
         },
-        repeatable=True,
+        idempotent=True,
     )
     clients, next_cursor = found[:limit], None
     if len(found) > limit:

@@ -78,5 +78,5 @@ def forget_expired() -> int:
                               ORDER BY refused_at LIMIT %(limit)s)
         """,
         {"days": KEPT_DAYS, "limit": FORGOTTEN_PER_RUN},
-        repeatable=True,
+        idempotent=True,
     )

@@ -260,7 +260,7 @@ def _count_waiting(result: Relayed) -> None:
             "SELECT count(*) AS waiting FROM (SELECT FROM outbox LIMIT %(limit)s) AS outbox",
             {"limit": MAX_COUNTED},
         ).fetchone(),
-        repeatable=True,
+        idempotent=True,
     )
     result.left = row["waiting"] if row else 0
     metrics.put({"OutboxWaiting": (result.left, "Count")})

@@ -109,7 +109,7 @@ def _unknown(caller: Caller, product_ids: list[str]) -> list[str]:
          WHERE clients.client_id = %(client_id)s AND token_generation = %(token_generation)s
         """,
         caller.as_parameters | {"product_ids": product_ids},
-        repeatable=True,
+        idempotent=True,
     )
     if client is None:
         raise access_tokens.token_revoked()

@@ -97,7 +97,7 @@ def of_products(caller: Caller, product_ids: Sequence[str], *, if_none_match: st
         _Found,
         OF_PRODUCTS,
         caller.as_parameters | {"product_ids": list(dict.fromkeys(product_ids))},
-        repeatable=True,
+        idempotent=True,
     )
     return _answer(caller, found, None)
 
@@ -117,7 +117,7 @@ def list_page(caller: Caller, *, limit: int, cursor: str | None, if_none_match: 
         _Found,
         NEWEST_FIRST,
         caller.as_parameters | {"limit": limit, "favorited_at": favorited_at, "product_id": product_id},
-        repeatable=True,
+        idempotent=True,
     )
     next_cursor = None
     if found and found.last_favorited_at is not None and found.last_product_id is not None:
@@ -132,7 +132,7 @@ def _unchanged(caller: Caller, if_none_match: str | None) -> Ids | None:
     """
     if not if_none_match or _etag_of(caller) not in if_none_match:
         return None
-    row = database.fetch_one(_Revision, REVISION, caller.as_parameters, repeatable=True)
+    row = database.fetch_one(_Revision, REVISION, caller.as_parameters, idempotent=True)
     if row is None:
         raise access_tokens.token_revoked()
     etag = f'"{_etag_of(caller)}-{row.favorites_revision}"'

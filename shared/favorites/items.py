@@ -103,7 +103,7 @@ def create(caller: Caller, product_id: str) -> Rendered[Favorite]:
 
 def get(caller: Caller, product_id: str) -> Rendered[Favorite]:
     """The favorite. Raises NotFavorite, and InvalidToken where the caller's token no longer counts."""
-    row = database.fetch_one(_Found, _GET, caller.as_parameters | {"product_id": product_id}, repeatable=True)
+    row = database.fetch_one(_Found, _GET, caller.as_parameters | {"product_id": product_id}, idempotent=True)
     if row is None:
         raise access_tokens.token_revoked()
     if row.favorite is None:
@@ -252,7 +252,7 @@ def _try_to_mark(caller: Caller, product_id: str, now: datetime) -> _Marked:
         _MARK,
         caller.as_parameters
         | {"product_id": product_id, "now": now, "max": MAX_FAVORITES, "most_ahead": CHANGES_SECONDS},
-        repeatable=True,
+        idempotent=True,
     )
     if row is None:
         raise access_tokens.token_revoked()

@@ -113,7 +113,7 @@ def list_page(
     rows = database.fetch_tuples(
         statement(order),
         caller.as_parameters | {"limit": limit + 1, "value": value, "product_id": product_id} | filters,
-        repeatable=True,
+        idempotent=True,
     )
     if not rows:
         raise access_tokens.token_revoked()

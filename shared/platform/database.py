@@ -1,9 +1,8 @@
 """One PostgreSQL connection per execution environment: opened on first use, reopened when it was closed.
 
-`statement_timeout` is set on the database by the migrations and not per connection: a pooling proxy pins
-sessions that set something, and those that prepare statements (so `prepare_threshold=None`). It ends a
-statement that takes too long. The deadlines here are for a server that does not answer: they end the wait,
-and close the connection.
+A slow statement is ended by `statement_timeout`. The migrations set it on the database, because a pooling
+proxy pins sessions that set something or prepare statements (hence `prepare_threshold=None`). The deadlines
+here are for a server that does not answer: they end the wait and close the connection.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ from shared.platform import deadlines, settings
 if TYPE_CHECKING:
     from psycopg.abc import PQGen
 
-CONNECTING = 3.0  # seconds from the name look-up to the end of authentication
-ANSWERING = 5.0  # seconds for a statement where no deadline is nearer; `statement_timeout` comes before it
-DOZED = 5.0  # seconds after which the server is asked whether it is there, before anything else is
-THERE = 1.0  # seconds for it to say so
+CONNECT_TIMEOUT = 3.0  # seconds from the name look-up to the end of authentication
+ANSWER_TIMEOUT = 5.0  # seconds for a statement where no deadline is nearer; `statement_timeout` is shorter
+PING_AFTER_IDLE = 5.0  # seconds without use after which a statement is preceded by a ping
+PING_TIMEOUT = 1.0  # seconds
 
-# Where the kernel can tell that a server vanished, it need not wait for the deadline.
+# With these the kernel notices a vanished server before the deadline.
 _SOCKET: Mapping[str, int] = {
     "tcp_user_timeout": 2_000,  # milliseconds for the other side to confirm what was sent
     "keepalives_idle": 20,  # seconds
@@ -45,17 +44,13 @@ Result = TypeVar("Result")
 
 
 class BoundedConnection(psycopg.Connection[DictRow]):
-    """A connection that waits for its server no longer than the deadline, and is closed when that passes.
+    """A connection that waits for its server until the deadline, and is then closed."""
 
-    `longest` is what one statement may take in seconds; it was last used at `used_at` (seconds since the
-    epoch: a frozen environment's monotonic clock may stand still).
-    """
-
-    longest = ANSWERING
-    used_at = 0.0
+    longest = ANSWER_TIMEOUT  # seconds for one statement
+    used_at = 0.0  # seconds since the epoch: the monotonic clock of a frozen environment may stand still
 
     def wait(self, gen: PQGen[Result], interval: float = 0.1, timeout: float | None = None) -> Result:
-        """What psycopg calls for all that it exchanges with the server."""
+        """Override: psycopg calls it for every exchange with the server."""
         try:
             result = super().wait(gen, interval, deadlines.left(self.longest) if timeout is None else timeout)
         except psycopg.OperationalError:
@@ -66,7 +61,7 @@ class BoundedConnection(psycopg.Connection[DictRow]):
         return result
 
 
-# A request has its environment to itself; whoever calls this from threads gets one connection all the same.
+# For callers with several threads: they share the one connection.
 _opening = threading.Lock()
 _connection: BoundedConnection | None = None
 
@@ -77,7 +72,7 @@ def connection() -> BoundedConnection:
     Raises DatabaseUnavailable.
     """
     global _connection
-    if not deadlines.left(ANSWERING):  # nothing is begun that nobody waits for
+    if not deadlines.left(ANSWER_TIMEOUT):
         raise _unanswered("out of time")
     with _opening:
         if _connection is None or not _works(_connection):
@@ -94,13 +89,13 @@ def close() -> None:
         _connection = None
 
 
-def run(work: Callable[[Connection], Result], *, repeatable: bool) -> Result:
-    """What `work` makes of the connection: one statement, or one transaction.
+def run(work: Callable[[Connection], Result], *, idempotent: bool) -> Result:
+    """The result of `work`, which does one statement or one transaction on the connection.
 
-    Work that says it is `repeatable` (it reads, or a constraint makes a second write the same as the first)
-    is done once more on a new connection when this one broke under it; other work is not, for nobody can
-    tell whether the server had done it. What a server refused because it may only read, as one does that
-    was the primary until a moment ago, was certainly not done. Raises DatabaseUnavailable.
+    If the connection breaks, `idempotent` work (it reads, or a constraint makes a second write the same as
+    the first) is repeated once on a new one. Other work is not, because the server may have done it. Any
+    work is repeated if the server refused it as read-only, like a former primary after a failover.
+    Raises DatabaseUnavailable.
     """
     current = connection()
     try:
@@ -108,21 +103,21 @@ def run(work: Callable[[Connection], Result], *, repeatable: bool) -> Result:
     except ReadOnlySqlTransaction:
         current.close()
     except psycopg.OperationalError as error:
-        if _would_come_again(error):
+        if _is_permanent(error):
             raise
-        if not (repeatable and current.closed and deadlines.left(ANSWERING)):
+        if not (idempotent and current.closed and deadlines.left(ANSWER_TIMEOUT)):
             raise _unanswered(str(error)) from error
     current = connection()
     try:
         return work(current)
     except (psycopg.OperationalError, ReadOnlySqlTransaction) as error:
-        if _would_come_again(error):
+        if _is_permanent(error):
             raise
         raise _unanswered(str(error)) from error
 
 
-def _would_come_again(error: psycopg.Error) -> bool:
-    """Whether the server refuses the data or its size, however often it is sent: that is no outage.
+def _is_permanent(error: psycopg.Error) -> bool:
+    """Whether the server refused the data or its size, so that a repetition cannot help.
 
     SQLSTATE classes 22 (data), 23 (constraints) and 54 (program limits).
     """
@@ -134,16 +129,16 @@ def _unanswered(reason: str) -> DatabaseUnavailable:
 
 
 def _open() -> BoundedConnection:
-    seconds = deadlines.left(CONNECTING)
+    seconds = deadlines.left(CONNECT_TIMEOUT)
     try:
         conninfo = make_conninfo(
             settings.database_url(),
             **settings.database_credentials(),
             **_SOCKET,
             # After a failover the name may lead to the old server for a while, which takes no writes.
-            # Servers say which they are as they greet: this costs no round trip.
+            # No round trip: servers report it at the start of a session.
             target_session_attrs="read-write",
-            connect_timeout=int(CONNECTING) + 1,  # ends the thread that nobody waits for any more
+            connect_timeout=int(CONNECT_TIMEOUT) + 1,  # ends a thread that `deadlines.call` abandoned
             application_name="favorites",
         )
         opened = deadlines.call(
@@ -162,81 +157,27 @@ def _open() -> BoundedConnection:
 
 
 def _works(current: BoundedConnection) -> bool:
-    """Whether the connection is open and, if it was not used for a while, its server still there."""
+    """Whether the connection is open, and its server answers a ping if it was idle for a while."""
     unused = abs(time.time() - current.used_at)
     if current.closed or unused > deadlines.KEPT_BY_NETWORKS or _server_hung_up(current):
         return False
-    if unused <= DOZED:
+    if unused <= PING_AFTER_IDLE:
         return True
     try:
-        with deadlines.within(THERE):
+        with deadlines.within(PING_TIMEOUT):
             current.execute("SELECT 1")
     except psycopg.OperationalError:
         return False
     return True
 
 
-def fetch_one(
-    row: type[Result], query: LiteralString, parameters: Parameters, *, repeatable: bool = False
-) -> Result | None:
-    """The statement's first row as a `row`, or None where it returned none. Raises DatabaseUnavailable."""
-
-    def work(current: Connection) -> Result | None:
-        with current.cursor(row_factory=class_row(row)) as cursor:
-            return cursor.execute(query, parameters).fetchone()
-
-    return run(work, repeatable=repeatable)
-
-
-def fetch_all(
-    row: type[Result], query: LiteralString, parameters: Parameters, *, repeatable: bool = False
-) -> list[Result]:
-    """All of the statement's rows, each as a `row`. Raises DatabaseUnavailable."""
-
-    def work(current: Connection) -> list[Result]:
-        with current.cursor(row_factory=class_row(row)) as cursor:
-            return cursor.execute(query, parameters).fetchall()
-
-    return run(work, repeatable=repeatable)
-
-
-def fetch_tuples(
-    query: LiteralString, parameters: Parameters, *, repeatable: bool = False
-) -> list[tuple[Any, ...]]:
-    """All of the statement's rows, each as the tuple of its columns. Raises DatabaseUnavailable."""
-
-    def work(current: Connection) -> list[tuple[Any, ...]]:
-        with current.cursor(row_factory=tuple_row) as cursor:
-            return cursor.execute(query, parameters).fetchall()
-
-    return run(work, repeatable=repeatable)
-
-
-def execute(query: LiteralString, parameters: Parameters, *, repeatable: bool = False) -> int:
-    """How many rows the statement wrote. Raises DatabaseUnavailable."""
-    return run(lambda current: current.execute(query, parameters).rowcount, repeatable=repeatable)
-
-
-def transaction(work: Callable[[Connection], Result]) -> Result:
-    """What `work` makes of the connection inside one transaction; all of it is kept, or none.
-
-    Raises DatabaseUnavailable, and then nothing of it was kept unless the answer to COMMIT itself was lost.
-    """
-
-    def in_transaction(current: Connection) -> Result:
-        with current.transaction():
-            return work(current)
-
-    return run(in_transaction, repeatable=False)
-
-
 def _server_hung_up(current: Connection) -> bool:
-    """Whether an idle connection has something to read: PostgreSQL only speaks unasked to say goodbye.
+    """Whether an idle connection has something to read: PostgreSQL sends unasked only when it hangs up.
 
-    Costs one system call, and lets a write after a server restart go to a new connection at once, where
-    finding out by failing would leave open whether the write was done.
+    One system call. Without it a write after a server restart would fail, and it would be unknown whether it
+    was done.
     """
-    if not current.lock.acquire(blocking=False):  # another thread is using it, so it is no idle one
+    if not current.lock.acquire(blocking=False):  # in use by another thread
         return False
     try:
         poll = select.poll()
@@ -244,3 +185,54 @@ def _server_hung_up(current: Connection) -> bool:
         return bool(poll.poll(0))
     finally:
         current.lock.release()
+
+
+def fetch_one(
+    row: type[Result], query: LiteralString, parameters: Parameters, *, idempotent: bool = False
+) -> Result | None:
+    """The statement's first row as a `row`, or None where it returned none. Raises DatabaseUnavailable."""
+
+    def work(current: Connection) -> Result | None:
+        return current.cursor(row_factory=class_row(row)).execute(query, parameters).fetchone()
+
+    return run(work, idempotent=idempotent)
+
+
+def fetch_all(
+    row: type[Result], query: LiteralString, parameters: Parameters, *, idempotent: bool = False
+) -> list[Result]:
+    """All of the statement's rows, each as a `row`. Raises DatabaseUnavailable."""
+
+    def work(current: Connection) -> list[Result]:
+        return current.cursor(row_factory=class_row(row)).execute(query, parameters).fetchall()
+
+    return run(work, idempotent=idempotent)
+
+
+def fetch_tuples(
+    query: LiteralString, parameters: Parameters, *, idempotent: bool = False
+) -> list[tuple[Any, ...]]:
+    """All of the statement's rows, each as the tuple of its columns. Raises DatabaseUnavailable."""
+
+    def work(current: Connection) -> list[tuple[Any, ...]]:
+        return current.cursor(row_factory=tuple_row).execute(query, parameters).fetchall()
+
+    return run(work, idempotent=idempotent)
+
+
+def execute(query: LiteralString, parameters: Parameters, *, idempotent: bool = False) -> int:
+    """How many rows the statement wrote. Raises DatabaseUnavailable."""
+    return run(lambda current: current.execute(query, parameters).rowcount, idempotent=idempotent)
+
+
+def transaction(work: Callable[[Connection], Result]) -> Result:
+    """The result of `work`, done in one transaction.
+
+    Raises DatabaseUnavailable; then nothing was committed, unless the answer to COMMIT itself was lost.
+    """
+
+    def in_transaction(current: Connection) -> Result:
+        with current.transaction():
+            return work(current)
+
+    return run(in_transaction, idempotent=False)

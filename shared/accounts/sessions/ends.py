@@ -10,7 +10,7 @@ from shared.platform import database
 
 def log_out(refresh_token: str) -> None:
     """End the session that the token is of; a token without one is no error (RFC 7009 §2.2)."""
-    database.run(lambda current: revoke(current, refresh_token), repeatable=False)
+    database.run(lambda current: revoke(current, refresh_token), idempotent=False)
 
 
 def revoke(current: database.Connection, refresh_token: str) -> int:

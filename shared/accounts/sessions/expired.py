@@ -24,7 +24,7 @@ def purge_expired_sessions() -> int:
                                        FOR UPDATE SKIP LOCKED)
             """,
             {"limit": AT_ONCE},
-            repeatable=True,
+            idempotent=True,
         )
         removed += batch
         if batch < AT_ONCE:

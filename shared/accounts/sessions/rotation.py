@@ -63,7 +63,7 @@ def refresh(refresh_token: str) -> Tokens:
         return held
 
     # Idempotent: a token that was used a moment ago is answered as it was then.
-    held = database.run(work, repeatable=True)
+    held = database.run(work, idempotent=True)
     if held is not None:
         current_hash = held.pop("token_hash")
         for successor in successors:

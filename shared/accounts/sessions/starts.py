@@ -15,7 +15,9 @@ from shared.errors import DatabaseUnavailable, InvalidCredentials, TooManyAttemp
 from shared.formats.emails import email_key
 from shared.platform import database, settings
 
-LOOKS = 2  # at an account during a log-in: another log-in may renew the hash between the first and its end
+MAX_ATTEMPTS = (
+    2  # at an account during a log-in: another log-in may renew the hash between the first and its end
+)
 MOST_SESSIONS = 100  # of a client; a log-in ends those that were not used for the longest time
 
 
@@ -41,12 +43,12 @@ def log_in(email: str, password: str, *, source_ip: str = "") -> Tokens:
             guesses.take_back(attempts)
             raise
     try:
-        for _ in range(LOOKS):
+        for _ in range(MAX_ATTEMPTS):
             account = database.fetch_one(
                 _Account,
                 "SELECT client_id, email_key, password_hash FROM clients WHERE email_key = %(email_key)s",
                 {"email_key": email_key(email)},
-                repeatable=True,
+                idempotent=True,
             )
             if not passwords.is_password(password, account.password_hash if account else None) or not account:
                 break

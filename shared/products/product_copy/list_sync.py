@@ -53,7 +53,7 @@ def listing() -> Listing:
           FROM product_list
         """,
         {"silence": SCHEDULE_SILENCE},
-        repeatable=True,
+        idempotent=True,
     )
     assert found is not None  # noqa: S101 — the one row, which the migrations made and nobody may delete
     return found
@@ -61,7 +61,7 @@ def listing() -> Listing:
 
 def note_schedule() -> None:
     """Remember that the schedule reads the list, whatever comes of it now. Raises DatabaseUnavailable."""
-    database.execute("UPDATE product_list SET scheduled_at = now()", {}, repeatable=True)
+    database.execute("UPDATE product_list SET scheduled_at = now()", {}, idempotent=True)
 
 
 def note_sync(synced_at: float) -> int:
@@ -78,7 +78,7 @@ def note_sync(synced_at: float) -> int:
             """,
             {"synced_at": synced_at},
         ).fetchone(),
-        repeatable=True,
+        idempotent=True,
     )
     assert row is not None  # noqa: S101 — the one row, which the migrations made and nobody may delete
     return int(row["generation"])
@@ -140,7 +140,7 @@ def _missed_before(product_ids: Sequence[str], version: int) -> list[str]:
          WHERE product_id = ANY (%(product_ids)s) AND version < %(version)s
         """,
         {"product_ids": list(product_ids), "version": version},
-        repeatable=True,
+        idempotent=True,
     )
     return [product_id for (product_id,) in found]
 
@@ -161,7 +161,7 @@ def _note_missed(product_ids: Sequence[str], version: int) -> None:
             ON CONFLICT (product_id) DO NOTHING
         """,
         {"product_ids": list(product_ids), "version": version},
-        repeatable=True,
+        idempotent=True,
     )
 
 
@@ -173,7 +173,7 @@ def _positions() -> dict[str, int]:
             cursor.execute("SELECT product_id, position FROM products WHERE removed_at IS NULL")
             return dict(cursor)
 
-    return database.run(work, repeatable=True)
+    return database.run(work, idempotent=True)
 
 
 # ── Positions ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -44,7 +44,7 @@ def page(
          LIMIT %(limit)s
         """,  # noqa: S608 — the parts come from ORDERS, whose strings stand above
         {"category": category, "value": value, "product_id": product_id, "limit": limit},
-        repeatable=True,
+        idempotent=True,
     )
 
 
@@ -60,7 +60,7 @@ def largest_categories(limit: int) -> list[str]:
          LIMIT %(limit)s
         """,
         {"limit": limit},
-        repeatable=True,
+        idempotent=True,
     )
     return [category for (category,) in found]
 

@@ -91,7 +91,7 @@ def find(product_id: str) -> CopiedProduct | None:
         CopiedProduct,
         f"{_SELECT} WHERE product_id = %(product_id)s",
         {"product_id": product_id},
-        repeatable=True,
+        idempotent=True,
     )
 
 
@@ -101,5 +101,5 @@ def find_all(product_ids: Sequence[str]) -> list[CopiedProduct]:
         CopiedProduct,
         f"{_SELECT} WHERE product_id = ANY (%(product_ids)s)",
         {"product_ids": list(product_ids)},
-        repeatable=True,
+        idempotent=True,
     )

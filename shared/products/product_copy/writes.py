@@ -226,7 +226,7 @@ def write(
             "fetched_at": datetime.now(UTC),
             "source": source.value,
         },
-        repeatable=True,
+        idempotent=True,
     )
 
 
@@ -273,5 +273,5 @@ def remove(product_ids: Sequence[str], version: int, source: Source) -> list[Cop
         CopiedProduct,
         _REMOVE,
         {"product_ids": list(product_ids), "version": version, "source": source.value},
-        repeatable=True,
+        idempotent=True,
     )

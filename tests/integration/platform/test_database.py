@@ -44,7 +44,7 @@ def end_sessions(db: psycopg.Connection) -> None:
 
 
 def session() -> int:
-    return database.run(lambda current: current.info.backend_pid, repeatable=True)
+    return database.run(lambda current: current.info.backend_pid, idempotent=True)
 
 
 def test_the_connection_is_kept_between_requests() -> None:
@@ -54,7 +54,7 @@ def test_the_connection_is_kept_between_requests() -> None:
 def test_a_read_after_the_server_closed_the_idle_connection_gets_a_new_one(db: psycopg.Connection) -> None:
     before = session()
     end_sessions(db)
-    assert database.run(read, repeatable=False) == 42
+    assert database.run(read, idempotent=False) == 42
     assert session() != before
 
 
@@ -81,7 +81,7 @@ def test_a_restart_of_the_server_is_not_noticed_by_the_next_request(
 ) -> None:
     session()
     migrated_postgres.restart()
-    assert database.run(read, repeatable=False) == 42
+    assert database.run(read, idempotent=False) == 42
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_a_read_whose_connection_breaks_in_the_middle_is_repeated_once(
         ended_in_the_middle(current)
         return read(current)
 
-    assert database.run(work, repeatable=True) == 42
+    assert database.run(work, idempotent=True) == 42
     assert len(tries) == len(set(tries)) == 2
 
 
@@ -123,7 +123,7 @@ def test_a_read_whose_connection_breaks_twice_is_given_up(db: psycopg.Connection
         read(current)
 
     with pytest.raises(DatabaseUnavailable):
-        database.run(work, repeatable=True)
+        database.run(work, idempotent=True)
     assert len(tries) == 2
 
 
@@ -138,7 +138,7 @@ def test_a_write_whose_connection_breaks_in_the_middle_is_not_repeated(
         ended_in_the_middle(current)
 
     with pytest.raises(DatabaseUnavailable):
-        database.run(work, repeatable=False)
+        database.run(work, idempotent=False)
     assert len(tries) == 1
     assert notes() == ["once"]
     assert write("next") == 1
@@ -173,8 +173,8 @@ def test_a_transaction_whose_work_fails_leaves_nothing_and_the_connection_works(
 
 @pytest.mark.parametrize(
     "run",
-    [partial(database.run, repeatable=False), partial(database.run, repeatable=True), database.transaction],
-    ids=["run", "repeatable run", "transaction"],
+    [partial(database.run, idempotent=False), partial(database.run, idempotent=True), database.transaction],
+    ids=["run", "idempotent run", "transaction"],
 )
 def test_a_statement_that_takes_too_long_is_given_up_and_the_connection_works(
     run: Callable[[Callable[[Connection], None]], None],
@@ -202,7 +202,7 @@ def test_the_environments_connection_has_the_statement_timeout_of_the_migrations
         row = current.execute("SHOW statement_timeout").fetchone()
         return row and row["statement_timeout"]
 
-    assert database.run(timeout, repeatable=True) == "3500ms"
+    assert database.run(timeout, idempotent=True) == "3500ms"
 
 
 def test_the_server_ends_a_session_that_was_idle_for_ten_minutes_and_the_next_request_opens_another() -> None:
@@ -210,12 +210,12 @@ def test_the_server_ends_a_session_that_was_idle_for_ten_minutes_and_the_next_re
         row = current.execute("SHOW idle_session_timeout").fetchone()
         return row and row["idle_session_timeout"]
 
-    assert database.run(idle_timeout, repeatable=True) == "10min"
+    assert database.run(idle_timeout, idempotent=True) == "10min"
     before = session()
     database.connection().execute("SET idle_session_timeout = '50ms'")
     time.sleep(0.3)
-    # Not repeatable, and yet it works: the closed connection is seen before it is used.
-    assert database.run(idle_timeout, repeatable=False) == "10min"
+    # Not idempotent, and yet it works: the closed connection is seen before it is used.
+    assert database.run(idle_timeout, idempotent=False) == "10min"
     assert session() != before
 
 
@@ -227,14 +227,14 @@ def test_a_stopped_server_is_told_fast_and_back_when_it_is_back(
         session()
     migrated_postgres.stop()
     try:
-        for repeatable in (False, True):
+        for idempotent in (False, True):
             started = time.monotonic()
             with pytest.raises(DatabaseUnavailable):
-                database.run(read, repeatable=repeatable)
+                database.run(read, idempotent=idempotent)
             assert time.monotonic() - started < 0.5
     finally:
         migrated_postgres.start()
-    assert database.run(read, repeatable=False) == 42
+    assert database.run(read, idempotent=False) == 42
 
 
 @pytest.mark.parametrize(
@@ -252,5 +252,5 @@ def test_a_stopped_server_is_told_fast_and_back_when_it_is_back(
 )
 def test_an_error_that_would_come_again_is_no_outage(statement: Any, kind: type[psycopg.Error]) -> None:
     with pytest.raises(kind):
-        database.execute(statement, {}, repeatable=True)
+        database.execute(statement, {}, idempotent=True)
     assert database.fetch_tuples("SELECT 1", {}) == [(1,)]

@@ -39,26 +39,26 @@ def assert_given_up(work: Callable[[], object], seconds: float) -> None:
 
 
 @pytest.mark.parametrize("how", ["silent", "trickling"])
-@pytest.mark.parametrize("repeatable", [False, True])
+@pytest.mark.parametrize("idempotent", [False, True])
 def test_connecting_to_a_server_that_hangs_is_given_up_at_the_deadline_and_works_right_after(
-    hindered: HinderedServer, how: str, repeatable: bool
+    hindered: HinderedServer, how: str, idempotent: bool
 ) -> None:
     setattr(hindered, how, True)
-    assert_given_up(lambda: database.run(read, repeatable=repeatable), 0.5)
+    assert_given_up(lambda: database.run(read, idempotent=idempotent), 0.5)
     setattr(hindered, how, False)
-    assert database.run(read, repeatable=False) == 42
+    assert database.run(read, idempotent=False) == 42
 
 
 @pytest.mark.parametrize("how", ["silent", "trickling"])
-@pytest.mark.parametrize("repeatable", [False, True])
+@pytest.mark.parametrize("idempotent", [False, True])
 def test_a_statement_to_a_server_that_hangs_is_given_up_at_the_deadline_and_the_next_works(
-    hindered: HinderedServer, how: str, repeatable: bool
+    hindered: HinderedServer, how: str, idempotent: bool
 ) -> None:
     before = session()
     setattr(hindered, how, True)
-    assert_given_up(lambda: database.run(read, repeatable=repeatable), 0.5)
+    assert_given_up(lambda: database.run(read, idempotent=idempotent), 0.5)
     setattr(hindered, how, False)
-    assert database.run(read, repeatable=False) == 42
+    assert database.run(read, idempotent=False) == 42
     assert session() != before
 
 
@@ -69,7 +69,7 @@ def test_several_statements_share_the_deadline() -> None:
 
     session()
     assert_given_up(lambda: database.transaction(work), 0.5)
-    assert_given_up(lambda: [database.run(work, repeatable=False) for _ in range(3)], 0.5)
+    assert_given_up(lambda: [database.run(work, idempotent=False) for _ in range(3)], 0.5)
 
 
 def test_nothing_is_begun_after_the_deadline(
@@ -84,14 +84,14 @@ def test_nothing_is_begun_after_the_deadline(
 def test_a_name_that_is_not_found_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(3))
     monkeypatch.setenv("DATABASE_URL", "postgresql://any@database.test/any")
-    assert_given_up(lambda: database.run(read, repeatable=True), 0.3)
+    assert_given_up(lambda: database.run(read, idempotent=True), 0.3)
 
 
 def test_a_connection_that_is_made_too_late_is_closed(
     hindered: HinderedServer, db: psycopg.Connection
 ) -> None:
     hindered.trickling = True
-    assert_given_up(lambda: database.run(read, repeatable=True), 0.3)
+    assert_given_up(lambda: database.run(read, idempotent=True), 0.3)
     hindered.trickling = False
 
     def sessions() -> object:
@@ -108,7 +108,7 @@ def test_without_a_deadline_a_server_that_hangs_is_given_up_all_the_same(
     session()
     hindered.silent = True
     with pytest.raises(DatabaseUnavailable):
-        database.run(read, repeatable=False)
+        database.run(read, idempotent=False)
 
 
 # ── A connection that slept ───────────────────────────────────────────────────────────────────────────────
@@ -127,7 +127,7 @@ def sleep(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 def test_a_connection_that_slept_is_kept_while_its_server_is_there(sleep: Callable[[float], None]) -> None:
     before = session()
-    sleep(database.DOZED + 1)
+    sleep(database.PING_AFTER_IDLE + 1)
     assert session() == before
 
 
@@ -135,9 +135,9 @@ def test_a_write_on_a_connection_whose_server_vanished_while_it_slept_is_made_on
     hindered: HinderedServer, sleep: Callable[[float], None], notes: Callable[[], list[str]]
 ) -> None:
     session()
-    sleep(database.DOZED + 1)
+    sleep(database.PING_AFTER_IDLE + 1)
     hindered.silent = True
-    threading.Timer(database.THERE / 2, setattr, (hindered, "silent", False)).start()
+    threading.Timer(database.PING_TIMEOUT / 2, setattr, (hindered, "silent", False)).start()
     assert write("once") == 1
     assert notes() == ["once"]
     assert hindered.accepted == 2
@@ -161,13 +161,13 @@ def let_the_old_server_only_read() -> None:
     database.connection().execute("SET default_transaction_read_only = on")
 
 
-@pytest.mark.parametrize("repeatable", [False, True])
+@pytest.mark.parametrize("idempotent", [False, True])
 def test_a_write_on_a_server_that_became_read_only_goes_to_the_new_one(
-    notes: Callable[[], list[str]], repeatable: bool
+    notes: Callable[[], list[str]], idempotent: bool
 ) -> None:
     before = session()
     let_the_old_server_only_read()
-    assert database.execute("INSERT INTO notes VALUES ('once')", {}, repeatable=repeatable) == 1
+    assert database.execute("INSERT INTO notes VALUES ('once')", {}, idempotent=idempotent) == 1
     assert notes() == ["once"]
     assert session() != before
 
@@ -194,7 +194,7 @@ def test_a_server_that_may_only_read_is_not_connected_to(db: psycopg.Connection)
 def test_the_refusal_tells_nothing_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://somebody:secret@127.0.0.1:9/somewhere")
     with pytest.raises(DatabaseUnavailable) as failed:
-        database.run(read, repeatable=False)
+        database.run(read, idempotent=False)
     assert failed.value.detail == "The database cannot be reached."
 
 
@@ -202,7 +202,7 @@ def test_statements_are_not_prepared(db: psycopg.Connection) -> None:
     for number in range(10):  # psycopg prepares a statement when it comes for the sixth time
         database.execute("DELETE FROM clients WHERE name = %(name)s", {"name": str(number)})
     rows = database.run(
-        lambda current: current.execute("SELECT name FROM pg_prepared_statements").fetchall(), repeatable=True
+        lambda current: current.execute("SELECT name FROM pg_prepared_statements").fetchall(), idempotent=True
     )
     assert rows == []
     assert db.execute("SELECT count(*) FROM clients").fetchone() == (0,)

@@ -28,18 +28,18 @@ Work = Callable[[database.Connection], Any]
 
 @pytest.fixture
 def broken(environment: pytest.MonkeyPatch, db: psycopg.Connection) -> list[Work]:
-    """From now on the connection breaks under each repeatable work, the first time; that work."""
+    """From now on the connection breaks under each idempotent work, the first time; that work."""
     works: list[Work] = []
     run = database.run
 
-    def breaking(work: Work, *, repeatable: bool) -> Any:
+    def breaking(work: Work, *, idempotent: bool) -> Any:
         def work_that_breaks(current: database.Connection) -> Any:
-            if repeatable and work not in works:
+            if idempotent and work not in works:
                 works.append(work)
                 db.execute("SELECT pg_terminate_backend(%s, 5000)", [current.info.backend_pid])
             return work(current)
 
-        return run(work_that_breaks, repeatable=repeatable)
+        return run(work_that_breaks, idempotent=idempotent)
 
     environment.setattr(database, "run", breaking)
     environment.setenv("EVENT_BUS_NAME", "bus")

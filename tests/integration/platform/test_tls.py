@@ -87,7 +87,7 @@ def test_postgresql_is_used_over_tls_where_its_certificate_is_right(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", f"{database_url}&sslrootcert={quote(str(tls.authority))}")
     with deadlines.within(10):
-        assert database.run(select_one, repeatable=True) == ({"one": 1}, True)
+        assert database.run(select_one, idempotent=True) == ({"one": 1}, True)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_postgresql_whose_certificate_is_wrong_is_refused(
     url = database_url.replace("@127.0.0.1:", f"@{host}:")
     monkeypatch.setenv("DATABASE_URL", f"{url}&sslrootcert={quote(str(trusted))}")
     with deadlines.within(10), pytest.raises(DatabaseUnavailable) as refused:
-        database.run(select_one, repeatable=True)
+        database.run(select_one, idempotent=True)
     assert reason in str(refused.value)
 
 
@@ -111,5 +111,5 @@ def test_a_region_without_authorities_says_which_file_is_missing(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", f"{database_url}&sslrootcert={quote(str(RDS))}/xx-nowhere-1.pem")
     with pytest.raises(DatabaseUnavailable) as refused:
-        database.run(select_one, repeatable=True)
+        database.run(select_one, idempotent=True)
     assert 'xx-nowhere-1.pem" does not exist' in str(refused.value)
