@@ -195,6 +195,27 @@ class FavoritesFull(DomainError):
         self.maximum = maximum
 
 
+class UnknownShare(DomainError):
+    """There is no such link to a shared list, or it was removed, or its time is over: one answer for all."""
+
+    status, code, title = 404, "unknown-share", "Unknown share"
+
+    @classmethod
+    def behind_link(cls) -> Self:
+        """The refusal for a link that leads nowhere, whatever the reason."""
+        return cls("There is no such list, or it is no longer shared.")
+
+
+class SharesFull(DomainError):
+    """The caller has as many shares as a client may have: `maximum`."""
+
+    status, code, title = 409, "shares-full", "Shares full"
+
+    def __init__(self, detail: str, *, maximum: int) -> None:
+        super().__init__(detail)
+        self.maximum = maximum
+
+
 class TooManyChanges(DomainError):
     """Too many favorites were changed in a short time. Wait as long as `Retry-After` says, and try again."""
 

@@ -62,7 +62,10 @@ class Problem(Model):
     errors: Annotated[list[InputError] | None, Field(default=None, description="With status 422.")]
     max: Annotated[
         int | None,
-        Field(default=None, description="With `/problems/favorites-full`: how many favorites fit."),
+        Field(
+            default=None,
+            description="With `/problems/favorites-full` and `/problems/shares-full`: how many fit.",
+        ),
     ]
 
 

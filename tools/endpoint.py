@@ -24,11 +24,25 @@ ROLES = {
 }
 
 # The banner in the template behind the group of a path's first word; other paths belong to Operation.
-NEXT_GROUP = {"client": "Log-in", "auth": "Products", "product": "Favorites", "favorite": "Operation"}
+NEXT_GROUP = {
+    "client": "Log-in",
+    "auth": "Products",
+    "product": "Favorites",
+    "favorite": "Shared lists",
+    "share": "Operation",
+    "shared": "Operation",
+}
 AFTER_OPERATION = "Events in"
 
 # The folder of its tests.
-ROOMS = {"client": "clients", "auth": "clients", "product": "products", "favorite": "favorites"}
+ROOMS = {
+    "client": "clients",
+    "auth": "clients",
+    "product": "products",
+    "favorite": "favorites",
+    "share": "favorites",
+    "shared": "favorites",
+}
 
 HANDLER = '''\
 """{method} {path}"""

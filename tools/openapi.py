@@ -36,7 +36,7 @@ Errors are problem details (RFC 9457): `type` tells them apart, `request_id` fin
 Lists come in pages: follow `Link: <…>; rel="next"`, or send `next_cursor` as `cursor`.
 """
 
-TAGS = ("clients", "auth", "products", "favorites")  # beside "operation", which is everything else
+TAGS = ("clients", "auth", "products", "favorites", "shares")  # beside "operation", which is everything else
 
 _PROBLEM = "application/problem+json"
 
@@ -301,6 +301,7 @@ def _without_null(schema: Json) -> None:
 def _tag(path: str) -> str:
     """What the path is about, by its first word: `/favorite-ids` is about favorites."""
     word = path.split("/")[1].partition("-")[0]
+    word = {"shared": "shares"}.get(word, word)
     return next((tag for tag in TAGS if tag in (word, f"{word}s")), "operation")
 
 

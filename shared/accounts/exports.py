@@ -52,6 +52,15 @@ class ExportedFavorite(Model):
     currency_when_favorited: str | None
 
 
+class ExportedShare(Model):
+    """A row of `shares`, without its token."""
+
+    share_id: UUID
+    title: str | None
+    created_at: datetime
+    expires_at: datetime | None
+
+
 class ExportedSession(Model):
     """A row of `sessions`."""
 
@@ -85,6 +94,7 @@ class Export(Model):
     exported_at: datetime
     clients: list[ExportedClient]
     favorites: list[ExportedFavorite]
+    shares: list[ExportedShare]
     sessions: list[ExportedSession]
     outbox: Annotated[list[ExportedEvent], _OLDEST]
     outbox_refused: Annotated[list[ExportedSetAsideEvent], _OLDEST]
@@ -119,6 +129,13 @@ def export(caller: Caller, ref: ClientRef) -> Rendered[Export]:
                                currency_when_favorited
                           FROM favorites WHERE favorites.client_id = clients.client_id
                          ORDER BY favorites.favorited_at, product_id
+                    ) AS shown),
+                'shares', (
+                    SELECT coalesce(json_agg(shown), '[]') FROM (
+                        SELECT share_id, title, rfc3339(shares.created_at) AS created_at,
+                               rfc3339(expires_at) AS expires_at
+                          FROM shares WHERE shares.client_id = clients.client_id
+                         ORDER BY shares.created_at, share_id
                     ) AS shown),
                 'sessions', (
                     SELECT coalesce(json_agg(shown), '[]') FROM (

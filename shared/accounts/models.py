@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -12,28 +10,10 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from shared.accounts.passwords import checked_password
 from shared.formats.emails import checked_email
+from shared.formats.names import CONTROLS, checked_name
 from shared.models import NO_NUL, Input, Model, example
 
 Role = Literal["client", "admin"]
-
-
-# Line breaks and ESC, which a mail or a console would obey, and the marks that turn the direction of a text.
-_CONTROLS = "\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069"
-_HAS_CONTROLS = re.compile(f"[{_CONTROLS}]")
-# Letters and signs that show nothing: the Hangul fillers and the empty pattern of Braille.
-_BLANK = "\u115f\u1160\u3164\uffa0\u2800"
-
-
-def checked_name(name: str) -> str:
-    """The name, if it can be shown as it is. Raises ValueError.
-
-    Every script stays, and emoji with their joiners; a name of invisible characters alone is none.
-    """
-    if _HAS_CONTROLS.search(name):
-        raise ValueError("may not contain control characters")
-    if not any(unicodedata.category(char)[0] in "LNPS" and char not in _BLANK for char in name):
-        raise ValueError("has no visible character")
-    return name
 
 
 def _without_nul(text: str) -> str:
@@ -49,7 +29,7 @@ Name = Annotated[
     Field(
         description="1 to 200 characters after trimming, one of them visible and none a control character.",
         examples=["Ana Souza"],
-        json_schema_extra={"pattern": f"^[^{_CONTROLS}]*$"},
+        json_schema_extra={"pattern": f"^[^{CONTROLS}]*$"},
     ),
 ]
 Email = Annotated[

@@ -6,12 +6,21 @@ import re
 from datetime import MINYEAR, UTC, datetime
 from decimal import Decimal
 from typing import Annotated
+from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from shared.errors import CatalogUnavailable, FavoritesFull, UnknownProduct
 from shared.favorites.limits import MAX_CHANGES, MAX_FAVORITES
+from shared.formats.names import CONTROLS, checked_name
 from shared.models import Input, Model, NextCursor, Page, example
 from shared.products.models import Currency, Image, Price, ProductId, Review, Title
 
@@ -165,3 +174,91 @@ class ChangedFavorites(Model):
     absent: Annotated[list[GivenId], Field(description="These were to be unmarked, and were not favorites.")]
     refused: list[Refused]
     count: Annotated[int, Field(ge=0, description="How many favorites the client has now.", examples=[37])]
+
+
+# ── Shared lists ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _future(moment: datetime | None) -> datetime | None:
+    """The time in UTC. Raises ValueError for one that has passed."""
+    if moment is None:
+        return None
+    try:
+        moment = moment.astimezone(UTC)
+    except OverflowError as error:  # on the first or the last day that there is, east or west of UTC
+        raise ValueError("is no time between now and the year 9999") from error
+    if moment <= datetime.now(UTC):
+        raise ValueError("has passed")
+    return moment
+
+
+ListTitle = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+    AfterValidator(checked_name),
+    Field(
+        description="1 to 100 characters after trimming, one of them visible and none a control character.",
+        examples=["Birthday"],
+        json_schema_extra={"pattern": f"^[^{CONTROLS}]*$"},
+    ),
+]
+
+
+class NewShare(Input):
+    """A list to share: what is left out has its default."""
+
+    model_config = example({"title": "Birthday", "expires_at": "2099-01-31T00:00:00Z"})
+
+    title: ListTitle | None = None
+    expires_at: Annotated[
+        AwareDatetime | None,
+        BeforeValidator(_rfc_3339),
+        AfterValidator(_future),
+        Field(
+            description="RFC 3339 with an offset, in the future. Without it the share ends after 90 days; "
+            "with null it has no end."
+        ),
+    ] = None
+
+
+class Share(Model):
+    """A link under which anybody reads the client's favorites."""
+
+    share_id: UUID
+    title: Annotated[str | None, Field(examples=["Birthday"])]
+    token: Annotated[
+        str, Field(description="Who has it reads the list.", examples=["kJ3vQy0b1nZ8xT5rWm2LhA"])
+    ]
+    path: Annotated[
+        str,
+        Field(description="Of the list, in this API.", examples=["/shared-favorites/kJ3vQy0b1nZ8xT5rWm2LhA"]),
+    ]
+    created_at: datetime
+    expires_at: Annotated[datetime | None, Field(description="Null where it has no end.")]
+
+
+class Shares(Model):
+    """The client's shares that have not ended, newest first; one page holds them all."""
+
+    items: list[Share]
+    max: Annotated[int, Field(description="How many shares a client may have.", examples=[20])]
+
+
+class SharedProduct(Model):
+    """A product of a shared list."""
+
+    product_id: ProductId
+    title: Title
+    image: Image
+    category: Annotated[str, Field(examples=["kitchen"])]
+    price: Price
+    currency: Currency
+    available: Annotated[bool, Field(description="False when the catalog no longer has the product.")]
+
+
+class SharedFavorites(Model):
+    """A part of a shared list, newest favorite first."""
+
+    title: Annotated[str | None, Field(examples=["Birthday"])]
+    items: list[SharedProduct]
+    next_cursor: NextCursor

@@ -27,3 +27,10 @@ FAVORITE: LiteralString = f"""
                 price_when_favorited, {PRICE_CHANGE} AS price_change,
                 rfc3339(favorited_at) AS favorited_at) AS shown)
 """  # noqa: S608 — the part is a constant
+
+# The model SharedProduct: what anybody with a link sees, and nothing of the client.
+SHARED_PRODUCT: LiteralString = """
+(SELECT row_to_json(shown)::text
+   FROM (SELECT product_id, title, image, category, price, currency,
+                removed_at IS NULL AS available) AS shown)
+"""

@@ -25,6 +25,8 @@ __all__ = [
     "Limit",
     "ProductRef",
     "Query",
+    "ShareRef",
+    "ShareToken",
 ]
 
 _INTEGER = re.compile("-?(0|[1-9][0-9]*)")
@@ -51,6 +53,11 @@ ClientRef = Annotated[
     Literal["me"] | UUID, Path(description="A client's id, or `me` for the caller's own.", examples=["me"])
 ]
 ProductRef = Annotated[str, Path(pattern=PRODUCT_ID, description="The catalog's id.", examples=["7"])]
+ShareRef = Annotated[
+    UUID, Path(description="A share's id.", examples=["5f1d0c52-93a5-4f0b-8f3c-1c7f1f0f7a12"])
+]
+# Any text: a malformed token is answered as an unknown one.
+ShareToken = Annotated[str, Path(description="The token of a share.", examples=["kJ3vQy0b1nZ8xT5rWm2LhA"])]
 Limit = Annotated[
     int, Ge(1), Le(100), PLAIN_INTEGER, Query(description="The largest number of items on a page.")
 ]

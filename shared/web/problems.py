@@ -19,6 +19,8 @@ from shared.web.request import Event, Result
 _UNKNOWN_BY_PARAMETER: dict[str, DomainError] = {
     "client_id": errors.UnknownClient("There is no such client."),
     "product_id": errors.UnknownProduct("There is no such product."),
+    "share_id": errors.UnknownShare("There is no such share."),
+    "token": errors.UnknownShare.behind_link(),
     "code": errors.NoSuchRoute("There is no such type of problem."),
 }
 
@@ -54,7 +56,7 @@ def result(error: Exception, event: Event) -> Result:
     }
     if isinstance(known, errors.InvalidInput):
         body["errors"] = input_errors
-    if isinstance(known, errors.FavoritesFull):
+    if isinstance(known, errors.FavoritesFull | errors.SharesFull):
         body["max"] = known.maximum
     return {
         "statusCode": known.status,

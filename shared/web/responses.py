@@ -24,6 +24,9 @@ Item = TypeVar("Item", bound=BaseModel)
 
 _JSON = "application/json"
 _KEPT_PRIVATELY = {"Cache-Control": "private, no-cache"}
+NOT_STORED = {"Cache-Control": "no-store"}
+# What is behind a secret link: no search engine lists it, and no other site learns the link.
+UNLISTED = NOT_STORED | {"X-Robots-Tag": "noindex", "Referrer-Policy": "no-referrer"}
 
 
 def ok(body: Body | Rendered[Body], **fields: str) -> Response[Body]:
@@ -31,9 +34,9 @@ def ok(body: Body | Rendered[Body], **fields: str) -> Response[Body]:
     return _json(200, body, fields)
 
 
-def created(body: Body | Rendered[Body], location: str | None = None) -> Response[Body]:
-    """201 with the body as JSON, and where it can be read."""
-    return _json(201, body, {"Location": location} if location else {})
+def created(body: Body | Rendered[Body], location: str | None = None, **fields: str) -> Response[Body]:
+    """201 with the body as JSON, where it can be read, and the header fields."""
+    return _json(201, body, ({"Location": location} if location else {}) | fields)
 
 
 def no_content() -> Response[None]:
@@ -82,7 +85,7 @@ def changed(body: Body) -> Response[Body]:
 
 def tokens(body: Body) -> Response[Body]:
     """200 with tokens, which no cache may keep (RFC 6749 §5.1)."""
-    return _json(200, body, {"Cache-Control": "no-store"})
+    return _json(200, body, NOT_STORED)
 
 
 def page(

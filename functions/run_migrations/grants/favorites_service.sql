@@ -25,3 +25,5 @@ GRANT SELECT, UPDATE (turn, last_stream) ON outbox_turns TO favorites_service;
 
 GRANT SELECT, DELETE,
       INSERT (outbox_id, event_id, stream, detail_type, detail, created_at, reason) ON outbox_refused TO favorites_service;
+
+GRANT SELECT, DELETE, INSERT (client_id, title, token, expires_at) ON shares TO favorites_service;

@@ -33,6 +33,8 @@ class Bound:
 TAKEN_EMAILS = Bound("taken", 100, 1, "Too many e-mails that are taken.")
 # A few common passwords, tried at many accounts. An account at which the network is known does not count.
 FAILED_LOG_INS = Bound("failures", 50, 10, "Too many failed attempts.")
+# The links of shared lists have 128 random bits: this bounds the load of guessing, not its success.
+UNKNOWN_SHARES = Bound("shares", 30, 10, "Too many links that lead to no list.")
 
 # ARGV: at_once, interval, and 1 to take or -1 to give back. Returns the seconds to wait, 0 if it was taken.
 _GCRA = """

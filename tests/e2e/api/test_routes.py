@@ -21,20 +21,21 @@ LAST: list[tuple[str, dict[str, Any] | None, int]] = [
     ("DELETE /clients/{client_id}/sessions", None, 204),
 ]
 BY_HAND = {
+    *("POST /shares", "GET /shared-favorites/{token}", "DELETE /shares/{share_id}"),
     *("POST /clients", "DELETE /clients/{client_id}", "GET /clients"),
     *("POST /auth/login", "POST /auth/refresh", "POST /auth/logout"),
 }
 READS = {
     f"{method} {path}": bool(operation["security"])
     for method, path, operation in operations()
-    if method == "GET" and path != "/clients"
+    if method == "GET" and path not in ("/clients", "/shared-favorites/{token}")
 }
 
 
-def used(http: httpx.Client, route: str, body: Any = None, status: int = 200) -> httpx.Response:
+def used(http: httpx.Client, route: str, body: Any = None, status: int = 200, **parts: str) -> httpx.Response:
     """The answer to the route, and to HEAD where there is one: both have this status."""
     method, path = route.split()
-    address = path.replace("{client_id}", "me").replace("{product_id}", "1").replace("{code}", "email-taken")
+    address = path.format(**{"client_id": "me", "product_id": "1", "code": "email-taken"} | parts)
     answer = http.request(method, address, json=body)
     assert answer.status_code == status, f"{route}: {answer.text}"
     if method == "GET" and "head" in DOCUMENT["paths"][path]:
@@ -54,6 +55,10 @@ def test_every_route_is_served(service: Service, visitor: httpx.Client, admin: h
             used(customer, *row)
         for route, needs_a_caller in READS.items():
             used(customer if needs_a_caller else visitor, route)
+        share = used(customer, "POST /shares", {"title": "Aniversário"}, 201).json()
+        shown = used(visitor, "GET /shared-favorites/{token}", token=share["token"]).json()
+        assert [shown["title"], *(item["product_id"] for item in shown["items"])] == ["Aniversário", "3", "1"]
+        used(customer, "DELETE /shares/{share_id}", None, 204, share_id=share["share_id"])
         used(visitor, "POST /auth/logout", {"refresh_token": fresh["refresh_token"]}, 204)
         for row in LAST:
             used(customer, *row)

@@ -18,7 +18,8 @@ from shared.accounts.models import ClientChanges
 from shared.accounts.sessions import starts
 from shared.errors import Forbidden, InvalidToken, UnknownClient
 from shared.events import outbox_relay
-from shared.favorites import items
+from shared.favorites import items, shares
+from shared.favorites.models import NewShare
 from shared.platform import database
 from tests.integration import accounts
 from tests.integration.accounts import PASSWORD
@@ -34,6 +35,8 @@ NOT_SHOWN = {
     ("sessions", "previous_hash"),
     ("sessions", "client_id"),  # whose it is says the row of `clients`
     ("favorites", "client_id"),
+    ("shares", "client_id"),
+    ("shares", "token"),  # who has it reads the list
     ("outbox", "outbox_id"),  # the order among the events of all clients
     ("outbox", "stream"),  # the client's id once more
     ("outbox_refused", "outbox_id"),  # as in outbox
@@ -48,6 +51,7 @@ def ana(db: psycopg.Connection) -> Caller:
     starts.log_in(EMAIL, PASSWORD, source_ip="203.0.113.24")
     items.add(accounts.caller(client), "1")
     items.add(accounts.caller(client), "2")
+    shares.create(accounts.caller(client), NewShare(title="Birthday"))
     db.execute(
         """
         INSERT INTO outbox_refused (outbox_id, event_id, stream, detail_type, detail, created_at, reason)
