@@ -217,8 +217,7 @@ def _complete(operation: Json, path: str, method: str, *, public: bool, source: 
         responses["304"] = {"description": "The caller has it already.", "headers": _headers(["ETag"])}
         operation.setdefault("parameters", []).append(_condition("If-None-Match"))
     if ChangedMeanwhile.code in codes:
-        names = ("If-Match", "If-None-Match") if method == "put" else ("If-Match",)
-        operation["parameters"] += map(_condition, names)
+        operation["parameters"] += map(_condition, ("If-Match", "If-None-Match"))
 
     if "requestBody" in operation:
         _complete_body(operation["requestBody"]["content"], method)

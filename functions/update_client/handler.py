@@ -36,9 +36,8 @@ app = routing.resolver()
 )
 def update_client(client_id: ClientRef, changes: ClientChanges) -> Response[Client]:
     """Change a client's name, e-mail or password (a merge patch); a new password ends all sessions."""
-    if_match = app.header("if-match")
     return responses.changed(
-        profile_changes.update(app.caller, client_id, changes, if_match=if_match, source_ip=app.source_ip)
+        profile_changes.update(app.caller, client_id, changes, app.preconditions, source_ip=app.source_ip)
     )
 
 

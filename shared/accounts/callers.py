@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, LiteralString, Protocol, TypeVar
 
+from psycopg.rows import class_row
+
 from shared.errors import DomainError
 from shared.platform import database
 
@@ -34,14 +36,19 @@ def fetch_one(
     query: LiteralString,
     parameters: Mapping[str, Any] | None = None,
     *,
+    current: database.Connection | None = None,
     idempotent: bool = True,
 ) -> Row:
     """The first row of a statement that gets the client's parameters beside its own.
 
-    Raises `who.not_found()` where there is none, and DatabaseUnavailable.
+    `current` is the connection of a transaction that the statement is a part of.
+    Raises `who.not_found()` where there is no row, and DatabaseUnavailable.
     """
     every = who.as_parameters | dict(parameters or {})
-    return found(who, database.fetch_one(row, query, every, idempotent=idempotent))
+    if current is None:
+        return found(who, database.fetch_one(row, query, every, idempotent=idempotent))
+    with current.cursor(row_factory=class_row(row)) as cursor:
+        return found(who, cursor.execute(query, every).fetchone())
 
 
 def found(who: Holder, row: Row | None) -> Row:

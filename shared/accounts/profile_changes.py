@@ -13,9 +13,10 @@ from shared.accounts.attempts import bounds, guesses
 from shared.accounts.models import Client, ClientChanges
 from shared.accounts.permissions import ClientRef, Target
 from shared.accounts.sessions import ends
-from shared.errors import ChangedMeanwhile, EmailTaken, Forbidden, InvalidInput, InvalidToken, WrongPassword
+from shared.errors import EmailTaken, Forbidden, InvalidInput, InvalidToken, WrongPassword
 from shared.formats import json_text
 from shared.formats.emails import email_key
+from shared.formats.etags import NO_PRECONDITIONS, Preconditions
 from shared.platform import database
 
 MAX_ATTEMPTS = 2  # of the current password: a log-in meanwhile may have renewed its hash, once
@@ -35,7 +36,7 @@ class _Work:
 
     target: Target
     changes: ClientChanges
-    if_match: str | None
+    preconditions: Preconditions
     confirmed: str | None
     new_hash: str | None
 
@@ -45,13 +46,17 @@ class _Work:
 
 
 def update(
-    caller: Caller, ref: ClientRef, changes: ClientChanges, *, if_match: str | None, source_ip: str = ""
+    caller: Caller,
+    ref: ClientRef,
+    changes: ClientChanges,
+    preconditions: Preconditions = NO_PRECONDITIONS,
+    *,
+    source_ip: str = "",
 ) -> Client:
     """The client as it is after the changes; a new password ends all of the client's sessions and tokens.
 
-    `if_match` is the If-Match header (RFC 9110 §13.1.1), None where there is none. The own e-mail or password
-    takes the current password: an access token alone may be stolen. For another's, an admin must have logged
-    in a moment ago, and no admin sets another admin's password.
+    The own e-mail or password takes the current password: an access token alone may be stolen. For another's,
+    an admin must have logged in a moment ago, and no admin sets another admin's password.
     Raises Forbidden, UnknownClient, EmailTaken, ChangedMeanwhile, WrongPassword, InvalidInput,
     LogInTooLongAgo, TooManyAttempts, and InvalidToken where the caller's token is revoked.
     """
@@ -62,12 +67,12 @@ def update(
     if not target.is_caller and not given.isdisjoint({"email", "password"}):
         permissions.require_recent_log_in(caller, "Log in again before you change an e-mail or password.")
     if "email" not in given:
-        return _update(target, changes, if_match, source_ip)
+        return _update(target, changes, preconditions, source_ip)
     with bounds.counted(bounds.TAKEN_EMAILS, source_ip, if_raised=EmailTaken):
-        return _update(target, changes, if_match, source_ip)
+        return _update(target, changes, preconditions, source_ip)
 
 
-def _update(target: Target, changes: ClientChanges, if_match: str | None, source_ip: str) -> Client:
+def _update(target: Target, changes: ClientChanges, preconditions: Preconditions, source_ip: str) -> Client:
     given = changes.model_fields_set
     for _ in range(MAX_ATTEMPTS):
         # Argon2 is slow, so both hashes are computed before the row is locked; the new one only after the
@@ -76,7 +81,7 @@ def _update(target: Target, changes: ClientChanges, if_match: str | None, source
             _confirm(target, changes.current_password, source_ip) if "current_password" in given else None
         )
         new_hash = passwords.hash_password(changes.password) if "password" in given else None
-        work = _Work(target, changes, if_match, confirmed, new_hash)
+        work = _Work(target, changes, preconditions, confirmed, new_hash)
         try:
             done = database.transaction(partial(_change, work=work))
         except psycopg.errors.UniqueViolation as error:
@@ -113,8 +118,8 @@ def _change(current: database.Connection, work: _Work) -> tuple[Client, Client] 
     if held.pop("password_hash") != work.confirmed and work.confirmed is not None:
         return None
     before = Client(**held)
-    if work.if_match is not None and not _is_match(work.if_match, before):
-        raise ChangedMeanwhile("The client has changed since the ETag that If-Match names.")
+    if work.preconditions.are_given:
+        work.preconditions.check(json_text.rendered(before).etag)
     name = work.changes.name if work.has("name") else before.name
     email = work.changes.email if work.has("email") else before.email
     if work.target.is_caller and email != before.email and not work.has("current_password"):
@@ -176,11 +181,6 @@ def _confirm(target: Target, password: str, source_ip: str) -> str:
         raise guesses.too_many(wait) if wait else _wrong_password()
     guesses.succeed(attempts)
     return held.password_hash
-
-
-def _is_match(if_match: str, client: Client) -> bool:
-    wanted = [tag.strip() for tag in if_match.split(",")]
-    return "*" in wanted or json_text.rendered(client).etag in wanted
 
 
 def _wrong_password() -> WrongPassword:

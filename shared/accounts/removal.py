@@ -43,9 +43,9 @@ def _remove(
         ).fetchone()
         client = Client(**callers.found(target, held))
         permissions.require_recent_log_in(caller, "Log in again before you remove the account.")
-        preconditions.check(json_text.rendered(client).etag)
         if client.role == "admin":
             _keep_an_admin(current, target.client_id)
+        preconditions.check(json_text.rendered(client).etag)
         removed = current.execute(
             """
             DELETE FROM clients

@@ -1,34 +1,35 @@
 """One favorite: mark, look up, unmark. Each is one statement.
 
-Whoever changes a client's favorites locks the client's row first. So the changes of one client take turns,
-whatever they are of: the count that the triggers keep there is the one of now (`limits.MAX_FAVORITES` holds
-exactly), and no two changes wait for each other in a circle.
+Every change of a client's favorites locks the client's row first. So the changes of one client take turns,
+the count that the triggers keep in that row is current (`limits.MAX_FAVORITES` holds exactly), and no two
+changes can deadlock.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, LiteralString
+from functools import partial
+from typing import LiteralString
 
-from psycopg.rows import class_row
-
-from shared.accounts import access_tokens
+from shared.accounts import callers
 from shared.accounts.access_tokens import Caller
 from shared.errors import AlreadyFavorite, FavoritesFull, NotFavorite, UnknownProduct
 from shared.favorites.limits import CHANGES_SECONDS, MAX_FAVORITES, check_changes
 from shared.favorites.models import Favorite
 from shared.favorites.rendering import FAVORITE
-from shared.formats.etags import NO_PRECONDITIONS, Preconditions, etag_of
+from shared.formats.etags import NO_PRECONDITIONS, Preconditions
 from shared.formats.json_text import Rendered
 from shared.platform import database
 
-RACES = 10  # against other requests of the same client for the same product, before it is given up
+MAX_ATTEMPTS = 10  # at marking a product that other requests of the same client mark and unmark meanwhile
+
+Marked = tuple[Rendered[Favorite], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class _Marked:
-    """The favorite after the call, None where there is none; `is_full`: because there were too many.
+class _Row:
+    """The favorite after the statement, None where there is none.
 
     `seconds_ahead` is how far ahead of now the client's changes are counted (`limits.check_changes`).
     `is_known`: the copy has the product.
@@ -48,49 +49,36 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class _Removed:
-    was_favorite: bool
     seconds_ahead: float
+    favorite: str | None
 
 
-def add(
-    caller: Caller, product_id: str, preconditions: Preconditions = NO_PRECONDITIONS
-) -> tuple[Rendered[Favorite], bool]:
+def add(caller: Caller, product_id: str, preconditions: Preconditions = NO_PRECONDITIONS) -> Marked:
     """The favorite, and whether this call made it one.
 
     Raises UnknownProduct, CatalogUnavailable, ChangedMeanwhile, FavoritesFull, TooManyChanges, and
     InvalidToken where the caller's token is revoked.
     """
-    if preconditions.if_match is not None:
-        return _unchanged(caller, product_id, preconditions), False
     now = datetime.now(UTC)
-    found = _mark(caller, product_id, now)
+
+    def mark(current: database.Connection) -> Marked | None:
+        found = _mark(current, caller, product_id, now)
+        if found is not None:
+            favorite, created = found
+            preconditions.check(None if created else favorite.etag)  # in a transaction: it is rolled back
+        return found
+
+    run = database.transaction if preconditions.are_given else partial(database.run, idempotent=True)
+    found = run(mark)
     if found is None:  # the copy does not have the product: perhaps the catalog has
-        _make_known(product_id)
-        found = _mark(caller, product_id, now)
+        # Imported here: the other calls never load it.
+        from shared.products import read_through
+
+        read_through.make_known(product_id)
+        found = run(mark)
     if found is None:  # the catalog removed it at this very moment
         raise UnknownProduct.of(product_id)
-    favorite, created = found
-    if not created:
-        preconditions.check(favorite.etag)
     return found
-
-
-def _unchanged(caller: Caller, product_id: str, preconditions: Preconditions) -> Rendered[Favorite]:
-    """The favorite that If-Match names: marking it again changes nothing."""
-    try:
-        favorite = get(caller, product_id)
-    except NotFavorite:
-        _make_known(product_id)  # where the product is unknown, that comes first (RFC 9110 §13.2.1)
-        preconditions.check(None)
-        raise
-    preconditions.check(favorite.etag)
-    return favorite
-
-
-def _make_known(product_id: str) -> None:
-    from shared.products import read_through  # for what the copy does not have; the other calls never load it
-
-    read_through.make_known(product_id)
 
 
 def create(caller: Caller, product_id: str) -> Rendered[Favorite]:
@@ -102,13 +90,68 @@ def create(caller: Caller, product_id: str) -> Rendered[Favorite]:
 
 
 def get(caller: Caller, product_id: str) -> Rendered[Favorite]:
-    """The favorite. Raises NotFavorite, and InvalidToken where the caller's token no longer counts."""
-    row = database.fetch_one(_Found, _GET, caller.as_parameters | {"product_id": product_id}, idempotent=True)
-    if row is None:
-        raise access_tokens.token_revoked()
-    if row.favorite is None:
+    """The favorite. Raises NotFavorite, and InvalidToken where the caller's token is revoked."""
+    return _rendered(callers.fetch_one(caller, _Found, _GET, {"product_id": product_id}).favorite)
+
+
+def remove(caller: Caller, product_id: str, preconditions: Preconditions = NO_PRECONDITIONS) -> None:
+    """Unmark the product.
+
+    Raises NotFavorite, ChangedMeanwhile, TooManyChanges, and InvalidToken where the caller's token is
+    revoked.
+    """
+
+    def unmark(current: database.Connection) -> None:
+        row = callers.fetch_one(
+            caller,
+            _Removed,
+            _REMOVE,
+            {"product_id": product_id, "most_ahead": CHANGES_SECONDS},
+            current=current,
+        )
+        check_changes(row.seconds_ahead)
+        preconditions.check(_rendered(row.favorite).etag)  # in a transaction: it is rolled back
+
+    run = database.transaction if preconditions.are_given else partial(database.run, idempotent=False)
+    run(unmark)
+
+
+def _rendered(favorite: str | None) -> Rendered[Favorite]:
+    """The favorite. Raises NotFavorite for None."""
+    if favorite is None:
         raise NotFavorite("The product is not one of your favorites.")
-    return Rendered(row.favorite)
+    return Rendered(favorite)
+
+
+def _mark(current: database.Connection, caller: Caller, product_id: str, now: datetime) -> Marked | None:
+    """The favorite, and whether it was made one now; None where the copy does not have the product.
+
+    It was made one now if it was marked `now`, to the microsecond: by this statement, or by the same one
+    before its answer was lost. Marking what is marked writes and locks nothing.
+    """
+    parameters = {
+        "product_id": product_id,
+        "now": now,
+        "max": MAX_FAVORITES,
+        "most_ahead": CHANGES_SECONDS,
+    }
+    # Another request of this client may mark the product while this one runs, or this one did and its answer
+    # was lost. The snapshot of the first statement does not show that; the snapshot of the next one does.
+    for attempt in range(MAX_ATTEMPTS):
+        row = callers.fetch_one(caller, _Row, _MARK, parameters, current=current)
+        if row.favorite is not None:
+            return Rendered(row.favorite), bool(row.created)
+        if attempt == 0:
+            continue
+        if row.is_full:
+            raise FavoritesFull(
+                f"You have {MAX_FAVORITES:,} favorites, and no more fit.", maximum=MAX_FAVORITES
+            )
+        if row.seconds_ahead is not None:
+            check_changes(row.seconds_ahead)
+        if not row.is_known:
+            return None
+    return None
 
 
 _GET: LiteralString = f"""
@@ -124,37 +167,7 @@ SELECT held.favorite
 """  # noqa: S608 — the part is a constant
 
 
-def remove(caller: Caller, product_id: str, preconditions: Preconditions = NO_PRECONDITIONS) -> None:
-    """Unmark the product.
-
-    Raises NotFavorite, ChangedMeanwhile, TooManyChanges, and InvalidToken where the caller's token is
-    revoked.
-    """
-    parameters = caller.as_parameters | {"product_id": product_id, "most_ahead": CHANGES_SECONDS}
-    if preconditions.are_given:
-        row = database.transaction(lambda current: _remove_if(current, parameters, preconditions))
-    else:
-        row = database.fetch_one(_Removed, _REMOVE, parameters)
-    if row is None:
-        raise access_tokens.token_revoked()
-    check_changes(row.seconds_ahead)
-    if not row.was_favorite:
-        raise NotFavorite("The product is not one of your favorites.")
-
-
-def _remove_if(
-    current: database.Connection, parameters: dict[str, Any], preconditions: Preconditions
-) -> _Removed | None:
-    # The row of the client is locked first: no other request can change the favorite after the check.
-    current.execute("SELECT FROM clients WHERE client_id = %(client_id)s FOR NO KEY UPDATE", parameters)
-    held = current.execute(_GET, parameters).fetchone()
-    if held is not None and held["favorite"] is not None:
-        preconditions.check(etag_of(held["favorite"]))
-    with current.cursor(row_factory=class_row(_Removed)) as cursor:
-        return cursor.execute(_REMOVE, parameters).fetchone()
-
-
-_REMOVE: LiteralString = """
+_REMOVE: LiteralString = f"""
 WITH client AS (
     SELECT client_id, extract(epoch FROM changes_counted_to - now())::float AS seconds_ahead
       FROM clients
@@ -165,7 +178,7 @@ WITH client AS (
      USING client
      WHERE favorites.client_id = client.client_id AND product_id = %(product_id)s
        AND seconds_ahead <= %(most_ahead)s
-    RETURNING favorites.client_id, product_id
+    RETURNING favorites.*
 ), emitted AS (
     INSERT INTO outbox (stream, detail_type, detail)
     SELECT 'client:' || client_id, 'FavoriteRemoved', json_build_object(
@@ -173,25 +186,9 @@ WITH client AS (
                'removed_at', rfc3339(now()))
       FROM removed
 )
-SELECT EXISTS (SELECT FROM removed) AS was_favorite, seconds_ahead FROM client
-"""
-
-
-def _mark(caller: Caller, product_id: str, now: datetime) -> tuple[Rendered[Favorite], bool] | None:
-    """The favorite, and whether it was made one now; None where the copy does not have the product."""
-    # Another request of this client may mark the product while this one runs, or this one did and its answer
-    # was lost. The snapshot of the first statement does not show that; the snapshot of the next one does.
-    for attempt in range(RACES):
-        row = _try_to_mark(caller, product_id, now)
-        if row.favorite is not None:
-            return Rendered(row.favorite), bool(row.created)
-        if attempt and row.is_full:
-            raise _full()
-        if attempt and row.seconds_ahead is not None:
-            check_changes(row.seconds_ahead)
-        if attempt and not row.is_known:
-            return None
-    return None
+SELECT seconds_ahead, (SELECT {FAVORITE} FROM removed JOIN products USING (product_id)) AS favorite
+  FROM client
+"""  # noqa: S608 — the part is a constant
 
 
 _MARK: LiteralString = f"""
@@ -239,26 +236,3 @@ SELECT held.favorite, held.created,
        ) AS held ON true
  WHERE clients.client_id = %(client_id)s AND token_generation = %(token_generation)s
 """  # noqa: S608 — the part is a constant
-
-
-def _try_to_mark(caller: Caller, product_id: str, now: datetime) -> _Marked:
-    """The favorite as the statement's snapshot shows it. Marking what is marked writes and locks nothing.
-
-    The favorite is created if it was marked `now`, to the microsecond: by this statement, or by this very one
-    before its answer was lost.
-    """
-    row = database.fetch_one(
-        _Marked,
-        _MARK,
-        caller.as_parameters
-        | {"product_id": product_id, "now": now, "max": MAX_FAVORITES, "most_ahead": CHANGES_SECONDS},
-        idempotent=True,
-    )
-    if row is None:
-        raise access_tokens.token_revoked()
-    return row
-
-
-def _full() -> FavoritesFull:
-    """The refusal of one favorite more than a client may have."""
-    return FavoritesFull(f"You have {MAX_FAVORITES:,} favorites, and no more fit.", maximum=MAX_FAVORITES)

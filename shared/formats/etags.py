@@ -16,6 +16,13 @@ def etag_of(body: str) -> str:
     return '"' + hashlib.blake2b(body.encode(), digest_size=12).hexdigest() + '"'
 
 
+def names(header: str, etag: str, *, weak: bool) -> bool:
+    """Whether If-Match or If-None-Match names the tag, by the weak or the strong comparison (§8.8.3.2)."""
+    return header.strip() == "*" or any(
+        tag == etag for prefix, tag in _TAG.findall(header) if weak or not prefix
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Preconditions:
     """If-Match and If-None-Match of a request that changes something (RFC 9110 §13.1), as they were sent."""
@@ -29,22 +36,14 @@ class Preconditions:
         return self.if_match is not None or self.if_none_match is not None
 
     def check(self, etag: str | None) -> None:
-        """Raise ChangedMeanwhile unless what has this ETag may be changed; None stands for what is not there.
+        """Raise ChangedMeanwhile unless a resource with this ETag may be changed; None: there is no resource.
 
-        If-Match takes the strong comparison, If-None-Match the weak one (§8.8.3.2).
+        Call it last: a request that fails anyway fails as it would without the conditions (§13.2.1).
         """
-        if self.if_match is not None and not _names(self.if_match, etag, weak=False):
+        if self.if_match is not None and (etag is None or not names(self.if_match, etag, weak=False)):
             raise ChangedMeanwhile("It has changed since the ETag that If-Match names.")
-        if self.if_none_match is not None and _names(self.if_none_match, etag, weak=True):
+        if self.if_none_match is not None and etag is not None and names(self.if_none_match, etag, weak=True):
             raise ChangedMeanwhile("It is there as If-None-Match names it.")
-
-
-def _names(header: str, etag: str | None, *, weak: bool) -> bool:
-    if etag is None:
-        return False
-    return header.strip() == "*" or any(
-        tag == etag for prefix, tag in _TAG.findall(header) if weak or not prefix
-    )
 
 
 NO_PRECONDITIONS = Preconditions()

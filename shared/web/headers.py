@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-_ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
+from shared.formats import etags
 
 # Sent with every answer: browsers must not guess another type than Content-Type, and must come back over TLS
 # only (RFC 6797).
@@ -18,7 +17,7 @@ def matches(headers: Mapping[str, str], etag: str) -> bool:
     """Whether If-None-Match names the entity tag, by weak comparison (RFC 9110 §8.8.3.2)."""
     # API Gateway writes names in lower case, SAM CLI as here: two look-ups instead of a loop.
     wanted = headers.get("if-none-match") or headers.get("If-None-Match") or ""
-    return wanted.strip() == "*" or etag in _ENTITY_TAG.findall(wanted)
+    return etags.names(wanted, etag, weak=True)
 
 
 def next_link(event: dict[str, Any], cursor: str) -> str:

@@ -18,7 +18,7 @@ from shared.errors import (
     WrongPassword,
 )
 from shared.formats import json_text
-from shared.formats.etags import etag_of
+from shared.formats.etags import Preconditions, etag_of
 from shared.formats.json_text import Rendered, dumps
 from tests.integration import accounts, concurrency
 from tests.integration.accounts import PASSWORD
@@ -30,7 +30,7 @@ NEW_PASSWORD = "another fine password"
 
 def change(who: Client | Caller, if_match: str | None = None, **changes: str) -> Client:
     caller = accounts.caller(who) if isinstance(who, Client) else who
-    return profile_changes.update(caller, "me", ClientChanges(**changes), if_match=if_match)
+    return profile_changes.update(caller, "me", ClientChanges(**changes), Preconditions(if_match))
 
 
 @pytest.mark.parametrize("changes", [{}, {"name": "Ana"}, {"name": "Ana", "email": "ana@example.com"}])

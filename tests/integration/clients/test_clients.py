@@ -24,6 +24,7 @@ from shared.errors import (
 )
 from shared.favorites import bulk, items
 from shared.favorites.models import FavoriteChanges
+from shared.formats.etags import Preconditions
 from shared.platform import valkey as cache
 from tests.integration import accounts, concurrency
 from tests.integration.accounts import PASSWORD
@@ -36,7 +37,7 @@ NEW_PASSWORD = "another fine password"
 
 def change(who: Client | Caller, if_match: str | None = None, **changes: str) -> Client:
     caller = accounts.caller(who) if isinstance(who, Client) else who
-    return profile_changes.update(caller, "me", ClientChanges(**changes), if_match=if_match)
+    return profile_changes.update(caller, "me", ClientChanges(**changes), Preconditions(if_match))
 
 
 # ── Registering ───────────────────────────────────────────────────────────────────────────────────────────
@@ -112,7 +113,7 @@ def test_a_change_of_the_e_mail_tells_no_more_than_a_registration(environment: p
 
     def change(email: str) -> Client:
         changes = ClientChanges(email=email, current_password=PASSWORD)
-        return profile_changes.update(ana, "me", changes, if_match=None, source_ip="203.0.113.24")
+        return profile_changes.update(ana, "me", changes, source_ip="203.0.113.24")
 
     for number in range(3):  # these succeed, and use up nothing
         change(f"ana{number}@example.com")

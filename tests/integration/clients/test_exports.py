@@ -151,7 +151,7 @@ def test_a_removal_while_the_client_changes_the_e_mail_leaves_no_counts_behind(
     monkeypatch.setattr(passwords, "is_password", removed_then)
     changes = ClientChanges(email="other@example.com", current_password=PASSWORD)
     with pytest.raises(InvalidToken):
-        profile_changes.update(ana, "me", changes, if_match=None, source_ip="203.0.113.9")
+        profile_changes.update(ana, "me", changes, source_ip="203.0.113.9")
     with redis.Redis.from_url(valkey.url) as server:
         assert not keys_of_attempts(server)
 

@@ -145,7 +145,7 @@ def test_an_intruders_address_is_known_no_longer_after(end: str) -> None:
     log_in(address(99))
     if end == "new password":
         changes = ClientChanges(password=PASSWORD + "!", current_password=PASSWORD)
-        profile_changes.update(accounts.caller(ana), "me", changes, if_match=None, source_ip=HERE)
+        profile_changes.update(accounts.caller(ana), "me", changes, source_ip=HERE)
     else:
         everywhere.log_out(accounts.caller(ana), "me")
     assert guesses.begin(guesses.of_log_in(EMAIL, address(99))) == (0, False)
@@ -222,7 +222,7 @@ def test_guesses_at_the_current_password_do_not_count_at_the_log_in() -> None:
     changes = ClientChanges(password="another fine password", current_password="a guess")
     for _ in range(6):
         with pytest.raises((WrongPassword, TooManyAttempts)):
-            profile_changes.update(accounts.caller(ana), "me", changes, if_match=None, source_ip=HERE)
+            profile_changes.update(accounts.caller(ana), "me", changes, source_ip=HERE)
     assert isinstance(log_in(), Tokens)
 
 
@@ -231,7 +231,7 @@ def test_guesses_at_the_log_in_do_not_keep_the_client_from_changing_the_password
     for _ in range(6):
         fail()
     changes = ClientChanges(password="another fine password", current_password=PASSWORD)
-    assert profile_changes.update(accounts.caller(ana), "me", changes, if_match=None, source_ip=HERE)
+    assert profile_changes.update(accounts.caller(ana), "me", changes, source_ip=HERE)
 
 
 def test_nothing_is_left_of_a_client_who_is_removed_during_the_log_in(
@@ -260,7 +260,7 @@ def test_nothing_of_the_account_is_left_after_its(server: redis.Redis, end: str)
         removal.remove(accounts.caller(ana), "me")
     else:
         changes = ClientChanges(email="anna@example.com", current_password=PASSWORD)
-        profile_changes.update(accounts.caller(ana), "me", changes, if_match=None)
+        profile_changes.update(accounts.caller(ana), "me", changes)
     assert server.keys("*") == []
 
 

@@ -95,9 +95,9 @@ def test_an_admin_needs_no_current_password_for_others(
 ) -> None:
     ana = accounts.register()
     admin = accounts.new_admin(db)
-    assert profile_changes.update(admin, ana.client_id, ClientChanges(**changes), if_match=None)
+    assert profile_changes.update(admin, ana.client_id, ClientChanges(**changes))
     with pytest.raises(InvalidInput):
-        profile_changes.update(admin, admin.client_id, ClientChanges(**changes), if_match=None)
+        profile_changes.update(admin, admin.client_id, ClientChanges(**changes))
 
 
 def test_removing_the_own_account_takes_a_log_in_of_the_last_five_minutes(db: psycopg.Connection) -> None:
@@ -124,21 +124,19 @@ def test_an_admin_needs_a_recent_log_in_for_what_a_thief_would_do_to_others(
             removal.remove(caller, ana.client_id)
         else:
             change = ClientChanges.model_validate({what: changes[what]})
-            profile_changes.update(caller, ana.client_id, change, if_match=None)
+            profile_changes.update(caller, ana.client_id, change)
 
     long_ago = replace(admin, authenticated_at=admin.authenticated_at - 301)
     with pytest.raises(LogInTooLongAgo):
         do(long_ago)
-    assert profile_changes.update(long_ago, ana.client_id, ClientChanges(name="Eva"), if_match=None)
+    assert profile_changes.update(long_ago, ana.client_id, ClientChanges(name="Eva"))
     do(admin)
 
 
 def test_no_admin_sets_another_admins_password(db: psycopg.Connection) -> None:
     admin, other = accounts.new_admin(db), accounts.new_admin(db)
     with pytest.raises(Forbidden):
-        profile_changes.update(
-            admin, other.client_id, ClientChanges(password="another fine password"), if_match=None
-        )
+        profile_changes.update(admin, other.client_id, ClientChanges(password="another fine password"))
 
 
 def test_the_last_admin_cannot_remove_itself(db: psycopg.Connection) -> None:

@@ -255,7 +255,7 @@ def test_a_session_that_ends_while_it_is_being_refreshed_is_over(db: psycopg.Con
         changes = ClientChanges(password=PASSWORD, current_password=PASSWORD)
         ways: dict[str, Callable[[], object]] = {
             "log out": partial(ends.log_out, tokens.refresh_token),
-            "new password": partial(profile_changes.update, caller, "me", changes, if_match=None),
+            "new password": partial(profile_changes.update, caller, "me", changes),
             "removal": partial(removal.remove, caller, "me"),
         }
         refreshing: Callable[[], object] = partial(rotation.refresh, tokens.refresh_token)
@@ -281,7 +281,7 @@ def test_a_client_who_is_changed_during_the_log_in_is_refused(
     changing: list[Callable[[], object]] = [
         partial(removal.remove, ana, "me")
         if what == "removed"
-        else partial(profile_changes.update, ana, "me", other, if_match=None)
+        else partial(profile_changes.update, ana, "me", other)
     ]
 
     def is_password(password: str, password_hash: str | None) -> bool:

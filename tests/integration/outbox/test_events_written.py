@@ -171,7 +171,7 @@ def test_what_did_not_happen_is_not_told(db: psycopg.Connection, held: Caller) -
     client = profiles.get(held, "me")
     with pytest.raises(EmailTaken):
         accounts.register(email=client.email)
-    profile_changes.update(held, "me", ClientChanges(name="Another"), if_match=None)
+    profile_changes.update(held, "me", ClientChanges(name="Another"))
     assert [kind for kind, _ in waiting(db)] == ["FavoriteRemoved"]
 
 
