@@ -29,7 +29,7 @@ def test_only_the_password_that_the_admin_has_works(
     assert working_password(url, EMAIL, ["another password"]) is None
 
 
-def test_who_has_the_e_mail_and_is_no_admin_is_not_taken_for_one(
+def test_a_client_with_the_admins_e_mail_is_no_admin(
     migrated_postgres: Postgres, db: psycopg.Connection
 ) -> None:
     assert create_admin(migrated_postgres, "the first password")

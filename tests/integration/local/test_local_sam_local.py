@@ -1,5 +1,6 @@
 """How `make sam-local` refuses to start: one sentence each, and nothing left running."""
 
+import re
 import socket
 import subprocess
 import sys
@@ -54,13 +55,11 @@ def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
         ("CATALOG_URL", "http://{}:8090"),
     ],
 )
-def test_an_address_that_means_another_machine_to_a_container_is_told(
+def test_a_loopback_address_would_mean_the_container_and_is_refused(
     tmp_path: Path, host: str, variable: str, url: str
 ) -> None:
     told = str(refusal(tmp_path / "data", {variable: url.format(host)}))
-    assert told.startswith(
-        f"{variable} names {host.strip('[]')}, which in a container is the container itself"
-    )
+    assert told.startswith(f"{variable} names {host.strip('[]')}, which in a container")
     assert "secret" not in told
     assert not (tmp_path / "data").exists()
 
@@ -73,28 +72,26 @@ def test_a_machine_without_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 ENGINES = {
-    'version*) echo "Cannot connect to the Docker daemon." >&2; exit 1 ;;': (
-        "Docker does not run: start it (sudo systemctl start docker), or use `make run`; "
-        "it said: Cannot connect to the Docker daemon."
+    'version*) echo "Cannot connect to the daemon." >&2; exit 1 ;;': (
+        r"Docker does not run: .* it said: Cannot connect to the daemon\."
     ),
     'version*) echo "permission denied while trying to connect" >&2; exit 1 ;;': (
-        "This user may not use Docker: add them to the group `docker` "
-        "(sudo usermod -aG docker $USER) and log in again, or use `make run`."
+        "This user may not use Docker: "
     ),
     'image*) exit 1 ;;\npull*) echo "one thing" >&2; echo "no such host" >&2; exit 1 ;;': (
-        f"The image {docker.RUNTIME_IMAGE} cannot be pulled: no such host"
+        f"The image {docker.RUNTIME_IMAGE} cannot be pulled: no such host$"
     ),
 }
 
 
 @pytest.mark.parametrize("cases", ENGINES)
-def test_an_engine_that_cannot_be_used_is_one_clear_sentence(
+def test_an_unusable_engine_is_one_clear_sentence(
     tmp_path: Path, fake_docker: FakeDocker, cases: str
 ) -> None:
     fake_docker(cases)
     told = refusal(tmp_path / "data")
     assert isinstance(told, NoDocker)
-    assert str(told) == ENGINES[cases]
+    assert re.match(ENGINES[cases], str(told))
 
 
 def test_a_build_that_fails(tmp_path: Path, fake_docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,74 +102,70 @@ def test_a_build_that_fails(tmp_path: Path, fake_docker: FakeDocker, monkeypatch
     assert "PYTHON313=/bin/false is no working Python 3.13 with pip." in told
 
 
+FakeSam = Callable[[str], SamLocal]
+
+
 @pytest.fixture
-def fake_sam(
-    tmp_path: Path, fake_docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str], Path]:
-    """Puts a `sam` in the place of SAM CLI that runs a line of shell; returns the folder it runs for."""
+def fake_sam(tmp_path: Path, fake_docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> FakeSam:
+    """Puts a `sam` in the place of SAM CLI that runs a line of shell; returns the stack that calls it."""
     fake_docker("*) echo unix:///nowhere ;;")
 
-    def put(line: str) -> Path:
+    def put(line: str) -> SamLocal:
         program = tmp_path / "bin" / "sam"
         program.write_text(f"#!/bin/sh\ncd {tmp_path}\n{line}\n")
         program.chmod(0o755)
         monkeypatch.setattr("local.sam_local._sam", lambda: program)
-        data = tmp_path / "data"
-        data.mkdir()
-        return data
+        (tmp_path / "data").mkdir()
+        return SamLocal(data=tmp_path / "data", log=print)
 
     return put
 
 
-def test_a_container_that_did_not_listen_in_time_is_asked_again(fake_sam: Callable[[str], Path]) -> None:
+def test_a_container_that_did_not_listen_in_time_is_asked_again(fake_sam: FakeSam, tmp_path: Path) -> None:
     # Exit code 0 and nothing on stdout, as SAM CLI has it.
-    data = fake_sam(
-        "echo x >> asked; [ $(wc -l < asked) = 3 ] && echo '{\"applied\": []}' || echo No response >&2"
-    )
-    SamLocal(data=data, log=lambda _: None)._migrate()
-    assert (data.parent / "asked").read_text() == "x\nx\nx\n"
+    third_time = "[ $(wc -l < asked) = 3 ] && echo '{\"applied\": []}' || echo No response >&2"
+    fake_sam(f"echo x >> asked; {third_time}")._migrate()
+    assert (tmp_path / "asked").read_text() == "x\nx\nx\n"
 
 
-def test_migrations_that_never_answered_are_not_taken_for_done(
-    fake_sam: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+def test_migrations_without_an_answer_are_not_taken_for_done(
+    fake_sam: FakeSam, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("local.sam_local._LISTEN_SECONDS", 0.2)
-    data = fake_sam("echo No response from invoke container >&2")
-    with pytest.raises(
-        ServiceFailed, match="RunMigrationsFunction could not be invoked: No response from invoke container"
-    ):
-        SamLocal(data=data, log=lambda _: None)._migrate()
+    stack = fake_sam("echo No response from invoke container >&2")
+    with pytest.raises(ServiceFailed, match="RunMigrationsFunction could not be invoked: No response from"):
+        stack._migrate()
 
 
-def test_a_cache_that_could_not_be_filled_ends_nothing(
-    fake_sam: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+def test_a_cache_that_cannot_be_filled_ends_nothing(
+    fake_sam: FakeSam, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("local.sam_local._LISTEN_SECONDS", 0)
-    lines: list[str] = []
-    SamLocal(data=fake_sam("echo No response >&2"), log=lines.append)._fill_cache()
-    assert "The cache was not filled: " in lines[-1]
+    fake_sam("echo No response >&2")._fill_cache()
+    assert "The cache was not filled: " in capsys.readouterr().out.splitlines()[-1]
 
 
-def test_the_server_of_sam_cli_runs_until_it_is_stopped(fake_sam: Callable[[str], Path]) -> None:
+def test_the_server_of_sam_cli_runs_until_it_is_stopped(fake_sam: FakeSam) -> None:
     # sam local start-api --host 127.0.0.1 --port <port> …
-    data = fake_sam(f'exec {sys.executable} -m http.server "$6" --bind "$4"')
+    stack = fake_sam(f'exec {sys.executable} -m http.server "$6" --bind "$4"')
     port = free_port()
-    stack = SamLocal(data=data, log=lambda _: None)
     stack._serve(port)
     assert stack.url == f"http://127.0.0.1:{port}"
     stack.stop()
     assert is_free(port)
 
 
-def test_a_server_of_sam_cli_that_ends_is_one_clear_sentence(fake_sam: Callable[[str], Path]) -> None:
+def test_a_server_of_sam_cli_that_ends_is_one_clear_sentence(fake_sam: FakeSam) -> None:
     with pytest.raises(ServiceFailed, match=r"^`sam local start-api` ended with 3\.$"):
-        SamLocal(data=fake_sam("exit 3"), log=lambda _: None)._serve(free_port())
+        fake_sam("exit 3")._serve(free_port())
 
 
 @pytest.mark.parametrize(
     "ranges", ['[{"Subnet":"127.8.0.0/16"}]', '[{"Subnet":"127.8.0.0/16","Gateway":""}]']
 )
-def test_an_engine_that_has_not_run_a_container_yet(fake_docker: FakeDocker, ranges: str) -> None:
+def test_the_gateway_of_a_bridge_without_one_is_its_first_address(
+    fake_docker: FakeDocker, ranges: str
+) -> None:
     fake_docker(f"'network inspect'*) echo '{ranges}' ;;")
     assert docker.gateway() == "127.8.0.1"
 
@@ -185,9 +178,7 @@ def test_an_engine_that_has_not_run_a_container_yet(fake_docker: FakeDocker, ran
         *(f"echo '{ranges}'" for ranges in ("null", "[]", "[{}]", "nonsense")),
     ],
 )
-def test_an_engine_whose_bridge_has_no_address_here_is_never_one_that_listens_everywhere(
-    fake_docker: FakeDocker, answer: str
-) -> None:
+def test_a_bridge_without_an_address_of_this_machine_is_refused(fake_docker: FakeDocker, answer: str) -> None:
     fake_docker(f"'network inspect'*) {answer} ;;")
     with pytest.raises(ServiceFailed, match=r"^Containers cannot reach this machine: "):
         docker.gateway()

@@ -19,14 +19,21 @@ from local.servers.services import ServiceFailed, free_port, wait_until
 from local.servers.valkey import Valkey
 
 
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cluster for all tests below: to make one takes longer than to start it."""
+    return tmp_path_factory.mktemp("cluster") / "postgres"
+
+
 @pytest.fixture
-def own_postgres(tmp_path: Path) -> Iterator[Postgres]:
-    server = Postgres(tmp_path / "postgres", durable=False)
+def own_postgres(data: Path) -> Iterator[Postgres]:
+    """A server of the test's own, not yet started."""
+    server = Postgres(data, durable=False)
     yield server
     server.stop()
 
 
-def test_programs_in_a_folder_that_means_something_to_a_shell_are_one_clear_sentence(
+def test_a_path_with_signs_of_the_shell_is_one_clear_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "a $b" / "postgres"
@@ -47,7 +54,7 @@ def test_data_of_another_user_is_one_clear_sentence(tmp_path: Path) -> None:
 def test_two_servers_that_start_at_once_add_their_user_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As useradd does it: who asks while another adds is told nothing of that, and gets a number of its own.
+    # Like useradd, the program does not notice another one that runs at the same time.
     users = tmp_path / "users"
     program = tmp_path / "bin" / "useradd"
     program.parent.mkdir()
@@ -66,7 +73,9 @@ def test_two_servers_that_start_at_once_add_their_user_once(
     assert len(users.read_text().split()) == 1
 
 
-def test_who_looks_for_a_port_at_the_same_moment_finds_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_that_look_for_a_port_at_the_same_moment_find_different_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("random.sample", lambda ports, k: list(ports)[:k])  # the same luck for all
     here = [free_port() for _ in range(3)]
     another = os.getpid() + 1
@@ -79,11 +88,6 @@ def value_of(url: str, query: str) -> object:
     with psycopg.connect(url, autocommit=True) as connection:
         row = connection.execute(query.encode()).fetchone()
     return row and row[0]
-
-
-def remember_a_row(url: str) -> None:
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("CREATE TABLE memory AS SELECT 'kept' AS word")
 
 
 def postmaster(data: Path) -> "psutil.Process":
@@ -120,11 +124,8 @@ class TestPostgres:
         assert value_of(postgres_url, "SHOW server_version_num") > "180000"  # type: ignore[operator]
         assert value_of(postgres_url, "SHOW server_encoding") == "UTF8"
         assert value_of(postgres_url, "SHOW timezone") == "UTC"
-        assert value_of(postgres_url, "SELECT array_agg(w ORDER BY w) FROM unnest('{é,b,Z}'::text[]) w") == [
-            "Z",
-            "b",
-            "é",
-        ]
+        in_order = value_of(postgres_url, "SELECT array_agg(w ORDER BY w) FROM unnest('{é,b,Z}'::text[]) w")
+        assert in_order == ["Z", "b", "é"]
 
     def test_the_service_owns_its_database_and_is_no_superuser(self, postgres_url: str) -> None:
         owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
@@ -136,125 +137,115 @@ class TestPostgres:
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             psycopg.connect(postgres.url, password="guessed")
 
-    def test_data_and_port_survive_a_restart(self, own_postgres: Postgres) -> None:
+    def test_an_interrupted_first_start_leaves_nothing_in_the_way_and_the_path_may_be_long(
+        self, tmp_path: Path
+    ) -> None:
+        deep = tmp_path / "a folder with spaces" / "/".join(["deeper"] * 25)  # longer than a socket's path
+        unfinished = deep / "postgres.new"
+        unfinished.mkdir(parents=True)
+        (unfinished / "PG_VERSION").write_text("18\n")
+        with Postgres(deep / "postgres", durable=False) as server:
+            assert value_of(server.url, "SELECT 1") == 1
+        assert not unfinished.exists()
+
+    def test_data_and_port_survive_a_stop_and_a_kill(self, own_postgres: Postgres, data: Path) -> None:
         url = own_postgres.start()
-        remember_a_row(url)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("CREATE TABLE memory AS SELECT 'kept' AS word")
         assert own_postgres.restart() == url
         assert value_of(url, "SELECT word FROM memory") == "kept"
-
-    def test_starting_twice_is_starting_once(self, own_postgres: Postgres, tmp_path: Path) -> None:
-        own_postgres.start()
-        server = postmaster(tmp_path / "postgres")
-        own_postgres.start()
-        assert postmaster(tmp_path / "postgres") == server
-
-    def test_works_below_a_path_longer_than_a_unix_socket_may_have(self, tmp_path: Path) -> None:
-        deep = tmp_path / "a folder with spaces" / "/".join(["deeper"] * 25) / "postgres"
-        with Postgres(deep, durable=False) as server:
-            assert value_of(server.url, "SELECT 1") == 1
-
-    def test_starts_again_after_its_server_was_killed(self, own_postgres: Postgres, tmp_path: Path) -> None:
-        url = own_postgres.start()
-        remember_a_row(url)
-        killed = postmaster(tmp_path / "postgres")
+        killed = postmaster(data)
         killed.kill()
         wait_until(lambda: killed.status() == psutil.STATUS_ZOMBIE, timeout=5)
         assert own_postgres.start() == url
         assert value_of(url, "SELECT word FROM memory") == "kept"
 
+    def test_starting_twice_is_starting_once_and_outlives_the_thread(
+        self, own_postgres: Postgres, data: Path
+    ) -> None:
+        thread = threading.Thread(target=own_postgres.start)
+        thread.start()
+        thread.join()
+        server = postmaster(data)
+        assert value_of(own_postgres.start(), "SELECT 1") == 1
+        assert postmaster(data) == server
+
     def test_starts_although_a_stale_pid_file_names_a_living_process(
-        self, own_postgres: Postgres, tmp_path: Path
+        self, own_postgres: Postgres, data: Path
     ) -> None:
         own_postgres.start()
-        pid_file = tmp_path / "postgres" / "postmaster.pid"
+        pid_file = data / "postmaster.pid"
         lines = pid_file.read_text().splitlines()
         own_postgres.stop()
         pid_file.write_text("\n".join([str(os.getppid()), *lines[1:]]))
         assert value_of(own_postgres.start(), "SELECT 1") == 1
 
-    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
-    def test_its_server_ends_with_a_run_that_is_killed(self, tmp_path: Path) -> None:
-        run = run_that_starts_postgres(tmp_path / "postgres")
-        server = postmaster(tmp_path / "postgres")
-        end(run)
-        server.wait(timeout=10)
-
-    def test_the_left_over_server_of_a_killed_run_gives_way(
-        self, own_postgres: Postgres, tmp_path: Path
-    ) -> None:
-        run = run_that_starts_postgres(tmp_path / "postgres")
-        server = postmaster(tmp_path / "postgres")
+    def test_the_left_over_server_of_a_killed_run_gives_way(self, own_postgres: Postgres, data: Path) -> None:
+        run = run_that_starts_postgres(data)
+        server = postmaster(data)
         server.suspend()  # so that it cannot notice that the run dies
         end(run)
         threading.Timer(0.5, server.resume).start()
         assert value_of(own_postgres.start(), "SELECT 1") == 1
-        assert postmaster(tmp_path / "postgres") != server
+        assert postmaster(data) != server
 
-    def test_data_in_use_by_another_run_is_left_to_it(self, own_postgres: Postgres, tmp_path: Path) -> None:
-        run = run_that_starts_postgres(tmp_path / "postgres")
+    def test_data_in_use_by_another_run_is_left_to_it(self, own_postgres: Postgres, data: Path) -> None:
+        run = run_that_starts_postgres(data)
         try:
             with pytest.raises(ServiceFailed, match="another run uses"):
                 own_postgres.start()
-            assert postmaster(tmp_path / "postgres").is_running()
+            assert postmaster(data).is_running()
         finally:
             end(run)
 
-    def test_outlives_the_thread_that_started_it(self, own_postgres: Postgres) -> None:
-        thread = threading.Thread(target=own_postgres.start)
-        thread.start()
-        thread.join()
-        assert value_of(own_postgres.url, "SELECT 1") == 1
-
-    def test_a_port_in_use_is_one_clear_sentence(self, tmp_path: Path) -> None:
+    def test_a_port_in_use_is_one_clear_sentence(self, data: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             with pytest.raises(ServiceFailed, match=rf"^PostgreSQL did not start: port {port} is in use\.$"):
-                Postgres(tmp_path / "postgres", port, durable=False).start()
+                Postgres(data, port, durable=False).start()
 
-    def test_a_start_that_fails_says_what_the_server_said(
-        self, own_postgres: Postgres, tmp_path: Path
+    @pytest.mark.parametrize(
+        ("file", "text", "sentence"),
+        [
+            (
+                "postgres/postgresql.conf",
+                "no_such_setting = on",
+                r"did not start; it said: .*no_such_setting",
+            ),
+            ("postgres/PG_VERSION", "16\n", "of PostgreSQL 16, this is 18"),
+            ("postgres.password", None, "is missing: put it back"),
+        ],
+    )
+    def test_a_failed_start_is_one_clear_sentence(
+        self, own_postgres: Postgres, data: Path, file: str, text: str | None, sentence: str
     ) -> None:
         own_postgres.start()
         own_postgres.stop()
-        with (tmp_path / "postgres" / "postgresql.conf").open("a") as settings:
-            settings.write("no_such_setting = on\n")
-        with pytest.raises(ServiceFailed, match=r"did not start; it said: .*no_such_setting") as failure:
-            own_postgres.start()
-        assert "\n" not in str(failure.value)
-
-    def test_a_cluster_of_another_version_is_refused(self, own_postgres: Postgres, tmp_path: Path) -> None:
-        own_postgres.start()
-        own_postgres.stop()
-        (tmp_path / "postgres" / "PG_VERSION").write_text("16\n")
-        with pytest.raises(ServiceFailed, match="of PostgreSQL 16, this is 18"):
-            own_postgres.start()
-
-    def test_a_lost_password_is_one_clear_sentence(self, own_postgres: Postgres, tmp_path: Path) -> None:
-        own_postgres.start()
-        own_postgres.stop()
-        (tmp_path / "postgres.password").unlink()
-        with pytest.raises(ServiceFailed, match="is missing: put it back"):
-            own_postgres.start()
-
-    def test_an_interrupted_first_start_leaves_nothing_in_the_way(
-        self, own_postgres: Postgres, tmp_path: Path
-    ) -> None:
-        unfinished = tmp_path / "postgres.new"
-        unfinished.mkdir()
-        (unfinished / "PG_VERSION").write_text("18\n")
-        assert value_of(own_postgres.start(), "SELECT 1") == 1
-        assert not unfinished.exists()
+        changed = data.parent / file
+        before = changed.read_text()
+        try:
+            if text:
+                changed.write_text(text)
+            else:
+                changed.unlink()
+            with pytest.raises(ServiceFailed, match=sentence) as failure:
+                own_postgres.start()
+            assert "\n" not in str(failure.value)
+        finally:
+            changed.write_text(before)
 
 
 class TestValkey:
     def test_is_a_cache_of_256_megabytes_that_keeps_nothing(self, valkey: Valkey) -> None:
+        wanted = {
+            "maxmemory": str(256 * 1024 * 1024),
+            "maxmemory-policy": "allkeys-lru",
+            "save": "",
+            "appendonly": "no",
+            "bind": "127.0.0.1",
+        }
         with redis.Redis.from_url(valkey.url, decode_responses=True) as client:
-            settings = client.config_get("maxmemory*", "save", "appendonly", "bind")
-        assert settings["maxmemory"] == str(256 * 1024 * 1024)
-        assert settings["maxmemory-policy"] == "allkeys-lru"
-        assert settings["save"] == ""
-        assert settings["appendonly"] == "no"
-        assert settings["bind"] == "127.0.0.1"
+            assert client.config_get(*wanted) == wanted
 
     def test_comes_back_empty_on_the_same_port_after_a_restart(self, valkey: Valkey) -> None:
         url = valkey.url

@@ -21,7 +21,7 @@ def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
-def test_a_system_that_cannot_run_the_emulator_is_told(
+def test_another_system_than_linux_is_told_before_anything_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.platform", "darwin")
@@ -30,7 +30,7 @@ def test_a_system_that_cannot_run_the_emulator_is_told(
     assert not (tmp_path / "data").exists()
 
 
-def test_a_setting_that_cannot_be_is_told_before_anything_starts(tmp_path: Path) -> None:
+def test_an_invalid_setting_is_told_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(ServiceFailed, match=r"^LOG_LEVEL must be "):
         Stack(data=tmp_path / "data", settings={"LOG_LEVEL": "verbose"}).start()
     assert not (tmp_path / "data").exists()
@@ -76,7 +76,7 @@ def test_every_parameter_of_the_template_may_come_from_the_shell() -> None:
     assert settings_from(shell) == {"DATABASE_URL": "postgresql://x", "PRODUCT_CACHE_TTL_SECONDS": "5"}
 
 
-def test_a_data_folder_that_cannot_be_is_one_line(tmp_path: Path) -> None:
+def test_a_data_folder_below_a_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ServiceFailed, match=r"^The data cannot be kept in [^\n]+: Not a directory\.$"):
         claim(tmp_path / "file" / "data")
