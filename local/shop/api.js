@@ -77,6 +77,27 @@ export async function unmark(id) {
  * Returns what became of each. It may be repeated: the second time, nothing changes. */
 export const changeFavorites = (body) => send("POST", "/favorite-changes", { body, client: true });
 
+// ── Shared lists ─────────────────────────────────────────────────────────────────────────────────────────────
+
+/** The client's links that have not ended, `{items, max}`. */
+export const shares = () => get("/shares", {}, { client: true });
+
+/** Make a link, `{title?, expires_at?}`. Returns it, with its token. */
+export const createShare = (body) => send("POST", "/shares", { body, client: true });
+
+/** End a link at once. It is no problem when it had ended: another window may have been faster. */
+export async function endShare(id) {
+  try {
+    await send("DELETE", `/shares/${id}`, { client: true });
+  } catch (problem) {
+    if (problem.type !== "/problems/unknown-share") throw problem;
+  }
+}
+
+/** A page of what is behind a link, for everybody: `{title, items, next_cursor}`. */
+export const sharedFavorites = (token, query, signal) =>
+  get(`/shared-favorites/${encodeURIComponent(token)}`, query, { signal });
+
 // ── The session ──────────────────────────────────────────────────────────────────────────────────────────────
 //
 // All windows share it, so it is in localStorage. Every script of the page's origin can read it there: that is why

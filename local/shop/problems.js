@@ -15,6 +15,8 @@ export function sentence(problem) {
     case "/problems/invalid-credentials": return texts.wrongCredentials;
     case "/problems/email-taken": return texts.emailTaken;
     case "/problems/unknown-product": return texts.noSuchProduct;
+    case "/problems/unknown-share": return texts.noSuchShare;
+    case "/problems/shares-full": return texts.fullShares(problem.max);
     case "/problems/favorites-full": return texts.full(problem.max);
     case "guest-list-full": return texts.fullGuest(problem.max);
     case "/problems/too-many-attempts":

@@ -7,6 +7,7 @@ import { card, heart, paint } from "./cards.js";
 import { $, element } from "./elements.js";
 import * as guest from "./guest.js";
 import * as problems from "./problems.js";
+import * as sharing from "./sharing.js";
 import { texts, translate } from "./texts.js";
 
 const PAGE = 24; // products
@@ -75,8 +76,8 @@ function showFrame(asked) {
     if (link.hash === `#${view}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  setTitle(view === "product" ? texts.products : texts[view]);
-  $("back").hidden = view !== "product";
+  setTitle({ product: texts.products, shared: texts.sharedList }[view] ?? texts[view]);
+  $("back").hidden = view !== "product" && view !== "shared";
   $("products-form").hidden = view !== "products";
   $("favorites-form").hidden = view !== "favorites" || !loggedIn;
   for (const name of ["products-form", "favorites-form"]) {
@@ -101,7 +102,7 @@ function setTitle(title) {
 
 // ── The views ────────────────────────────────────────────────────────────────────────────────────────────────
 
-const VIEWS = { products: showProducts, favorites: showFavorites, product: showProduct };
+const VIEWS = { products: showProducts, favorites: showFavorites, product: showProduct, shared: showShared };
 
 async function showProducts({ sort, category, q }, cursor, signal) {
   const page = q
@@ -117,6 +118,14 @@ async function showProduct({ id }, cursor, signal) {
   setTitle(product.title);
   draw([card(product, null, toggle, { whole: true })], null, null, "");
   await paintHearts([id], signal);
+}
+
+async function showShared({ id }, cursor, signal) {
+  const page = await api.sharedFavorites(id, { cursor, limit: PAGE }, signal);
+  setTitle(page.title ?? texts.sharedList);
+  const cards = page.items.map((product) => card(product, null, toggle));
+  draw(cards, cursor, page.next_cursor, texts.emptyShared);
+  await paintHearts(page.items.map(({ product_id }) => product_id), signal);
 }
 
 async function showFavorites({ sort, price_dropped }, cursor, signal) {
@@ -283,6 +292,7 @@ $("more").addEventListener("click", showMore);
 $("log-in").addEventListener("click", account.open);
 $("log-out").addEventListener("click", logOut);
 account.start(onLoggedIn);
+sharing.start(announce);
 
 await show();
 if (api.session() !== null && guest.ids().length) {

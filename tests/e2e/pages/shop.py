@@ -109,3 +109,13 @@ def authorization(shop: Shop) -> dict[str, str]:
     """The header of the client who is logged in."""
     token = shop.run("return JSON.parse(localStorage['shop.session']).access_token")
     return {"Authorization": f"Bearer {token}"}
+
+
+def create_link(shop: Shop, title: str) -> str:
+    """Share the favorites by the dialog; return the token."""
+    shop.visit("favorites")
+    shop.find("#share").click()
+    shop.find("#sharing-form input[name=title]").type(f"{title}\n")
+    shop.wait(lambda: bool(shop.all("#links li")), "there is no link")
+    href: str = shop.run("return document.querySelector('#links a').hash")
+    return href.removeprefix("#shared/")

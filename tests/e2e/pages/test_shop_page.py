@@ -9,7 +9,7 @@ import pytest
 
 from local.stack import ROOT, Stack
 from tests.e2e.pages.browser import NoBrowser
-from tests.e2e.pages.shop import Shop
+from tests.e2e.pages.shop import Shop, create_link
 
 HOSTILE = '<img src=x onerror="document.title=1"><b>bold</b>'
 
@@ -151,9 +151,13 @@ def test_every_view_fits_and_is_accessible(shop: Shop, axe: str, width: int, sch
     shop.emulate(width=width, scheme=scheme)
     shop.register("Maximiliana Auxiliadora de Albuquerque e Souza")
     shop.toggle("7")
-    for address in ("products", "products?category=kitchen", "product/7", "favorites"):
+    token = create_link(shop, "Presentes para o aniversário da Maria Auxiliadora")
+    for address in ("products", "products?category=kitchen", "product/7", "favorites", f"shared/{token}"):
         shop.visit(address)
         assert shop.run("return document.documentElement.scrollWidth") <= width, address
+        if address == "favorites":
+            shop.find("#share").click()
+            shop.wait(lambda: bool(shop.all("#links li")), "the links are not there")
         shop.run(axe)
         found = shop.run_async(
             "const done = arguments[arguments.length - 1];"
