@@ -11,7 +11,7 @@ from shared.accounts.models import Client
 from shared.errors import Forbidden
 from shared.models import Page
 from shared.web import responses, routing
-from shared.web.parameters import NO_NUL, Cursor, Limit, Query
+from shared.web.parameters import NO_NUL, PAGE_SIZE, Cursor, Limit, Query
 from shared.web.responses import Response
 
 app = routing.resolver()
@@ -24,7 +24,7 @@ EmailFilter = Annotated[
 
 @app.get("/clients", openapi_extensions=routing.errors(Forbidden))
 def list_clients(
-    limit: Limit = 20, cursor: Cursor = None, email: EmailFilter = None
+    limit: Limit = PAGE_SIZE, cursor: Cursor = None, email: EmailFilter = None
 ) -> Response[Page[Client]]:
     """List the clients, oldest first; for admins."""
     page = profiles.list_all(app.caller, limit=limit, cursor=cursor, email=email)

@@ -7,13 +7,11 @@ lean_imports.start()
 from typing import Annotated
 
 from shared.accounts.access_tokens import Caller
-from shared.errors import InvalidInput
 from shared.favorites import ids
 from shared.favorites.limits import MAX_IDS_PAGE
 from shared.favorites.models import FavoriteIds
-from shared.formats.ids import MAX_REQUESTED
 from shared.web import request, responses, routing
-from shared.web.parameters import PLAIN_INTEGER, Cursor, Ge, Le, ProductRef, Query
+from shared.web.parameters import MAX_REQUESTED, PLAIN_INTEGER, Cursor, Ge, Le, ProductRef, Query
 from shared.web.request import Event, Result
 from shared.web.responses import Response
 
@@ -38,26 +36,22 @@ def list_favorite_ids(
     limit: Limit = MAX_IDS_PAGE, cursor: Cursor = None, product_id: Asked = None
 ) -> Response[FavoriteIds]:
     """Tell which products are favorites of the caller, newest first, or which of those that are asked for."""
-    caller, if_none_match = app.caller, app.header("if-none-match")
+    if_none_match = app.header("if-none-match")
     if product_id is None:
-        found = ids.list_page(caller, limit=limit, cursor=cursor, if_none_match=if_none_match)
-        return responses.tagged(
-            app, found.body, etag=found.etag, **responses.next_link(app, found.next_cursor)
-        )
-    if cursor is not None:
-        raise InvalidInput("does not go with product_id", location="query.cursor", kind="alone")
-    found = ids.of_products(caller, product_id, if_none_match=if_none_match)
-    return responses.tagged(app, found.body, etag=found.etag)
+        found = ids.list_page(app.caller, limit=limit, cursor=cursor, if_none_match=if_none_match)
+    else:
+        app.refuse_together("product_id", "cursor")
+        found = ids.of_products(app.caller, product_id, if_none_match=if_none_match)
+    return responses.tagged(app, found.body, etag=found.etag, next_cursor=found.next_cursor)
 
 
 def fast_path(caller: Caller, event: Event) -> Result | None:
-    """What every page of a shop asks: which of these products?"""
-    asked = request.requested_ids(event.get("queryStringParameters") or {})
-    if_none_match = request.header(event, "if-none-match")
-    if asked is None or if_none_match.strip() == "*":
+    """Which of these products are favorites: what every page of a shop requests."""
+    product_ids = request.requested_ids(event.get("queryStringParameters") or {})
+    if product_ids is None:
         return None
-    found = ids.of_products(caller, asked, if_none_match=if_none_match)
-    return responses.tagged_result(found.body, {"ETag": found.etag})
+    found = ids.of_products(caller, product_ids, if_none_match=request.header(event, "if-none-match"))
+    return responses.tagged_result(event, found.body, etag=found.etag)
 
 
 lambda_handler = routing.entry_point(app, fast_path=fast_path)

@@ -4,14 +4,13 @@ from shared.platform import lean_imports
 
 lean_imports.start()
 
-import re
 from typing import Annotated, Literal
 
 from shared.accounts.access_tokens import Caller
 from shared.favorites import listing
 from shared.favorites.models import FavoritePage
-from shared.web import responses, routing
-from shared.web.parameters import NO_NUL, PLAIN_BOOLEAN, Cursor, Limit, Query
+from shared.web import request, responses, routing
+from shared.web.parameters import NO_NUL, PAGE_SIZE, PLAIN_BOOLEAN, Cursor, Limit, Query
 from shared.web.request import Event, Result
 from shared.web.responses import Response
 
@@ -44,9 +43,9 @@ PriceDropped = Annotated[
 
 @app.get("/favorites", openapi_extensions=routing.errors(also=[304]))
 def list_favorites(
-    limit: Limit = 20,
+    limit: Limit = PAGE_SIZE,
     cursor: Cursor = None,
-    sort: Sort = "-favorited_at",
+    sort: Sort = listing.NEWEST_FIRST,
     available: Available = None,
     category: Category = None,
     price_dropped: PriceDropped = None,
@@ -61,20 +60,16 @@ def list_favorites(
         category=category,
         price_dropped=price_dropped,
     )
-    return responses.tagged(app, page, **responses.next_link(app, next_cursor))
-
-
-_LIMIT = re.compile("[1-9][0-9]?|100")
+    return responses.tagged(app, page, next_cursor=next_cursor)
 
 
 def fast_path(caller: Caller, event: Event) -> Result | None:
-    """What is asked for most: the first page, with no more said than how many."""
-    parameters = event.get("queryStringParameters") or {}
-    limit = parameters.get("limit", "20")
-    if parameters.keys() - {"limit"} or not _LIMIT.fullmatch(limit):
+    """The first page, newest first: the most frequent request."""
+    limit = request.first_page_limit(event)
+    if limit is None:
         return None
-    page, next_cursor = listing.list_page(caller, limit=int(limit), cursor=None, sort="-favorited_at")
-    return responses.page_result(event, page, next_cursor)
+    page, next_cursor = listing.list_page(caller, limit=limit)
+    return responses.tagged_result(event, page, next_cursor=next_cursor)
 
 
 lambda_handler = routing.entry_point(app, fast_path=fast_path)

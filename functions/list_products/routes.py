@@ -2,13 +2,12 @@
 
 from typing import Annotated, Literal
 
-from shared.errors import CatalogUnavailable, InvalidInput
-from shared.formats.ids import MAX_REQUESTED
+from shared.errors import CatalogUnavailable
 from shared.models import Page
 from shared.products import by_ids, list_pages
 from shared.products.models import AskedProducts, Product
 from shared.web import responses, routing
-from shared.web.parameters import NO_NUL, Cursor, Limit, ProductRef, Query
+from shared.web.parameters import MAX_REQUESTED, NO_NUL, PAGE_SIZE, Cursor, Limit, ProductRef, Query
 from shared.web.responses import Response
 
 app = routing.resolver(public=True)
@@ -35,7 +34,7 @@ Asked = Annotated[
 
 @app.get("/products", openapi_extensions=routing.errors(CatalogUnavailable, also=[304]))
 def list_products(
-    limit: Limit = 20,
+    limit: Limit = PAGE_SIZE,
     cursor: Cursor = None,
     category: Category = None,
     sort: Sort = None,
@@ -46,8 +45,5 @@ def list_products(
         return responses.product(
             app, list_pages.page(limit=limit, cursor=cursor, category=category, sort=sort)
         )
-    sent = app.current_event.query_string_parameters
-    for name in ("cursor", "category", "sort"):
-        if name in sent:
-            raise InvalidInput("does not go with product_id", location=f"query.{name}", kind="alone")
+    app.refuse_together("product_id", "cursor", "category", "sort")
     return responses.product(app, by_ids.several(list(dict.fromkeys(product_id))))

@@ -8,7 +8,7 @@ from shared.errors import DatabaseUnavailable, SecretUnavailable, TooManyAttempt
 from shared.favorites import shared_lists
 from shared.favorites.models import SharedFavorites
 from shared.web import responses, routing
-from shared.web.parameters import Cursor, Limit, ShareToken
+from shared.web.parameters import PAGE_SIZE, Cursor, Limit, ShareToken
 from shared.web.responses import Response
 
 app = routing.resolver(public=True)
@@ -19,11 +19,11 @@ app = routing.resolver(public=True)
     openapi_extensions=routing.errors(UnknownShare, TooManyAttempts, DatabaseUnavailable, SecretUnavailable),
 )
 def list_shared_favorites(
-    token: ShareToken, limit: Limit = 20, cursor: Cursor = None
+    token: ShareToken, limit: Limit = PAGE_SIZE, cursor: Cursor = None
 ) -> Response[SharedFavorites]:
     """List the products of a shared list, newest favorite first; for all who have the link."""
     page, next_cursor = shared_lists.list_page(token, source_ip=app.source_ip, limit=limit, cursor=cursor)
-    return responses.ok(page, **responses.UNLISTED, **responses.next_link(app, next_cursor))
+    return responses.page(app, page, next_cursor, **responses.UNLISTED)
 
 
 lambda_handler = routing.entry_point(app)

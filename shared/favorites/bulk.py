@@ -1,6 +1,6 @@
-"""Many favorites at once: what a guest collected is merged at log-in, a list is cleared, in one request.
+"""Many favorites at once: a guest's list is merged at log-in, or a list is cleared, in one request.
 
-Each product has an outcome of its own; all that is not refused happens in one transaction, with its events.
+Each product has its own outcome. What is not refused happens in one transaction, with its events.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import LiteralString
 
 from psycopg.rows import class_row
 
-from shared.accounts import access_tokens
+from shared.accounts import callers
 from shared.accounts.access_tokens import Caller
 from shared.errors import CatalogUnavailable, DomainError, FavoritesFull, InvalidInput, UnknownProduct
 from shared.favorites.limits import MAX_CHANGES, MAX_FAVORITES, check_changes
@@ -32,8 +32,14 @@ class _Unknown:
     product_ids: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Client:
+    favorites_count: int
+    seconds_ahead: float
+
+
 def change(caller: Caller, changes: FavoriteChanges) -> ChangedFavorites:
-    """What became of each product; asking for the same again changes nothing.
+    """The outcome of each product; a repeated request changes nothing.
 
     Unmarking comes first and makes room; then the request's order decides what still fits (MAX_FAVORITES).
     Raises InvalidInput, TooManyChanges, and InvalidToken where the caller's token is revoked.
@@ -42,8 +48,9 @@ def change(caller: Caller, changes: FavoriteChanges) -> ChangedFavorites:
     # An id that no product can have does not reach the database: PostgreSQL has no text with NUL.
     possible = {product_id: moment for product_id, moment in add.items() if is_product_id(product_id)}
     reasons: dict[str, DomainError] = {}
-    if unknown := _unknown(caller, list(possible)):
-        from shared.products import discovery  # for what the copy does not have; most merges never load it
+    if unknown := callers.fetch_one(caller, _Unknown, _UNKNOWN, {"product_ids": list(possible)}).product_ids:
+        # Imported here: most merges never load it.
+        from shared.products import discovery
 
         reasons = discovery.make_known(unknown)
     count, outcomes = database.transaction(
@@ -91,30 +98,27 @@ def _distinct(changes: FavoriteChanges) -> tuple[dict[str, datetime | None], lis
     return add, list(dict.fromkeys(changes.remove))
 
 
-def _unknown(caller: Caller, product_ids: list[str]) -> list[str]:
-    """The products that the copy does not have, and that are no favorites."""
-    client = database.fetch_one(
-        _Unknown,
-        """
-        SELECT ARRAY (
-               SELECT product_id
-                 FROM unnest(%(product_ids)s::text[]) WITH ORDINALITY AS asked (product_id, place)
-                WHERE NOT EXISTS (SELECT FROM products
-                                   WHERE products.product_id = asked.product_id AND removed_at IS NULL)
-                  AND NOT EXISTS (SELECT FROM favorites
-                                   WHERE favorites.client_id = clients.client_id
-                                     AND favorites.product_id = asked.product_id)
-                ORDER BY place) AS product_ids
-          FROM clients
-         WHERE clients.client_id = %(client_id)s AND token_generation = %(token_generation)s
-        """,
-        caller.as_parameters | {"product_ids": product_ids},
-        idempotent=True,
-    )
-    if client is None:
-        raise access_tokens.token_revoked()
-    return client.product_ids
+# The products that the copy does not have, and that are no favorites.
+_UNKNOWN: LiteralString = """
+SELECT ARRAY (
+       SELECT product_id
+         FROM unnest(%(product_ids)s::text[]) WITH ORDINALITY AS asked (product_id, place)
+        WHERE NOT EXISTS (SELECT FROM products
+                           WHERE products.product_id = asked.product_id AND removed_at IS NULL)
+          AND NOT EXISTS (SELECT FROM favorites
+                           WHERE favorites.client_id = clients.client_id
+                             AND favorites.product_id = asked.product_id)
+        ORDER BY place) AS product_ids
+  FROM clients
+ WHERE clients.client_id = %(client_id)s AND token_generation = %(token_generation)s
+"""
 
+_LOCK_CLIENT: LiteralString = """
+SELECT favorites_count, extract(epoch FROM changes_counted_to - now())::float AS seconds_ahead
+  FROM clients
+ WHERE client_id = %(client_id)s AND token_generation = %(token_generation)s
+   FOR NO KEY UPDATE
+"""
 
 _CHANGE: LiteralString = """
 WITH asked AS (
@@ -173,20 +177,11 @@ def _write(
 ) -> tuple[int, dict[str, str]]:
     """How many favorites the client had, and the outcome of each product."""
     # A separate statement: the next one needs a snapshot taken after the client's row was locked.
-    client = current.execute(
-        """
-        SELECT favorites_count, extract(epoch FROM changes_counted_to - now())::float AS seconds_ahead
-          FROM clients
-         WHERE client_id = %(client_id)s AND token_generation = %(token_generation)s
-           FOR NO KEY UPDATE
-        """,
-        caller.as_parameters,
-    ).fetchone()
-    if client is None:
-        raise access_tokens.token_revoked()
-    check_changes(client["seconds_ahead"])
-    parameters: dict[str, Any] = caller.as_parameters | {
-        "count": client["favorites_count"],
+    client = callers.fetch_one(caller, _Client, _LOCK_CLIENT, current=current)
+    check_changes(client.seconds_ahead)
+    parameters = {
+        "client_id": caller.client_id,
+        "count": client.favorites_count,
         "max": MAX_FAVORITES,
         "add": list(add),
         "favorited_at": list(add.values()),
@@ -194,4 +189,4 @@ def _write(
     }
     with current.cursor(row_factory=class_row(_Outcome)) as cursor:
         outcomes = cursor.execute(_CHANGE, parameters).fetchall()
-    return client["favorites_count"], {each.product_id: each.outcome for each in outcomes}
+    return client.favorites_count, {each.product_id: each.outcome for each in outcomes}

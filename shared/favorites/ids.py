@@ -6,12 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, LiteralString
 
-from shared.accounts import access_tokens
+from shared.accounts import callers
 from shared.accounts.access_tokens import Caller
 from shared.favorites.limits import MAX_FAVORITES
 from shared.formats import cursors
 from shared.formats.json_text import Rendered
-from shared.platform import database
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +36,7 @@ class _Revision:
 
 @dataclass(frozen=True, slots=True)
 class Ids:
-    """The answer, None where the caller has it already; its strong entity tag; the cursor to what follows."""
+    """The answer, None where the caller has it; its strong entity tag; the cursor to the next page."""
 
     body: Rendered[FavoriteIds] | None
     etag: str
@@ -86,26 +85,23 @@ SELECT favorites_count, favorites_revision, found.*
 
 
 def of_products(caller: Caller, product_ids: Sequence[str], *, if_none_match: str | None = None) -> Ids:
-    """Those of the products that are favorites of the caller, in the order asked.
+    """Those of the products that are favorites of the caller, in the order of the request.
 
     `if_none_match` is that header (RFC 9110 §13.1.2), None where there is none.
-    Raises InvalidToken where the caller's token no longer counts.
+    Raises InvalidToken where the caller's token is revoked.
     """
     if same := _unchanged(caller, if_none_match):
         return same
-    found = database.fetch_one(
-        _Found,
-        OF_PRODUCTS,
-        caller.as_parameters | {"product_ids": list(dict.fromkeys(product_ids))},
-        idempotent=True,
-    )
+    found = callers.fetch_one(caller, _Found, OF_PRODUCTS, {"product_ids": list(dict.fromkeys(product_ids))})
     return _answer(caller, found, None)
 
 
-def list_page(caller: Caller, *, limit: int, cursor: str | None, if_none_match: str | None = None) -> Ids:
+def list_page(
+    caller: Caller, *, limit: int, cursor: str | None = None, if_none_match: str | None = None
+) -> Ids:
     """A page of the ids of all of the caller's favorites, newest first.
 
-    Raises InvalidCursor, and InvalidToken where the caller's token no longer counts.
+    Raises InvalidCursor, and InvalidToken where the caller's token is revoked.
     """
     list_name = f"favorite-ids:{caller.client_id}"
     favorited_at, product_id = None, None
@@ -113,45 +109,38 @@ def list_page(caller: Caller, *, limit: int, cursor: str | None, if_none_match: 
         favorited_at, product_id = cursors.decode(list_name, cursor, cursors.moment, cursors.text)
     if same := _unchanged(caller, if_none_match):
         return same
-    found = database.fetch_one(
-        _Found,
-        NEWEST_FIRST,
-        caller.as_parameters | {"limit": limit, "favorited_at": favorited_at, "product_id": product_id},
-        idempotent=True,
-    )
+    place = {"limit": limit, "favorited_at": favorited_at, "product_id": product_id}
+    found = callers.fetch_one(caller, _Found, NEWEST_FIRST, place)
     next_cursor = None
-    if found and found.last_favorited_at is not None and found.last_product_id is not None:
+    if found.last_favorited_at is not None and found.last_product_id is not None:
         next_cursor = cursors.encode(list_name, found.last_favorited_at, found.last_product_id)
     return _answer(caller, found, next_cursor)
 
 
 def _unchanged(caller: Caller, if_none_match: str | None) -> Ids | None:
-    """ "Not modified" for a caller who has the current revision: it reads one row.
+    """ "Not modified" for a caller who has the current revision: this reads one row.
 
     None where the caller has another revision or none, and the list has to be read.
     """
-    if not if_none_match or _etag_of(caller) not in if_none_match:
+    if not if_none_match or _etag_prefix(caller) not in if_none_match:
         return None
-    row = database.fetch_one(_Revision, REVISION, caller.as_parameters, idempotent=True)
-    if row is None:
-        raise access_tokens.token_revoked()
-    etag = f'"{_etag_of(caller)}-{row.favorites_revision}"'
+    row = callers.fetch_one(caller, _Revision, REVISION)
+    etag = _etag(caller, row.favorites_revision)
     return Ids(None, etag) if etag in if_none_match else None
 
 
-def _answer(caller: Caller, found: _Found | None, next_cursor: str | None) -> Ids:
-    if found is None:
-        raise access_tokens.token_revoked()
+def _answer(caller: Caller, found: _Found, next_cursor: str | None) -> Ids:
     body = (
         f'{{"product_ids":{found.product_ids},"next_cursor":{json.dumps(next_cursor)},'
         f'"count":{found.favorites_count},"max":{MAX_FAVORITES}}}'
     )
-    return Ids(Rendered(body), f'"{_etag_of(caller)}-{found.favorites_revision}"', next_cursor)
+    return Ids(Rendered(body), _etag(caller, found.favorites_revision), next_cursor)
 
 
-def _etag_of(caller: Caller) -> str:
-    """What all entity tags of this client have in front of the revision.
+def _etag(caller: Caller, revision: int) -> str:
+    return f'"{_etag_prefix(caller)}-{revision}"'
 
-    The client is in it, for another may ask from the same browser; so is all else that the body has.
-    """
+
+def _etag_prefix(caller: Caller) -> str:
+    """All that the body depends on beside the revision: one browser may hold the lists of several clients."""
     return f"{caller.client_id.hex}-{MAX_FAVORITES}"

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
 
-from shared.accounts import access_tokens
 from shared.accounts.access_tokens import Caller
 from shared.favorites.models import FavoritePage
 from shared.favorites.rendering import FAVORITE, PRICE_CHANGE
@@ -36,10 +35,12 @@ class Order(NamedTuple):
     check: Callable[[str], object]
 
 
+NEWEST_FIRST: Final = "-favorited_at"
+
 _CHANGE: LiteralString = f"coalesce({PRICE_CHANGE}, 0)"
 
 ORDERS: dict[str, Order] = {
-    "-favorited_at": Order(
+    NEWEST_FIRST: Order(
         "favorited_at", "timestamptz", "DESC", "ASC", "rfc3339(favorited_at)", cursors.moment
     ),
     "favorited_at": Order(
@@ -85,8 +86,8 @@ def list_page(
     caller: Caller,
     *,
     limit: int,
-    cursor: str | None,
-    sort: str,
+    cursor: str | None = None,
+    sort: str = NEWEST_FIRST,
     available: bool | None = None,
     category: str | None = None,
     price_dropped: bool | None = None,
@@ -116,7 +117,7 @@ def list_page(
         idempotent=True,
     )
     if not rows:
-        raise access_tokens.token_revoked()
+        raise caller.not_found()
     items = [favorite for _, _, _, favorite in rows[:limit] if favorite is not None]
     next_cursor = None
     if len(rows) > limit:

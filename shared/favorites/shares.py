@@ -21,6 +21,11 @@ _TOKEN_BYTES = 16  # 128 random bits, so no guess succeeds
 
 
 @dataclass(frozen=True, slots=True)
+class _Client:
+    client_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class _Removed:
     was_there: bool
 
@@ -30,7 +35,8 @@ def create(caller: Caller, new: NewShare) -> Share:
     # A time that is left out is the default; null is no end.
     default = datetime.now(UTC) + DEFAULT_LIFETIME
     expires_at = new.expires_at if "expires_at" in new.model_fields_set else default
-    parameters = caller.as_parameters | {
+    parameters = {
+        "client_id": caller.client_id,
         "title": new.title,
         "token": secrets.token_urlsafe(_TOKEN_BYTES),
         "expires_at": expires_at,
@@ -38,8 +44,7 @@ def create(caller: Caller, new: NewShare) -> Share:
     }
 
     def insert(current: database.Connection) -> Share | None:
-        client = current.execute(_LOCK_CLIENT, parameters).fetchone()
-        callers.found(caller, client)
+        callers.fetch_one(caller, _Client, _LOCK_CLIENT, current=current)
         with current.cursor(row_factory=class_row(Share)) as cursor:
             return cursor.execute(_INSERT, parameters).fetchone()
 

@@ -8,6 +8,4 @@ import re
 # §2.3), and all others percent-encoded (§2.1, upper-case digits): `AB/12` is `AB%2F12`.
 PRODUCT_ID = r"^([A-Za-z0-9._~-]|%[0-9A-F]{2}){1,64}$"
 
-MAX_REQUESTED = 100  # product ids in one request: more than a page of any shop shows
-
 is_product_id = re.compile(PRODUCT_ID).fullmatch

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from shared.errors import CatalogUnavailable
+from shared.limits import PAGE_SIZE
 from shared.platform import deadlines, metrics, valkey
 from shared.platform.valkey import CacheDown
 from shared.products import catalog, list_pages, product_cache, product_copy, write_through
@@ -124,6 +125,6 @@ class _RenewedLease:
 def _fill_first_pages() -> None:
     """The pages that a shop's front page asks for: each order's first, each category's first."""
     for sort in (None, *(order for order in product_copy.ORDERS if order != "catalog")):
-        list_pages.page(limit=20, cursor=None, category=None, sort=sort)
+        list_pages.page(limit=PAGE_SIZE, cursor=None, category=None, sort=sort)
     for category in product_copy.largest_categories(CATEGORIES):
-        list_pages.page(limit=20, cursor=None, category=category, sort=None)
+        list_pages.page(limit=PAGE_SIZE, cursor=None, category=category, sort=None)

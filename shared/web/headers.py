@@ -20,10 +20,12 @@ def matches(headers: Mapping[str, str], etag: str) -> bool:
     return etags.names(wanted, etag, weak=True)
 
 
-def next_link(event: dict[str, Any], cursor: str) -> str:
-    """The Link header (RFC 8288) to the next page, with the request's parameters."""
+def next_link(event: dict[str, Any], cursor: str | None) -> dict[str, str]:
+    """The Link header (RFC 8288) to the next page, if there is one, with the request's parameters."""
+    if not cursor:
+        return {}
     parameters = {**(event.get("queryStringParameters") or {}), "cursor": cursor}
-    return f'<{event["rawPath"]}?{urlencode(parameters)}>; rel="next"'
+    return {"Link": f'<{event["rawPath"]}?{urlencode(parameters)}>; rel="next"'}
 
 
 def remove_body(result: dict[str, Any]) -> None:

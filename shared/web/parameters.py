@@ -12,10 +12,13 @@ from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
 from shared.formats.ids import PRODUCT_ID
+from shared.limits import MAX_PAGE_SIZE, MAX_REQUESTED, PAGE_SIZE
 from shared.models import NO_NUL
 
 __all__ = [
+    "MAX_REQUESTED",
     "NO_NUL",
+    "PAGE_SIZE",
     "PLAIN_BOOLEAN",
     "PLAIN_INTEGER",
     "ClientRef",
@@ -59,7 +62,7 @@ ShareRef = Annotated[
 # Any text: a malformed token is answered as an unknown one.
 ShareToken = Annotated[str, Path(description="The token of a share.", examples=["kJ3vQy0b1nZ8xT5rWm2LhA"])]
 Limit = Annotated[
-    int, Ge(1), Le(100), PLAIN_INTEGER, Query(description="The largest number of items on a page.")
+    int, Ge(1), Le(MAX_PAGE_SIZE), PLAIN_INTEGER, Query(description="The largest number of items on a page.")
 ]
 Cursor = Annotated[
     str | None,

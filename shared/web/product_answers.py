@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any, cast
 
 from shared.formats.ids import is_product_id
+from shared.limits import PAGE_SIZE
 from shared.platform import metrics
 from shared.products import product_cache
 from shared.products.product_cache import CombinedEntry, Entry
@@ -70,7 +71,7 @@ def cached_page(event: Event) -> tuple[Entry, str] | None:
     if not parameters.keys() <= _PAGE_PARAMETERS:
         return None  # the app answers it with a problem
     place = product_cache.slot_for(
-        limit=parameters.get("limit", "20"),
+        limit=parameters.get("limit", str(PAGE_SIZE)),
         cursor=parameters.get("cursor"),
         category=parameters.get("category"),
         sort=parameters.get("sort"),
@@ -116,9 +117,8 @@ def answer(entry: Entry, state: str, event: Event) -> tuple[int, dict[str, str],
         "Age": str(int(age)),
         "ETag": entry.etag,
         "X-Cache": state,
+        **next_link(event, entry.next_cursor),
     }
-    if entry.next_cursor:
-        headers["Link"] = next_link(event, entry.next_cursor)
     if matches(event.get("headers") or {}, entry.etag):
         del headers["Content-Type"]
         return 304, headers, ""

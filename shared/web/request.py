@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
-from shared.formats.ids import MAX_REQUESTED, is_product_id
+from shared.formats.ids import is_product_id
+from shared.limits import MAX_REQUESTED, PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Event = dict[str, Any]
 Result = dict[str, Any]
+
+_LIMIT = re.compile("[1-9][0-9]?|100")
 
 
 def method(event: Event) -> str:
@@ -58,3 +62,13 @@ def requested_ids(parameters: Mapping[str, str]) -> list[str] | None:
     if len(parameters) > 1 or len(product_ids) > MAX_REQUESTED or not all(map(is_product_id, product_ids)):
         return None
     return list(dict.fromkeys(product_ids))
+
+
+def first_page_limit(event: Event) -> int | None:
+    """The `limit` of a request for a list that has no other parameter; None for any other request.
+
+    None for an invalid limit too: the app's validation answers that.
+    """
+    parameters = event.get("queryStringParameters") or {}
+    limit = parameters.get("limit", str(PAGE_SIZE))
+    return int(limit) if parameters.keys() <= {"limit"} and _LIMIT.fullmatch(limit) else None

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from aws_lambda_powertools.event_handler.api_gateway import Response
-from pydantic import BaseModel
 
 from shared.formats import json_text
 from shared.formats.json_text import Rendered
-from shared.models import Health, Page
+from shared.models import Health
 from shared.web import headers, problems
 from shared.web.request import Event, Result
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["Response"]
 
 Body = TypeVar("Body")
-Item = TypeVar("Item", bound=BaseModel)
 
 _JSON = "application/json"
 _KEPT_PRIVATELY = {"Cache-Control": "private, no-cache"}
@@ -45,36 +43,34 @@ def no_content() -> Response[None]:
 
 
 def tagged(
-    app: Resolver, body: Body | Rendered[Body] | None, *, etag: str | None = None, **fields: str
+    app: Resolver,
+    body: Body | Rendered[Body] | None,
+    *,
+    etag: str | None = None,
+    next_cursor: str | None = None,
 ) -> Response[Body]:
-    """200 with the body and its ETag, or 304 where the caller has it already (RFC 9110 §13.1.2).
-
-    `etag` is the body's own hash where none is given. A body of None is one that the caller has.
-    """
+    """Like `tagged_result`, for a route; the body may be a model."""
     body = None if body is None else json_text.rendered(body)
+    result = tagged_result(app.event, body, etag=etag, next_cursor=next_cursor)
+    return Response(result["statusCode"], headers=result["headers"], body=result["body"])
+
+
+def tagged_result(
+    event: Event, body: Rendered[Any] | None, *, etag: str | None = None, next_cursor: str | None = None
+) -> Result:
+    """200 with the body, its ETag and the Link to the next page; 304 if the caller has it (RFC 9110 §13.1.2).
+
+    `etag` is the body's own hash by default. None as the body means that the caller is known to have it.
+    """
     etag = etag or (body.etag if body else "")
-    fields = {"ETag": etag} | fields
-    if body is None or headers.matches(app.current_event.headers, etag):
-        return Response(304, headers=_KEPT_PRIVATELY | fields)
-    return _json(200, body, fields)
-
-
-def tagged_result(body: Rendered[Any] | None, fields: dict[str, str]) -> Result:
-    """Like `tagged`, for a fast path; `fields` include the ETag."""
-    fields = _KEPT_PRIVATELY | fields
-    if body is None:
-        return {"statusCode": 304, "headers": fields, "body": "", "isBase64Encoded": False}
-    fields["Content-Type"] = _JSON
-    return {"statusCode": 200, "headers": fields, "body": body.text, "isBase64Encoded": False}
-
-
-def page_result(event: Event, body: Rendered[Any], next_cursor: str | None) -> Result:
-    """A page with its ETag and the Link to the next one, or 304, for a fast path."""
-    fields = {"ETag": body.etag}
-    if next_cursor:
-        fields["Link"] = headers.next_link(event, next_cursor)
-    is_there = headers.matches(event.get("headers") or {}, fields["ETag"])
-    return tagged_result(None if is_there else body, fields)
+    fields = _KEPT_PRIVATELY | {"ETag": etag} | headers.next_link(event, next_cursor)
+    is_modified = body is not None and not headers.matches(event.get("headers") or {}, etag)
+    return {
+        "statusCode": 200 if is_modified else 304,
+        "headers": fields | ({"Content-Type": _JSON} if is_modified else {}),
+        "body": body.text if body is not None and is_modified else "",
+        "isBase64Encoded": False,
+    }
 
 
 def changed(body: Body) -> Response[Body]:
@@ -89,15 +85,10 @@ def tokens(body: Body) -> Response[Body]:
 
 
 def page(
-    app: Resolver, body: Page[Item] | Rendered[Page[Item]], next_cursor: str | None
-) -> Response[Page[Item]]:
-    """200 with a page and, where there is a next one, the Link to it."""
-    return _json(200, body, next_link(app, next_cursor))
-
-
-def next_link(app: Resolver, next_cursor: str | None) -> dict[str, str]:
-    """The header field that leads to the next page, if there is one."""
-    return {"Link": headers.next_link(app.event, next_cursor)} if next_cursor else {}
+    app: Resolver, body: Body | Rendered[Body], next_cursor: str | None, **fields: str
+) -> Response[Body]:
+    """200 with a page, the Link to the next one, and the header fields."""
+    return _json(200, body, headers.next_link(app.event, next_cursor) | fields)
 
 
 def product(app: Resolver, answer: Answer) -> Response[Any]:

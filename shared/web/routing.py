@@ -60,6 +60,12 @@ class Resolver(APIGatewayHttpResolver):
         """The conditions of a request that changes something."""
         return Preconditions(self.header("if-match"), self.header("if-none-match"))
 
+    def refuse_together(self, parameter: str, *others: str) -> None:
+        """Raise InvalidInput if the query, which has the parameter, has one of the others too."""
+        for name in others:
+            if name in (self.event.get("queryStringParameters") or {}):
+                raise InvalidInput(f"does not go with {parameter}", location=f"query.{name}", kind="alone")
+
     def _problem(self, error: Exception) -> Response[str]:
         result = problems.result(error, self.event)
         return Response(result["statusCode"], body=result["body"], headers=result["headers"])

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 # A module of `shared` or `local` that is no room is named like one.
 FLOORS = {
     "shared": [
-        {"errors", "models"},
+        {"errors", "limits", "models"},
         {"platform"},
         {"formats"},
         {"events"},
