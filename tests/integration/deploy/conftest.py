@@ -4,7 +4,6 @@ import json
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
@@ -18,10 +17,6 @@ from shared.platform import database
 from shared.platform.database import Connection
 from tests.conftest import superuser_url
 from tests.integration.database_roles import CATALOG, OWNER, PASSWORDS, SERVICE, url_for
-
-GRANTS = {path.stem for path in Path(__file__).parents[3].glob("functions/run_migrations/grants/*.sql")}
-T = 1_795_000_000_000  # a version of today
-UNGRANTED = {"schema_migrations"}  # the owner's own
 
 
 @dataclass

@@ -13,8 +13,12 @@ from functions.run_migrations.migrations import Migration
 from local.servers.http_server import HttpServer
 from shared.products import read_through
 from tests.hostile_catalog import Answer, HostileCatalog, product
+from tests.integration.conftest import NO_DATABASE
 
 NEWEST = f"{len(migrations.load()):04}"
+
+
+STACK = "arn:aws:cloudformation:eu-west-1:123456789012:stack/favorites/1"
 
 
 class CloudFormation:
@@ -23,20 +27,23 @@ class CloudFormation:
     def __init__(self) -> None:
         self.answers: list[dict[str, Any]] = []
         self.content_types: list[str | None] = []
-        self.refusals = 0
+        self.refuses = False
         self.server = HttpServer(self._handler)
 
-    def event(self, request: str, **more: Any) -> dict[str, Any]:
-        return {
+    def deploy(self, request: str = "Create", **more: Any) -> dict[str, Any]:
+        """Invoke the function; what it answered last."""
+        event = {
             "RequestType": request,
             "ResponseURL": f"{self.server.url}/answers?signature=x",
-            "StackId": "arn:aws:cloudformation:eu-west-1:123456789012:stack/favorites/1",
+            "StackId": STACK,
             "RequestId": "request-1",
             "LogicalResourceId": "Migrations",
             "ResourceType": "AWS::CloudFormation::CustomResource",
             "ResourceProperties": {"Code": "1"},
             **more,
         }
+        handler.lambda_handler(event, None)
+        return self.answers[-1]
 
     def _handler(self, *arguments: Any) -> BaseHTTPRequestHandler:
         cloud = self
@@ -44,13 +51,10 @@ class CloudFormation:
         class Handler(BaseHTTPRequestHandler):
             def do_PUT(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                if cloud.refusals:
-                    cloud.refusals -= 1
-                    self.send_response(403)
-                else:
+                if not cloud.refuses:
                     cloud.answers.append(json.loads(body))
                     cloud.content_types.append(self.headers["Content-Type"])
-                    self.send_response(200)
+                self.send_response(403 if cloud.refuses else 200)
                 self.end_headers()
 
             def log_message(self, *_: Any) -> None:
@@ -70,45 +74,41 @@ def cloud(environment: pytest.MonkeyPatch) -> Iterator[CloudFormation]:
 
 def test_a_deploy_is_told_that_the_schema_is_there(cloud: CloudFormation, catalog: HostileCatalog) -> None:
     catalog.answer("/products", Answer.json([product(7), product(8)]))
-    handler.lambda_handler(cloud.event("Create"), None)
-    (answer,) = cloud.answers
-    assert answer == {
+    assert cloud.deploy() == {
         "Status": "SUCCESS",
         "Reason": "Done",
         "PhysicalResourceId": "schema",
-        "StackId": "arn:aws:cloudformation:eu-west-1:123456789012:stack/favorites/1",
+        "StackId": STACK,
         "RequestId": "request-1",
         "LogicalResourceId": "Migrations",
         "Data": {"SchemaVersion": NEWEST, "Products": "2 read from the catalog"},
     }
+    assert len(cloud.answers) == 1
     assert cloud.content_types == [""]  # the address is signed for none
 
 
 def test_the_first_deploy_reads_the_catalog_and_the_next_finds_it_read(
     cloud: CloudFormation, catalog: HostileCatalog
 ) -> None:
-    handler.lambda_handler(cloud.event("Create"), None)
+    cloud.deploy()
     catalog.answer_all(Answer.reset())
     assert read_through.detail("7").state == "hit"
-    handler.lambda_handler(cloud.event("Update"), None)
-    assert cloud.answers[1]["Data"]["Products"] == "there"
+    assert cloud.deploy("Update")["Data"]["Products"] == "there"
 
 
 def test_a_catalog_that_refuses_does_not_fail_the_deploy_and_is_told_of(
     cloud: CloudFormation, catalog: HostileCatalog
 ) -> None:
     catalog.answer("/products", Answer.status(403))
-    handler.lambda_handler(cloud.event("Create"), None)
-    (answer,) = cloud.answers
-    assert answer["Status"] == "SUCCESS"
-    assert answer["Data"]["SchemaVersion"] == NEWEST
+    answer = cloud.deploy()
+    assert (answer["Status"], answer["Data"]["SchemaVersion"]) == ("SUCCESS", NEWEST)
     assert answer["Data"]["Products"].startswith("none yet: CatalogUnavailable: http://")
     assert answer["Data"]["Products"].endswith("it answered with status 403: see CATALOG_AUTHORIZATION")
 
 
-def test_an_update_keeps_the_resource_what_it_was(cloud: CloudFormation) -> None:
-    handler.lambda_handler(cloud.event("Update", PhysicalResourceId="schema-of-old"), None)
-    assert cloud.answers[0]["PhysicalResourceId"] == "schema-of-old"
+def test_an_update_keeps_the_id_of_the_resource(cloud: CloudFormation) -> None:
+    answer = cloud.deploy("Update", PhysicalResourceId="schema-of-old")
+    assert answer["PhysicalResourceId"] == "schema-of-old"
 
 
 def test_a_migration_that_fails_fails_the_deploy_and_says_why(
@@ -117,43 +117,34 @@ def test_a_migration_that_fails_fails_the_deploy_and_says_why(
     broken = Migration(len(migrations.load()) + 1, "9999_broken.sql", "CREATE TABEL x ()")
     all_of_them = [*migrations.load(), broken]
     monkeypatch.setattr(migrations, "load", lambda: all_of_them)
-    handler.lambda_handler(cloud.event("Update"), None)
-    (answer,) = cloud.answers
+    answer = cloud.deploy("Update")
     assert answer["Status"] == "FAILED"
     assert answer["Reason"].startswith('SyntaxError: syntax error at or near "TABEL"')
 
 
-def test_the_reason_fits_and_quotes_no_data(cloud: CloudFormation, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: object) -> list[str]:
+@pytest.mark.parametrize("step", ["load", "run"])
+def test_whatever_is_raised_fails_the_deploy_with_a_reason_that_fits_and_quotes_no_data(
+    cloud: CloudFormation, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def fail(*_: object) -> list[str]:
         raise ValueError("\N{GRINNING FACE}" * 2_000 + "\nDETAIL: Key (email)=(ana@example.com) is there.")
 
-    monkeypatch.setattr(migrations, "run", fail)
-    handler.lambda_handler(cloud.event("Update"), None)
-    (answer,) = cloud.answers
+    monkeypatch.setattr(migrations, step, fail)
+    answer = cloud.deploy()
     assert answer["Status"] == "FAILED"
     assert len(json.dumps(answer)) <= 4_096
     assert "ana@example.com" not in answer["Reason"]
 
 
-def test_a_database_that_stays_away_fails_the_deploy(
+def test_a_database_that_stays_away_fails_the_deploy_and_not_the_removal(
     cloud: CloudFormation, environment: pytest.MonkeyPatch
 ) -> None:
-    environment.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    environment.setenv("DATABASE_URL", NO_DATABASE)
     environment.setattr(handler, "WAIT", 0)
-    handler.lambda_handler(cloud.event("Create"), None)
-    assert cloud.answers[0]["Status"] == "FAILED"
-    assert cloud.answers[0]["Reason"].startswith("DatabaseUnavailable: not connected: ")
-
-
-def test_files_that_cannot_be_read_are_told_too(
-    cloud: CloudFormation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def load() -> list[Migration]:
-        raise migrations.MigrationError("x.sql is not named like 0001_what_it_does.sql")
-
-    monkeypatch.setattr(migrations, "load", load)
-    handler.lambda_handler(cloud.event("Create"), None)
-    assert cloud.answers[0]["Status"] == "FAILED"
+    answer = cloud.deploy()
+    assert answer["Status"] == "FAILED"
+    assert answer["Reason"].startswith("DatabaseUnavailable: not connected: ")
+    assert cloud.deploy("Delete", PhysicalResourceId="schema")["Status"] == "SUCCESS"
 
 
 def test_a_deploy_that_is_taken_back_leaves_the_newer_schema_and_succeeds(
@@ -161,19 +152,12 @@ def test_a_deploy_that_is_taken_back_leaves_the_newer_schema_and_succeeds(
 ) -> None:
     older = migrations.load()[:-1]
     monkeypatch.setattr(migrations, "load", lambda: older)
-    handler.lambda_handler(cloud.event("Update"), None)
-    assert cloud.answers[0]["Status"] == "SUCCESS"
+    assert cloud.deploy("Update")["Status"] == "SUCCESS"
     recorded = db.execute("SELECT max(number) FROM schema_migrations").fetchone()
     assert recorded == (len(older) + 1,)
 
 
-def test_removing_the_stack_migrates_nothing(cloud: CloudFormation, environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
-    handler.lambda_handler(cloud.event("Delete", PhysicalResourceId="schema"), None)
-    assert cloud.answers[0]["Status"] == "SUCCESS"
-
-
-def test_an_answer_that_is_not_taken_is_an_error_that_lambda_sees(cloud: CloudFormation) -> None:
-    cloud.refusals = 1
+def test_an_answer_that_is_refused_is_an_error_that_lambda_sees(cloud: CloudFormation) -> None:
+    cloud.refuses = True
     with pytest.raises(OSError, match="403"):
-        handler.lambda_handler(cloud.event("Create"), None)
+        cloud.deploy()

@@ -2,8 +2,8 @@
 
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from threading import Event, Thread
 
 import psycopg
 import pytest
@@ -56,64 +56,49 @@ def applied(connection: Connection) -> list[str]:
     return [row["name"] for row in rows]
 
 
-def test_every_file_is_applied_in_the_order_of_its_number(connection: Connection) -> None:
-    assert migrations.run(connection, [FIRST, SECOND, THIRD]) == [FIRST.name, SECOND.name, THIRD.name]
+def table_exists(connection: Connection, name: str) -> bool:
+    row = connection.execute("SELECT to_regclass(%s) IS NOT NULL AS it_does", [name]).fetchone()
+    return bool(row and row["it_does"])
+
+
+def test_each_file_is_applied_once_in_the_order_of_its_number(connection: Connection) -> None:
+    assert migrations.run(connection, [FIRST]) == [FIRST.name]
+    assert migrations.run(connection, [FIRST]) == []
+    assert migrations.run(connection, [FIRST, SECOND, THIRD]) == [SECOND.name, THIRD.name]
     assert steps(connection) == [1, 2, 3]
     assert applied(connection) == [FIRST.name, SECOND.name, THIRD.name]
 
 
-def test_a_second_run_applies_nothing(connection: Connection) -> None:
+OTHER_FILES = {
+    "changed": (
+        [Migration(1, FIRST.name, FIRST.sql + " -- a thought"), SECOND, THIRD],
+        r"0001_first\.sql was changed after it was applied",
+    ),
+    "renamed": ([Migration(1, "0001_renamed.sql", FIRST.sql), SECOND], r"0001_first\.sql, which is not here"),
+    "older": ([FIRST], r"0002_second\.sql, which is not here.*older than the database"),
+    "none": ([], "older than the database"),
+}
+
+
+@pytest.mark.parametrize("case", OTHER_FILES)
+def test_files_that_do_not_go_with_the_database_are_an_error(connection: Connection, case: str) -> None:
     migrations.run(connection, [FIRST, SECOND])
-    assert migrations.run(connection, [FIRST, SECOND]) == []
+    files, message = OTHER_FILES[case]
+    with pytest.raises(MigrationError, match=message):
+        migrations.run(connection, files)
     assert steps(connection) == [1, 2]
+    assert applied(connection) == [FIRST.name, SECOND.name]
 
 
-def test_a_later_run_applies_only_what_is_new(connection: Connection) -> None:
-    migrations.run(connection, [FIRST])
-    assert migrations.run(connection, [FIRST, SECOND]) == [SECOND.name]
-    assert steps(connection) == [1, 2]
-
-
-def test_an_applied_file_that_changed_is_an_error_that_names_it(connection: Connection) -> None:
-    migrations.run(connection, [FIRST])
-    changed = Migration(1, FIRST.name, FIRST.sql + " -- a thought")
-    with pytest.raises(MigrationError, match=r"0001_first\.sql was changed after it was applied"):
-        migrations.run(connection, [changed, SECOND])
-    assert steps(connection) == [1]
-    assert applied(connection) == [FIRST.name]
-
-
-def test_a_failing_file_leaves_nothing_of_itself_and_what_was_before_it_stays(connection: Connection) -> None:
+def test_a_failing_file_leaves_nothing_of_itself_and_lets_the_next_run_in(empty_url: str) -> None:
     broken = Migration(2, "0002_broken.sql", "CREATE TABLE half_done (); INSERT INTO steps VALUES ('no')")
-    with pytest.raises(psycopg.errors.InvalidTextRepresentation):
-        migrations.run(connection, [FIRST, broken, THIRD])
-    assert applied(connection) == [FIRST.name]
-    assert steps(connection) == [1]
-    row = connection.execute("SELECT to_regclass('half_done') AS table_made").fetchone()
-    assert row == {"table_made": None}
-
-
-def test_a_failed_run_lets_the_next_one_in(empty_url: str) -> None:
     with connect(empty_url) as failing, connect(empty_url) as other:
-        with pytest.raises(psycopg.errors.SyntaxError):
-            migrations.run(failing, [Migration(1, "0001_typo.sql", "CREATE TABEL steps ()")])
+        with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+            migrations.run(failing, [FIRST, broken, THIRD])
+        assert applied(failing) == [FIRST.name]
+        assert not table_exists(failing, "half_done")
         other.execute("SET lock_timeout = '2s'")
-        assert migrations.run(other, [FIRST]) == [FIRST.name]
-
-
-def test_a_database_newer_than_the_code_is_an_error(connection: Connection) -> None:
-    migrations.run(connection, [FIRST, SECOND])
-    with pytest.raises(MigrationError, match=r"0002_second\.sql, which is not here.*older than the database"):
-        migrations.run(connection, [FIRST])
-    with pytest.raises(MigrationError, match="older than the database"):
-        migrations.run(connection, [])
-    assert steps(connection) == [1, 2]
-
-
-def test_a_file_that_was_renamed_is_an_error(connection: Connection) -> None:
-    migrations.run(connection, [FIRST])
-    with pytest.raises(MigrationError, match=r"0001_first\.sql"):
-        migrations.run(connection, [Migration(1, "0001_renamed.sql", FIRST.sql)])
+        assert migrations.run(other, [FIRST, SECOND]) == [SECOND.name]
 
 
 def test_two_runs_at_once_apply_each_file_once(empty_url: str) -> None:
@@ -129,44 +114,28 @@ def test_two_runs_at_once_apply_each_file_once(empty_url: str) -> None:
         assert steps(connection) == [1, 2, 3]
 
 
-def test_a_run_that_waits_for_another_is_not_given_up_by_the_statement_timeout(empty_url: str) -> None:
+def test_no_timeout_ends_the_wait_for_another_run(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrations, "LOCK_TIMEOUT", 0.05)
     with connect(empty_url) as first, connect(empty_url) as second:
         second.execute("SET statement_timeout = '50ms'")
         first.execute("SELECT pg_advisory_lock(%(lock)s)", {"lock": migrations._LOCK})
-        done = Event()
-
-        def run() -> None:
-            migrations.run(second, [FIRST])
-            done.set()
-
-        thread = Thread(target=run, daemon=True)
-        thread.start()
-        assert not done.wait(0.2)
-        first.execute("SELECT pg_advisory_unlock_all()")
-        assert done.wait(5)
-        thread.join()
+        with ThreadPoolExecutor(1) as thread:
+            waiting = thread.submit(migrations.run, second, [FIRST])
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.3)
+            first.execute("SELECT pg_advisory_unlock_all()")
+            assert waiting.result(timeout=30) == [FIRST.name]
 
 
-def test_a_run_that_waits_for_another_is_not_given_up_by_the_migrations_own_lock_timeout(
-    empty_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(migrations, "LOCK_TIMEOUT", 0.05)
-    with connect(empty_url) as first, connect(empty_url) as second:
-        first.execute("SELECT pg_advisory_lock(%(lock)s)", {"lock": migrations._LOCK})
-        with concurrency.later(0.3, lambda: first.execute("SELECT pg_advisory_unlock_all()")):
-            assert migrations.run(second, [FIRST]) == [FIRST.name]
+LIMITS = """
+    SELECT current_setting('lock_timeout') AS lock, current_setting('statement_timeout') AS statement
+"""
 
 
 def test_a_migration_waits_5_seconds_for_a_lock_and_runs_for_4_minutes_at_most(
     connection: Connection,
 ) -> None:
-    looks = Migration(
-        1,
-        "0001_looks.sql",
-        "CREATE TABLE limits AS "
-        "SELECT current_setting('lock_timeout') AS lock, current_setting('statement_timeout') AS statement",
-    )
-    migrations.run(connection, [looks])
+    migrations.run(connection, [Migration(1, "0001_looks.sql", f"CREATE TABLE limits AS {LIMITS}")])
     assert connection.execute("SELECT * FROM limits").fetchone() == {"lock": "5s", "statement": "4min"}
 
 
@@ -182,8 +151,7 @@ def test_a_migration_behind_a_long_read_gives_up_and_leaves_nothing(
             with pytest.raises(MigrationError, match=r"0002_alters\.sql waited 0\.2 s for a lock that other"):
                 migrations.run(migrating, [FIRST, alters])
             assert applied(migrating) == [FIRST.name]
-            row = migrating.execute("SELECT to_regclass('more') AS table_made").fetchone()
-            assert row == {"table_made": None}
+            assert not table_exists(migrating, "more")
         assert migrations.run(migrating, [FIRST, alters]) == [alters.name]
 
 
@@ -191,39 +159,25 @@ def test_a_migration_that_takes_too_long_is_given_up_and_leaves_nothing(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migrations, "STATEMENT_TIMEOUT", 0.2)
-    slow = Migration(2, "0002_slow.sql", "INSERT INTO steps VALUES (2); SELECT pg_sleep(10)")
+    slow = Migration(2, "0002_slow.sql", "INSERT INTO steps VALUES (2); SELECT pg_sleep(60)")
     with pytest.raises(MigrationError, match=r"0002_slow\.sql was given up.*statement timeout"):
         migrations.run(connection, [FIRST, slow])
     assert applied(connection) == [FIRST.name]
     assert steps(connection) == [1]
 
 
-def test_the_files_of_the_repository_make_the_tables_of_the_design(connection: Connection) -> None:
-    assert migrations.run(connection) == [migration.name for migration in migrations.load()]
-    rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
-    tables = {row["tablename"] for row in rows}
-    assert tables >= {"clients", "favorites", "products", "sessions", "schema_migrations"}
-
-
 def test_new_connections_have_a_statement_timeout_and_the_one_that_migrated_has_its_old_one(
     empty_url: str,
 ) -> None:
-    def timeouts(connection: Connection) -> object:
-        return connection.execute(
-            """
-            SELECT current_setting('statement_timeout') AS statement, current_setting('lock_timeout') AS lock
-            """
-        ).fetchone()
-
     with connect(empty_url) as connection:
-        before = timeouts(connection)
+        before = connection.execute(LIMITS).fetchone()
         migrations.run(connection)
-        assert timeouts(connection) == before
+        assert connection.execute(LIMITS).fetchone() == before
     with connect(empty_url) as connection:
-        assert timeouts(connection) == {"statement": "3500ms", "lock": "0"}
+        assert connection.execute(LIMITS).fetchone() == {"statement": "3500ms", "lock": "0"}
 
 
-def test_whoever_deploys_sees_that_the_database_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_is_gone_is_raised_to_the_one_who_deploys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handler, "WAIT", 0)
     monkeypatch.setenv("DATABASE_URL", NO_DATABASE)
     database.close()
@@ -253,9 +207,12 @@ def test_keys_of_addresses_that_are_not_ascii_are_made_anew(connection: Connecti
 
 # ── The first admin ───────────────────────────────────────────────────────────────────────────────────────
 
+Deploy = Callable[..., dict[str, object]]
+ADMIN = ("root@example.com", "a fine password")
+
 
 @pytest.fixture
-def deploy(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., dict[str, object]]]:
+def deploy(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deploy]:
     """Invoke the function, with these settings for the admin."""
     monkeypatch.setenv("DATABASE_URL", empty_url)
     database.close()
@@ -269,87 +226,75 @@ def deploy(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
     database.close()
 
 
-def admins(url: str) -> list[tuple[str, str]]:
-    with connect(url) as connection:
-        rows = connection.execute("SELECT email, password_hash FROM clients WHERE role = 'admin'")
-        return [(row["email"], row["password_hash"]) for row in rows]
+def admins(connection: Connection) -> list[tuple[str, str]]:
+    rows = connection.execute("SELECT email, password_hash FROM clients WHERE role = 'admin'")
+    return [(row["email"], row["password_hash"]) for row in rows]
 
 
-def test_the_first_admin_is_created_once(deploy: Callable[..., dict[str, object]], empty_url: str) -> None:
-    first = deploy("root@example.com", "a fine password")
-    assert first == {"applied": [migration.name for migration in migrations.load()], "admin_created": True}
-    assert deploy("root@example.com", "a fine password") == {"applied": [], "admin_created": False}
-    [(email, password_hash)] = admins(empty_url)
+def insert(connection: Connection, email: str, role: str) -> None:
+    connection.execute(
+        """
+        INSERT INTO clients (name, email, email_key, password_hash, role)
+        VALUES ('Eva', %(email)s, %(email)s, 'hers', %(role)s)
+        """,
+        {"email": email, "role": role},
+    )
+
+
+def test_the_first_admin_is_created_once_and_never_overwritten(
+    deploy: Deploy, connection: Connection
+) -> None:
+    names = [migration.name for migration in migrations.load()]
+    assert deploy(*ADMIN) == {"applied": names, "admin_created": True}
+    [(email, password_hash)] = admins(connection)
     assert email == "root@example.com"
     assert passwords.is_password("a fine password", password_hash)
-
-
-def test_the_first_admin_is_never_overwritten(
-    deploy: Callable[..., dict[str, object]], empty_url: str
-) -> None:
-    deploy("root@example.com", "a fine password")
-    before = admins(empty_url)
+    assert deploy(*ADMIN) == {"applied": [], "admin_created": False}
     assert deploy("ROOT@example.com", "another password")["admin_created"] is False
-    assert admins(empty_url) == before
+    assert admins(connection) == [(email, password_hash)]
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "others"),
     [
-        "UPDATE clients SET email = 'new@example.com', email_key = 'new@example.com'",
-        "UPDATE clients SET role = 'client' WHERE email = 'root@example.com'",
-        "DELETE FROM clients WHERE email = 'root@example.com'",
+        ("UPDATE clients SET email = 'new@example.com', email_key = 'new@example.com'", 0),
+        ("UPDATE clients SET role = 'client' WHERE email = 'root@example.com'", 1),
+        ("DELETE FROM clients WHERE email = 'root@example.com'", 1),
     ],
 )
 def test_the_first_admin_does_not_come_back_while_there_is_another(
-    deploy: Callable[..., dict[str, object]], empty_url: str, change: str
+    deploy: Deploy, connection: Connection, change: str, others: int
 ) -> None:
-    deploy("root@example.com", "a fine password")
-    with connect(empty_url) as connection:
-        if not change.startswith("UPDATE clients SET email"):
-            connection.execute(
-                "INSERT INTO clients (name, email, email_key, password_hash, role) "
-                "VALUES ('Eva', 'eva@example.com', 'eva@example.com', 'hers', 'admin')"
-            )
-        connection.execute(change)
-    before = admins(empty_url)
-    assert deploy("root@example.com", "a fine password")["admin_created"] is False
-    assert admins(empty_url) == before
+    deploy(*ADMIN)
+    if others:
+        insert(connection, "eva@example.com", "admin")
+    connection.execute(change.encode())
+    before = admins(connection)
+    assert deploy(*ADMIN)["admin_created"] is False
+    assert admins(connection) == before
 
 
 def test_where_no_admin_is_left_a_deploy_creates_the_first_one_again(
-    deploy: Callable[..., dict[str, object]], empty_url: str
+    deploy: Deploy, connection: Connection
 ) -> None:
-    deploy("root@example.com", "a fine password")
-    with connect(empty_url) as connection:
-        connection.execute("DELETE FROM clients")
-    assert deploy("root@example.com", "a fine password")["admin_created"] is True
+    deploy(*ADMIN)
+    connection.execute("DELETE FROM clients")
+    assert deploy(*ADMIN)["admin_created"] is True
 
 
 def test_a_client_with_the_admins_e_mail_does_not_become_admin(
-    deploy: Callable[..., dict[str, object]], empty_url: str
+    deploy: Deploy, connection: Connection
 ) -> None:
-    deploy()
-    with connect(empty_url) as connection:
-        connection.execute(
-            "INSERT INTO clients (name, email, email_key, password_hash) "
-            "VALUES ('Ana', 'root@example.com', 'root@example.com', 'hers')"
-        )
-    assert deploy("root@example.com", "a fine password")["admin_created"] is False
-    assert admins(empty_url) == []
+    assert deploy()["admin_created"] is False  # without settings there is none
+    insert(connection, "root@example.com", "client")
+    assert deploy(*ADMIN)["admin_created"] is False
+    assert admins(connection) == []
 
 
-def test_without_settings_there_is_no_admin(deploy: Callable[..., dict[str, object]], empty_url: str) -> None:
-    assert deploy()["admin_created"] is False
-    assert admins(empty_url) == []
-
-
-@pytest.mark.parametrize(
-    ("email", "password"), [("root@example.com", "password"), ("root", "a fine password")]
-)
+@pytest.mark.parametrize("admin", [("root@example.com", "password"), ("root", "a fine password")])
 def test_an_admin_whom_the_api_would_refuse_is_refused_at_the_deploy(
-    deploy: Callable[..., dict[str, object]], empty_url: str, email: str, password: str
+    deploy: Deploy, connection: Connection, admin: tuple[str, str]
 ) -> None:
     with pytest.raises(ValueError, match=r"common passwords|@-sign"):
-        deploy(email, password)
-    assert admins(empty_url) == []
+        deploy(*admin)
+    assert admins(connection) == []
