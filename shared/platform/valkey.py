@@ -1,7 +1,8 @@
 """The connection to Valkey (Redis protocol): one per execution environment; requests work without it.
 
-Everything in it can be had elsewhere. If it is down or slow, that costs a request at most `TIMEOUT` a command
-(`SLOW_TIMEOUT` where guesses are counted), and only one request in `COOLDOWN`: the others do not ask it.
+Everything in it can be had elsewhere. A server that is down or slow costs a request at most `TIMEOUT` a
+command (`SLOW_TIMEOUT` where guesses are counted), and only one request in `COOLDOWN`: the others skip it. A
+server that answers and refuses, as one does that is full, goes on being used: its reads still work.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 from redis.connection import Connection, ConnectionPool, SSLConnection
 from redis.exceptions import ConnectionError as Disconnected
-from redis.exceptions import RedisError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from shared.platform import deadlines, logs, settings
 
@@ -23,7 +24,7 @@ TIMEOUT = 0.1  # seconds for a command, or a pipeline of them: connecting, sendi
 SLOW_TIMEOUT = 0.5  # seconds for a command that is worth waiting for: counting guesses at passwords
 COOLDOWN = 1.0  # seconds without a try after a failure
 
-# Whom ElastiCache's certificates come from: Amazon Trust Services. See authorities/README.md.
+# Amazon Trust Services, which issue ElastiCache's certificates. See authorities/README.md.
 AUTHORITIES = __file__.rpartition("/")[0] + "/authorities/amazon_roots.pem"
 
 _pool: ConnectionPool | None = None
@@ -35,12 +36,15 @@ class CacheDown(Exception):
     """Valkey did not answer, or not in time; go on without it."""
 
 
-def pipeline(*commands: Sequence[str], seconds: float = TIMEOUT) -> list[Any]:
-    """The answers to commands, in one round trip and so many seconds at most for all of it.
+class CacheRefused(CacheDown):
+    """Valkey refused a command, as a full server or a replica refuses to write; it executed the others."""
 
-    An answer is None, bytes or an int, or a list of those. Written out here, as redis-py's own client takes
-    longer to put a command together and to keep count of it than Valkey to answer it, and 10 ms of a cold
-    start to load. Raises CacheDown.
+
+def pipeline(*commands: Sequence[str], seconds: float = TIMEOUT) -> list[Any]:
+    """The replies to commands (None, bytes, int, or a list of those), in one round trip.
+
+    All of it takes `seconds` at most. Written out here, as redis-py's own client takes longer to put a
+    command together than Valkey to answer it, and 10 ms of a cold start to load. Raises CacheDown.
     """
     global _not_before, _used_at
     left = deadlines.left(seconds)
@@ -49,14 +53,17 @@ def pipeline(*commands: Sequence[str], seconds: float = TIMEOUT) -> list[Any]:
     sent = b"".join(map(_packed, commands))
     try:
         with deadlines.within(seconds):
-            answers = _exchanged(_connected(), sent, len(commands))
-    except RedisError as error:  # refused, too slow, still loading, out of memory: all the same to us
+            replies = _exchange(_connected(), sent, len(commands))
+    except ResponseError as error:
+        logs.logger().warning("cache refused", reason=str(error))
+        raise CacheRefused from error
+    except RedisError as error:
         if left == seconds:  # else the caller ran out of time, which says little of Valkey
             _not_before = time.monotonic() + COOLDOWN
         logs.logger().warning("cache down", reason=str(error))
         raise CacheDown from error
     _used_at = time.time()
-    return answers
+    return replies
 
 
 def script(source: str, key: str, *arguments: object) -> list[str]:
@@ -64,32 +71,44 @@ def script(source: str, key: str, *arguments: object) -> list[str]:
     return ["EVAL", source, "1", key, *map(str, arguments)]
 
 
-def _exchanged(pool: ConnectionPool, sent: bytes, commands: int) -> list[Any]:
+def _exchange(pool: ConnectionPool, sent: bytes, commands: int) -> list[Any]:
+    """The replies; a ResponseError, where one of them is that, is raised after all were read."""
     connection: Any = pool.get_connection()
     was_kept, connection.is_kept = connection.is_kept, True
+    replies: list[Any] = []
+    refusal: ResponseError | None = None
     try:
         connection.send_packed_command([sent])
-        return [connection.read_response() for _ in range(commands)]
+        for _ in range(commands):
+            try:
+                replies.append(connection.read_response())
+            except ResponseError as error:
+                refusal = error
     except BaseException as error:
-        # What is left is nobody else's answer, and a server that refuses to write may be a replica by now.
-        connection.disconnect()
-        # One that the server forgot while this environment slept breaks at the first command. A server that
-        # is slow, or refuses, is not asked twice.
+        connection.disconnect()  # unread replies would be taken for those of the next command
+        # A connection that the server closed while this environment slept breaks at the first command. A
+        # server that is slow is not tried twice.
         if not was_kept or type(error) is not Disconnected:
             raise
+    else:
+        if refusal is None:
+            return replies
+        if isinstance(refusal, ReadOnlyError):
+            connection.disconnect()  # the server has become a replica: its name may lead to the new primary
+        raise refusal
     finally:
         pool.release(connection)
-    return _exchanged(pool, sent, commands)
+    return _exchange(pool, sent, commands)
 
 
 def _packed(words: Sequence[str]) -> bytes:
-    """A command as the protocol has it (RESP): an array of strings, each behind its length in bytes."""
+    """A command in the protocol's form (RESP): an array of strings, each behind its length in bytes."""
     encoded = [word.encode() for word in words]
     return b"*%d\r\n" % len(words) + b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in encoded])
 
 
 def close() -> None:
-    """Forget the connection and that it ever failed; the next use opens another."""
+    """Forget the connection and its failures; the next use opens another."""
     global _pool, _not_before
     if _pool is not None:
         _pool.close()
@@ -101,7 +120,7 @@ def _connected() -> ConnectionPool:
     if _pool is None:
         pool = ConnectionPool.from_url(
             settings.redis_url(),
-            max_connections=1_000,  # a request uses one; whoever calls from threads needs more
+            max_connections=1_000,  # a request uses one, threads one each
             socket_timeout=TIMEOUT,
             socket_connect_timeout=TIMEOUT,
             # Two round trips less at every cold start: no HELLO, no CLIENT SETINFO.
@@ -118,8 +137,8 @@ def _connected() -> ConnectionPool:
 
 # ── One deadline for a whole command ──────────────────────────────────────────────────────────────────────
 
-# redis-py's timeouts are for each read: a server that sends a byte now and then would hold a command for as
-# long as it likes. Its connections get a socket here that waits no longer than the deadline in force.
+# redis-py's timeouts begin anew with each read: a server that sends a byte now and then would hold a command
+# without end. The sockets here wait no longer than the deadline in force.
 
 
 class _BoundedSocket:
@@ -130,7 +149,7 @@ class _BoundedSocket:
         self._waits = True
 
     def settimeout(self, seconds: float | None) -> None:
-        """With 0 it does not wait at all: so redis-py asks whether there is something to read."""
+        """With 0 it does not wait: redis-py looks so whether there is something to read."""
         self._waits = seconds != 0
         if not self._waits:
             self._socket.settimeout(0)
@@ -146,7 +165,7 @@ class _BoundedSocket:
         try:
             return self._socket.recv(size)
         except BlockingIOError:
-            # Out of time, and nothing to read: what came in time is taken, though this process looks late.
+            # Out of time. A reply that came in time was read above, even if this process was late to look.
             raise TimeoutError("out of time") from None
 
     def sendall(self, data: bytes) -> None:
@@ -166,7 +185,7 @@ def _seconds_left() -> float:
 
 
 def _bounded(connect: Callable[[], socket.socket]) -> _BoundedSocket:
-    """What `connect` gives. In a thread: a name look-up and a TLS handshake know no deadline."""
+    """The socket that `connect` opens, in a thread: a name look-up and a TLS handshake know no deadline."""
     return _BoundedSocket(deadlines.call(connect, _seconds_left(), discard=socket.socket.close))
 
 
@@ -186,11 +205,11 @@ class _BoundedTlsConnection(SSLConnection):
         return _bounded(super()._connect)
 
     def _wrap_socket_with_ssl(self, sock: socket.socket) -> ssl.SSLSocket:
-        """The socket in TLS, with a server whose certificate and name are right. Raises ssl.SSLError.
+        """The socket in TLS, after the server's certificate and name were verified. Raises ssl.SSLError.
 
-        redis-py would load whom the system trusts, over a hundred authorities: 15 ms of a cold start.
+        redis-py would load all authorities that the system trusts, over a hundred: 15 ms of a cold start.
         """
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # it wants a certificate, and the host's name in it
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies certificate and host name
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_verify_locations(os.environ.get("SSL_CERT_FILE") or AUTHORITIES)
         return context.wrap_socket(sock, server_hostname=self.host)
