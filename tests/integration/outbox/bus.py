@@ -86,6 +86,6 @@ def put_large(db: psycopg.Connection, stream: str, number: int, size: int) -> No
     )
 
 
-def set_aside(db: psycopg.Connection) -> list[tuple[str, int, str]]:
+def dead(db: psycopg.Connection) -> list[tuple[str, int, str]]:
     found = db.execute("SELECT detail, reason FROM outbox_refused ORDER BY outbox_id").fetchall()
     return [(detail["stream"], detail["number"], reason) for detail, reason in found]

@@ -14,20 +14,12 @@ from shared.events import dead_letters, event_bridge, outbox_relay
 from shared.events.outbox_relay import Relayed
 from shared.platform.settings import database_url
 from tests.integration import accounts, concurrency, recorder
-from tests.integration.outbox.bus import (
-    Bus,
-    Entry,
-    forget,
-    named,
-    put,
-    put_large,
-    set_aside,
-)
+from tests.integration.outbox.bus import Bus, Entry, dead, forget, named, put, put_large
 
 pytestmark = pytest.mark.usefixtures("environment")
 
 
-def test_what_was_set_aside_two_weeks_ago_is_forgotten(db: psycopg.Connection) -> None:
+def test_a_dead_letter_is_forgotten_after_two_weeks(db: psycopg.Connection) -> None:
     db.execute(
         """
         INSERT INTO outbox_refused
@@ -38,10 +30,10 @@ def test_what_was_set_aside_two_weeks_ago_is_forgotten(db: psycopg.Connection) -
         """
     )
     assert dead_letters.forget_expired() == 1
-    assert set_aside(db) == [("a", 13, "too large")]
+    assert dead(db) == [("a", 13, "too large")]
 
 
-def test_an_event_that_no_bus_takes_is_set_aside_and_its_stream_goes_on(
+def test_an_event_too_large_for_any_bus_is_a_dead_letter_and_its_stream_goes_on(
     db: psycopg.Connection, environment: pytest.MonkeyPatch
 ) -> None:
     lines = recorder.log(environment)
@@ -51,7 +43,7 @@ def test_an_event_that_no_bus_takes_is_set_aside_and_its_stream_goes_on(
     bus = Bus()
     assert outbox_relay.relay(bus.send) == Relayed(sent=3, dead_letters=1)
     assert (bus.numbers("a"), bus.numbers("b")) == ([1, 3], [1])
-    ((stream, number, reason),) = set_aside(db)
+    ((stream, number, reason),) = dead(db)
     assert (stream, number) == ("a", 2)
     assert re.fullmatch(r"it has \d{7} bytes, and the bus takes 1048576", reason)
     assert [line.more["reason"] for line in lines if line.message == "dead letter"] == [reason]
@@ -66,17 +58,17 @@ def large_event_of_ana(db: psycopg.Connection) -> Caller:
     return ana
 
 
-def test_an_event_of_a_client_who_is_gone_is_not_kept(
+def test_a_dead_letter_of_a_removed_client_is_erased(
     db: psycopg.Connection, large_event_of_ana: Caller
 ) -> None:
     put_large(db, "a", 2, event_bridge.ENTRY_BYTES)
     put_large(db, f"client:{accounts.new_caller().client_id}", 3, event_bridge.ENTRY_BYTES)
     removal.remove(large_event_of_ana, "me")
     assert outbox_relay.relay(Bus().send).dead_letters == 3
-    assert [number for _, number, _ in set_aside(db)] == [2, 3]
+    assert [number for _, number, _ in dead(db)] == [2, 3]
 
 
-def test_that_a_client_was_removed_is_kept_until_the_bus_takes_it(
+def test_the_event_that_a_client_was_removed_is_kept_as_a_dead_letter(
     db: psycopg.Connection, large_event_of_ana: Caller
 ) -> None:
     removal.remove(large_event_of_ana, "me")
@@ -85,7 +77,7 @@ def test_that_a_client_was_removed_is_kept_until_the_bus_takes_it(
 
 
 @pytest.mark.usefixtures("connection_per_thread")
-def test_a_removal_erases_what_is_set_aside_at_the_same_moment(
+def test_a_removal_erases_a_dead_letter_of_the_same_moment(
     db: psycopg.Connection, large_event_of_ana: Caller, environment: pytest.MonkeyPatch
 ) -> None:
     look_first = dead_letters.sort
@@ -102,10 +94,10 @@ def test_a_removal_erases_what_is_set_aside_at_the_same_moment(
         environment.setattr(dead_letters, "sort", removed_then)
         assert outbox_relay.relay(Bus().send).dead_letters == 1
         removing[0].result()
-    assert set_aside(db) == []
+    assert dead(db) == []
 
 
-def test_a_client_whose_row_is_locked_keeps_nobody_waiting(
+def test_a_dead_letter_of_a_client_whose_row_is_locked_waits_for_the_next_run(
     db: psycopg.Connection, large_event_of_ana: Caller
 ) -> None:
     put(db, ("a", 1))
@@ -113,7 +105,7 @@ def test_a_client_whose_row_is_locked_keeps_nobody_waiting(
         other.execute("SELECT FROM clients WHERE client_id = %s FOR UPDATE", [large_event_of_ana.client_id])
         assert outbox_relay.relay(Bus().send) == Relayed(sent=1, refused=1, left=1)
     assert outbox_relay.relay(Bus().send) == Relayed(dead_letters=1)
-    assert len(set_aside(db)) == 1
+    assert len(dead(db)) == 1
 
 
 class SmallBus:
@@ -138,7 +130,7 @@ class SmallBus:
         return {"Entries": [{"EventId": "1"} for _ in Entries]}
 
 
-def test_a_bus_with_a_smaller_limit_gets_what_it_takes_and_the_rest_is_set_aside(
+def test_a_bus_with_a_smaller_limit_gets_what_it_takes_and_the_rest_is_dead(
     db: psycopg.Connection, environment: pytest.MonkeyPatch
 ) -> None:
     bus = SmallBus()
@@ -149,13 +141,13 @@ def test_a_bus_with_a_smaller_limit_gets_what_it_takes_and_the_rest_is_set_aside
     put(db, ("s3", 2))
     assert outbox_relay.relay(event_bridge.sender()) == Relayed(sent=13, dead_letters=1)
     assert [named(entry) for entry in bus.taken if named(entry)[0] == "s3"] == [("s3", 0), ("s3", 2)]
-    ((stream, number, reason),) = set_aside(db)
+    ((stream, number, reason),) = dead(db)
     assert (stream, number) == ("s3", 1)
     assert "over the limit" in reason
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException", "InternalFailure"])
-def test_a_large_event_is_not_set_aside_when_the_call_is_refused_for_another_reason(
+def test_a_large_event_whose_call_is_refused_for_another_reason_stays(
     db: psycopg.Connection, environment: pytest.MonkeyPatch, code: str
 ) -> None:
     class Refusing:
@@ -166,5 +158,5 @@ def test_a_large_event_is_not_set_aside_when_the_call_is_refused_for_another_rea
     put_large(db, "a", 1, 300_000)
     with pytest.raises(ClientError):
         outbox_relay.relay(event_bridge.sender())
-    assert set_aside(db) == []
+    assert dead(db) == []
     assert db.execute("SELECT FROM outbox").rowcount == 1

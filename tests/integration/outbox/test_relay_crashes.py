@@ -17,34 +17,27 @@ from shared.errors import DatabaseUnavailable
 from shared.events import outbox_reader, outbox_relay
 from shared.events.outbox_relay import Relayed
 from tests.calls import sample
+from tests.integration import concurrency
 from tests.integration.conftest import NO_DATABASE, cold_start
-from tests.integration.outbox.bus import (
-    ROOT,
-    Bus,
-    Entry,
-    left,
-    named,
-    put,
-)
+from tests.integration.outbox.bus import ROOT, Bus, Entry, left, named, put
 
 pytestmark = pytest.mark.usefixtures("environment")
 
 
-def test_what_send_raises_loses_nothing(db: psycopg.Connection) -> None:
+def test_a_send_that_raises_loses_nothing(db: psycopg.Connection) -> None:
     put(db, ("a", 1), ("a", 2), ("b", 1))
+    calls = 0
 
-    calls: list[Sequence[Entry]] = []
-
-    def broken(entries: Sequence[Entry]) -> list[bool]:
-        calls.append(entries)
+    def broken(_: Sequence[Entry]) -> list[bool]:
+        nonlocal calls
+        calls += 1
         raise ConnectionError
 
     with pytest.raises(ConnectionError):
         outbox_relay.relay(broken)
-    assert len(calls) >= outbox_relay.MAX_FAILED_BATCHES  # one call that fails ends no run
+    assert calls >= outbox_relay.MAX_FAILED_BATCHES  # one call that fails ends no run
     assert left(db) == [("a", 1), ("a", 2), ("b", 1)]
-    bus = Bus()
-    assert outbox_relay.relay(bus.send).sent == 3  # and no lock was left
+    assert outbox_relay.relay(Bus().send).sent == 3  # and no lock was left
 
 
 def test_a_bus_that_leaves_an_entry_unanswered_ends_the_run(
@@ -97,23 +90,6 @@ def test_without_the_database_it_is_an_error(environment: pytest.MonkeyPatch) ->
         lambda_handler(sample("publish_events"), None)
 
 
-def test_an_event_that_comes_meanwhile_is_sent_by_the_same_run_or_the_next(
-    db: psycopg.Connection,
-) -> None:
-    put(db, ("a", 1))
-    bus = Bus()
-
-    def more(entries: Sequence[Entry]) -> list[bool]:
-        if not bus.calls:
-            put(db, ("a", 2))
-        return bus.send(entries)
-
-    outbox_relay.relay(more)
-    outbox_relay.relay(bus.send)
-    assert bus.numbers("a") == [1, 2]
-    assert left(db) == []
-
-
 KILLED = """
 import json, os, time
 from shared.events import outbox_relay
@@ -143,7 +119,7 @@ def test_of_a_run_that_is_killed_one_batch_at_most_is_sent_again(db: psycopg.Con
     pairs = [line.split() for line in lines if line.startswith("s")]
     sent = [(stream, int(number)) for stream, number in pairs]
     bus = Bus()
-    assert wait_until(lambda: outbox_relay.relay(bus.send).left == 0, 10)
+    assert wait_until(lambda: outbox_relay.relay(bus.send).left == 0, 30)
     again = [named(entry) for entry in bus.taken]
     assert 300 <= len(sent) < 2_000
     assert len(sent) + len(again) - 2_000 <= outbox_relay.BATCH_SIZE
@@ -153,7 +129,7 @@ def test_of_a_run_that_is_killed_one_batch_at_most_is_sent_again(db: psycopg.Con
 
 
 @pytest.mark.usefixtures("connection_per_thread")
-def test_two_relays_at_once_send_nothing_twice_and_all_in_order(
+def test_relays_at_once_send_nothing_twice_and_all_in_order(
     db: psycopg.Connection, environment: pytest.MonkeyPatch
 ) -> None:
     environment.setattr(outbox_reader, "EVENTS_PER_STREAM", 10)
@@ -165,15 +141,11 @@ def test_two_relays_at_once_send_nothing_twice_and_all_in_order(
         with sending:
             return bus.send(entries)
 
-    def publish_for_a_while() -> None:
+    def relay_for_a_while() -> None:
         for _ in range(40):
             outbox_relay.relay(send)
 
-    workers = [threading.Thread(target=publish_for_a_while) for _ in range(3)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    assert concurrency.at_once([relay_for_a_while] * 3) == [None] * 3
     assert left(db) == []
     assert len(bus.taken) == 200
     for stream in range(5):
@@ -188,15 +160,13 @@ def test_a_second_relay_leaves_while_the_first_is_at_it(db: psycopg.Connection) 
 
     def slow(entries: Sequence[Entry]) -> list[bool]:
         sending.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return bus.send(entries)
 
     first = threading.Thread(target=outbox_relay.relay, args=[slow])
     first.start()
-    assert sending.wait(10)
-    started = time.monotonic()
+    assert sending.wait(30)
     assert outbox_relay.relay(bus.send) == Relayed(left=1)
-    assert time.monotonic() - started < 1
     go_on.set()
     first.join()
     assert bus.numbers("a") == [1]
@@ -236,7 +206,7 @@ def test_a_relay_that_gets_the_lock_as_another_ends_sees_what_that_one_sent(
     slow = threading.Thread(target=outbox_relay.relay, args=[send])
     slow.start()
     waits = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 1 AND NOT granted"
-    assert wait_until(lambda: db.execute(waits).rowcount == 1, 10)
+    assert wait_until(lambda: db.execute(waits).rowcount == 1, 30)
     with db.transaction():  # as another does with what is left
         db.execute("DELETE FROM outbox")
         db.execute("UPDATE outbox_turns SET turn = turn + 1")
