@@ -57,7 +57,7 @@ from shared.web import responses, routing
 app = routing.resolver({public})
 
 
-@app.{verb}("{rule}", openapi_extensions=routing.errors())
+@app.{verb}("{rule}")
 def {name}({arguments}) -> Response[None]:
     """Say here what it does."""
     return responses.no_content()

@@ -1,7 +1,7 @@
 """Writes functions/get_docs/openapi.json, the description of the API: `python -m tools.openapi`.
 
-Paths, parameters and bodies come from the handlers' types through Powertools; added here is what the types do
-not say: who may call, the problems, the headers, and an example of everything.
+Paths, parameters and bodies come from the handlers' types through Powertools. This module adds what types do
+not say: who may call, the problems, the headers, and examples.
 """
 
 from __future__ import annotations
@@ -10,24 +10,22 @@ import copy
 import json
 import re
 import tomllib
-from http import HTTPStatus
 from typing import Any
 
 from aws_lambda_powertools.event_handler.openapi.merge import OpenAPIMerge
 from pydantic.json_schema import models_json_schema
 
-from shared import errors
-from shared.errors import ChangedMeanwhile, DomainError
-from shared.favorites.limits import MAX_FAVORITES
+from shared.errors import ChangedMeanwhile
 from shared.models import GatewayError, Problem
-from tools import apps
+from tools import apps, errors
+from tools.errors import headers, phrase
 
 DOCUMENT = apps.ROOT / "functions" / "get_docs" / "openapi.json"
 
 Json = dict[str, Any]
 
 DESCRIPTION = """\
-Customers mark products as favorites; shops read and write that here.
+This API stores which products a customer likes.
 
 Register (`POST /clients`), log in (`POST /auth/login`) and send the access token with every request that
 needs a caller: `Authorization: Bearer …`. It is good for 15 minutes; `POST /auth/refresh` gives the next one.
@@ -37,8 +35,6 @@ Lists come in pages: follow `Link: <…>; rel="next"`, or send `next_cursor` as 
 """
 
 TAGS = ("clients", "auth", "products", "favorites", "shares")  # beside "operation", which is everything else
-
-_PROBLEM = "application/problem+json"
 
 # Of a field that gives none itself, by its format or type.
 _EXAMPLES = {
@@ -51,9 +47,6 @@ _EXAMPLES = {
     "object": {},
     "null": None,
 }
-
-# API Gateway's own errors: no such route, a body of more than 10 MB, throttling, a function that failed.
-_GATEWAY_STATUSES = (404, 405, 413, 429, 500, 503)
 
 _PAGES = ("FavoritePage", "FavoriteIds")  # beside those that are only a Page of something
 
@@ -96,8 +89,7 @@ _HEADERS: dict[str, Json] = {
 def document() -> Json:
     """The OpenAPI 3.1 document of all functions that have routes.
 
-    The model Client is called Account in it: clients that openapi-python-client generates have a class Client
-    of their own, and would mistake one for the other.
+    The model Client is called Account there: openapi-python-client generates a class Client of its own.
     """
     merge = OpenAPIMerge(
         title="Favorites",
@@ -133,9 +125,9 @@ def document() -> Json:
     _add_examples(merged)
     merged["paths"] = dict(sorted(merged["paths"].items()))
     merged["components"]["schemas"] = dict(sorted(schemas.items()))
-    merged["components"]["examples"] = _problem_examples()
+    merged["components"]["examples"] = errors.examples()
     merged["components"]["headers"] = _HEADERS
-    merged["components"]["responses"] = _gateway_responses()
+    merged["components"]["responses"] = errors.gateway_responses()
     renamed: Json = json.loads(re.sub(r'(?<=["/_])Client(?=_?")', "Account", json.dumps(merged)))
     return renamed
 
@@ -151,7 +143,7 @@ def _add_examples(document: Json) -> None:
         for operation in operations.values()
         for answer in (operation.get("requestBody", {}), *operation["responses"].values())
         for kind, content in answer.get("content", {}).items()
-        if kind != _PROBLEM
+        if kind != errors.PROBLEM
     ]
     for content in bodies:
         name = content["schema"].get("$ref", "").rpartition("/")[2]
@@ -192,8 +184,8 @@ def text() -> str:
 
 def _complete(operation: Json, path: str, method: str, *, public: bool, source: Any) -> None:
     """Add to an operation what the types of its route do not say."""
-    codes = operation.pop("x-errors")
-    also = operation.pop("x-also")
+    codes = operation.pop("x-errors", [])
+    also = operation.pop("x-also", [])
     tag = _tag(path)
     operation["operationId"] = source.__name__
     operation["tags"] = [tag]
@@ -214,61 +206,30 @@ def _complete(operation: Json, path: str, method: str, *, public: bool, source: 
             responses[success], status, path, method, is_tagged=is_tagged or method == "patch"
         )
     if is_tagged:
-        responses["304"] = {"description": "The caller has it already.", "headers": _headers(["ETag"])}
+        responses["304"] = {"description": "The caller has it already.", "headers": headers(["ETag"])}
         operation.setdefault("parameters", []).append(_condition("If-None-Match"))
     if ChangedMeanwhile.code in codes:
         operation["parameters"] += map(_condition, ("If-Match", "If-None-Match"))
 
     if "requestBody" in operation:
         _complete_body(operation["requestBody"]["content"], method)
-    codes = [*codes, *_common_errors(tag, public=public, has_body="requestBody" in operation)]
-    for status, problems in _problems(codes).items():
+    codes = [*codes, *errors.common(tag, public=public, has_body="requestBody" in operation)]
+    for status, problems in errors.problems(codes).items():
         responses.setdefault(status, problems)
-    _add_gateway_errors(responses)
+    errors.add_gateway_errors(responses)
     operation["responses"] = dict(sorted(responses.items()))
 
 
 def _head(get: Json) -> Json:
-    """HEAD is answered wherever GET is, without a body; no function declares it (shared.web.routing)."""
+    """HEAD on every route with GET (shared.web.routing); no function declares it."""
     head = copy.deepcopy(get)
     head["operationId"] = f"head_{get['operationId'].removeprefix('get_')}"
-    head["summary"] = "Tell the same without a body"
+    head["summary"] = "Answer as GET does, without the body"
     for status, response in head["responses"].items():
         if response.pop("$ref", None):
-            response["description"] = _phrase(int(status))
+            response["description"] = phrase(int(status))
         response.pop("content", None)
     return head
-
-
-def _add_gateway_errors(responses: Json) -> None:
-    """Add what API Gateway itself answers with, beside an answer of ours with the same status."""
-    for status in _GATEWAY_STATUSES:
-        response = responses.setdefault(str(status), {"$ref": f"#/components/responses/Gateway{status}"})
-        if "content" in response:
-            # In each media type: openapi-python-client makes its parser from the first one alone.
-            for body in response["content"].values():
-                body["schema"] = {"anyOf": [body["schema"], _GATEWAY_ERROR]}
-            response["content"].setdefault("application/json", {"schema": _GATEWAY_ERROR})
-
-
-_GATEWAY_ERROR = {"$ref": "#/components/schemas/GatewayError"}
-
-
-def _gateway_responses() -> Json:
-    # An HTTP API still uses the names of RFC 2616.
-    messages = {413: "Request Entity Too Large"}
-    return {
-        f"Gateway{status}": {
-            "description": f"{_phrase(status)}, from API Gateway.",
-            "content": {
-                "application/json": {
-                    "schema": _GATEWAY_ERROR,
-                    "example": {"message": messages.get(status, _phrase(status))},
-                }
-            },
-        }
-        for status in _GATEWAY_STATUSES
-    }
 
 
 def _complete_body(content: Json, method: str) -> None:
@@ -277,20 +238,8 @@ def _complete_body(content: Json, method: str) -> None:
         content["application/merge-patch+json"] = copy.deepcopy(content["application/json"])
 
 
-def _common_errors(tag: str, *, public: bool, has_body: bool) -> list[str]:
-    """The codes of the errors that many routes have, and that none of them names itself."""
-    codes = ["invalid-input", "internal-error"]  # of any route: a query parameter that it does not have
-    if not public:
-        codes += ["missing-credentials", "invalid-token"]
-    if has_body:
-        codes += ["body-too-large", "unsupported-media-type"]
-    if not public or tag in ("clients", "auth"):
-        codes += ["database-unavailable", "secret-unavailable"]
-    return codes
-
-
 def _without_null(schema: Json) -> None:
-    """A parameter that is not sent is not there; none is ever null, and generated clients need not ask."""
+    """Remove null from the schema of a parameter: one that is left out is absent, never null."""
     kinds = [kind for kind in schema.get("anyOf", []) if kind != {"type": "null"}]
     if len(kinds) == 1:
         del schema["anyOf"]
@@ -306,7 +255,7 @@ def _tag(path: str) -> str:
 
 def _success(response: Json, status: str, path: str, method: str, *, is_tagged: bool) -> Json:
     response = copy.deepcopy(response)
-    response["description"] = _phrase(int(status))
+    response["description"] = phrase(int(status))
     if status == "204":
         response.pop("content", None)
         return response
@@ -331,66 +280,8 @@ def _success(response: Json, status: str, path: str, method: str, *, is_tagged: 
     if reference in _PAGES or reference.startswith("Page_"):
         names.append("Link")
     if names:
-        response["headers"] = _headers(names)
+        response["headers"] = headers(names)
     return response
-
-
-def _problems(slugs: list[str]) -> dict[str, Json]:
-    """The problems by status: a status may have several, told apart by their type."""
-    responses: dict[str, Json] = {}
-    for kind in DomainError.kinds():
-        status, slug = kind.status, kind.code
-        if slug not in slugs:
-            continue
-        response = responses.setdefault(str(status), {"description": _phrase(status)})
-        if names := _PROBLEM_HEADERS.get(status):
-            response["headers"] = _headers(names)
-        content = response.setdefault("content", {_PROBLEM: {}})[_PROBLEM]
-        content["schema"] = {"$ref": "#/components/schemas/Problem"}
-        content.setdefault("examples", {})[slug] = {"$ref": f"#/components/examples/{slug}"}
-    return responses
-
-
-_PROBLEM_HEADERS = {
-    401: ["WWW-Authenticate"],
-    415: ["Accept-Patch", "Accept-Encoding"],
-    429: ["Retry-After"],
-    503: ["Retry-After"],
-}
-
-
-def _problem_examples() -> Json:
-    examples = {}
-    for kind in DomainError.kinds():
-        value: Json = {
-            "type": kind.type_uri(),
-            "title": kind.title,
-            "status": kind.status,
-            "detail": "What exactly was refused, in a sentence.",
-            "request_id": "b7c1f0a2-3d53-4c1e-8f4a-5a0f6f2f8f10",
-        }
-        if kind is errors.FavoritesFull:
-            value["max"] = MAX_FAVORITES
-        if kind is errors.InvalidInput:
-            value["errors"] = [
-                {
-                    "location": "body.name",
-                    "pointer": "/name",
-                    "message": "Field required",
-                    "type": "missing",
-                }
-            ]
-        examples[kind.code] = {"summary": kind.title, "value": value}
-    return examples
-
-
-def _phrase(status: int) -> str:
-    # Python 3.13 renamed these two to what RFC 9110 calls them; the document is the same whatever makes it.
-    return {413: "Content Too Large", 422: "Unprocessable Content"}.get(status, HTTPStatus(status).phrase)
-
-
-def _headers(names: list[str]) -> Json:
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
 def _condition(name: str) -> Json:

@@ -12,7 +12,7 @@ from shared.web.responses import Response
 app = routing.resolver()
 
 
-@app.get("/shares", openapi_extensions=routing.errors())
+@app.get("/shares")
 def list_shares() -> Response[Shares]:
     """List the caller's shares, with their links."""
     return responses.ok(shares.list_all(app.caller), **responses.NOT_STORED)

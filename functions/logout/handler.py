@@ -12,7 +12,7 @@ from shared.web.responses import Response
 app = routing.resolver(public=True)
 
 
-@app.post("/auth/logout", status_code=204, openapi_extensions=routing.errors())
+@app.post("/auth/logout", status_code=204)
 def logout(held: RefreshTokenInput) -> Response[None]:
     """End the session that the refresh token belongs to; repeating it changes nothing."""
     ends.log_out(held.refresh_token)

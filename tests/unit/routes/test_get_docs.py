@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from functions.get_docs import handler
+from functions.get_docs import pages
 from shared.errors import DomainError
 from tests.calls import Answer, call, sample
 
@@ -68,8 +68,8 @@ def test_both_may_be_cached_by_anybody(path: str) -> None:
 
 
 def test_nothing_in_the_document_ends_the_script_that_carries_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handler, "_document", lambda: '{"openapi":"3.1.0","info":"</script><script>alert()"}')
-    page = handler._page.__wrapped__()
+    monkeypatch.setattr(pages, "document", lambda: '{"openapi":"3.1.0","info":"</script><script>alert()"}')
+    page = pages.swagger_ui.__wrapped__()
     assert '"openapi":"3.1.0"' in page
     assert "</script><script>alert" not in page
 
