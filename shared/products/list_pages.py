@@ -54,7 +54,7 @@ def page(*, limit: int, cursor: str | None, category: str | None, sort: str | No
         Page[Product](items=[copied.as_product() for copied in shown], next_cursor=next_cursor)
     )
     entry = Entry(200, 0, state.synced_at, body, etag_of(body), next_cursor)
-    # A category that no product has is one that somebody made up.
+    # Empty categories are not cached: callers could fill the cache with invented names.
     if place is not None and (shown or category is None):
         with suppress(CacheDown):
             product_cache.put_page(state, place, entry)
@@ -91,7 +91,7 @@ def current_state() -> tuple[ListState, CacheState]:
 def _state_of(listing: Listing) -> ListState | None:
     if listing.synced_at is None:
         return None
-    return ListState(listing.generation, listing.synced_at.timestamp())
+    return ListState(listing.list_version, listing.synced_at.timestamp())
 
 
 def _read_list(state: ListState | None) -> tuple[ListState, CacheState]:

@@ -76,13 +76,13 @@ def write_through(copied: CopiedProduct, revalidated_at: float = 0.0) -> None:
     newest that anybody had told then. Raises CacheDown.
     """
     product_cache.put(copied.product_id, entry_of(copied, revalidated_at))
-    product_cache.advance_generation(product_copy.listing().generation)
+    product_cache.advance_list_version(product_copy.listing().list_version)
 
 
 def write_all_quietly(copied: Sequence[CopiedProduct]) -> None:
     """As `show`, for many."""
     with suppress(CacheDown):
-        product_cache.advance_generation(product_copy.listing().generation)
+        product_cache.advance_list_version(product_copy.listing().list_version)
         with deadlines.within(TIMEOUT):  # as in several
             product_cache.put_all({each.product_id: entry_of(each) for each in copied})
 
@@ -110,7 +110,7 @@ def sync(listed: CatalogList) -> Iterator[list[CopiedProduct]]:
         for chunk in product_copy.sync(listed):
             if any(copied.changed for copied in chunk):
                 with suppress(CacheDown):
-                    product_cache.advance_generation(product_copy.listing().generation)
+                    product_cache.advance_list_version(product_copy.listing().list_version)
             yield chunk
     except product_copy.ShrunkCatalog as error:
         logs.logger().error("catalog refused", reason=str(error))

@@ -5,7 +5,7 @@ the one line in front of the body. This module loads on every product request: i
 
     product:{id}                   the entry of a product that the copy has
     unknown:{place}                one of the ids that nobody has; there are NEGATIVE_SLOTS
-    products                       a hash: `generation` and `synced_at` of the list (see ListState)
+    products                       a hash: `list_version` and `synced_at` of the list (see ListState)
     products:{sort}:{limit}        the first page in that order, of up to `limit` products
     products:category:{place}      the first page of a category; there are CATEGORY_SLOTS
     lease:{name}                   who refreshes `name` just now
@@ -39,7 +39,7 @@ from shared.products.product_cache.leases import is_leased as is_leased
 from shared.products.product_cache.pages import CATEGORY_SLOTS as CATEGORY_SLOTS
 from shared.products.product_cache.pages import ListState as ListState
 from shared.products.product_cache.pages import Slot as Slot
-from shared.products.product_cache.pages import advance_generation as advance_generation
+from shared.products.product_cache.pages import advance_list_version as advance_list_version
 from shared.products.product_cache.pages import get_page as get_page
 from shared.products.product_cache.pages import keep_list as keep_list
 from shared.products.product_cache.pages import list_page as list_page

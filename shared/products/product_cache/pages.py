@@ -5,22 +5,25 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass
+from typing import cast
 
 from shared.platform import settings, valkey
 from shared.products.product_cache.entries import HARD_TTL, Entry
 
 CATEGORY_SLOTS = 512  # pages of categories share them; the last writer wins
+# Seconds between two versions of the list that readers see. However many products change, every page is made
+# once in this time; a change is seen at once after a quiet time, and otherwise this much later at most.
+INTERVAL = 1.5
 
 
 @dataclass(frozen=True, slots=True)
 class ListState:
     """What all list pages have in common: the content they show, and when the catalog confirmed it.
 
-    `generation` is the copy's own (product_copy.Listing): pages of one generation show the same content,
-    whatever was lost or written late here.
+    `list_version` is one of the copy's (product_copy.Listing), the newest that readers may see by now.
     """
 
-    generation: int
+    list_version: int
     synced_at: float
 
     @property
@@ -36,14 +39,14 @@ class ListState:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Where a page is kept, and the `name` by which it is told from others that had the place before."""
+    """Where a page is kept; `name` tells it from other pages that share the key."""
 
     key: str
     name: str
 
 
 def slot_for(*, limit: int | str, cursor: str | None, category: str | None, sort: str | None) -> Slot | None:
-    """Where that page of the list is kept; None for what follows a cursor, which is not."""
+    """The slot of that page of the list; None for a page behind a cursor, which is not cached."""
     if cursor is not None:
         return None
     parts = "\0".join("" if part is None else f"={part}" for part in (limit, category, sort))
@@ -54,72 +57,89 @@ def slot_for(*, limit: int | str, cursor: str | None, category: str | None, sort
 
 
 def list_state() -> ListState | None:
-    """The list's generation and time; None when the cache does not know both. Raises CacheDown."""
+    """The list's version and time; None when the cache does not know both. Raises CacheDown."""
     return _list_state(*valkey.pipeline(_LIST_STATE))
 
 
-def list_page(place: Slot) -> tuple[ListState | None, Entry | None]:
+def list_page(slot: Slot) -> tuple[ListState | None, Entry | None]:
     """`list_state` and `get_page`, in one round trip. Raises CacheDown."""
-    fields, value = valkey.pipeline(_LIST_STATE, ("GET", place.key))
+    fields, value = valkey.pipeline(_LIST_STATE, ("GET", slot.key))
     state = _list_state(fields)
-    return state, None if state is None else _page(value, state, place)
+    return state, None if state is None else _page(value, state, slot)
 
 
-_LIST_STATE = ("HMGET", "products", "generation", "synced_at")
+_LIST_STATE = ("HMGET", "products", "list_version", "next_version", "next_at", "synced_at")
 
 
 def _list_state(fields: list[bytes | None]) -> ListState | None:
-    generation, synced_at = fields
-    if generation is None or synced_at is None:
+    if None in fields:
         return None
+    list_version, next_version, next_at, synced_at = cast("list[bytes]", fields)
     try:
-        return ListState(int(generation), float(synced_at))
-    except ValueError:  # not of this version's making
+        is_early = 0 < float(next_at) - time.time() <= INTERVAL
+        return ListState(int(list_version if is_early else next_version), float(synced_at))
+    except ValueError:  # written by another release
         return None
 
 
-# Each of the fields only rises, whoever comes late.
+# `list_version` is what readers see until `next_at`, and `next_version` from then on. Versions only rise,
+# whoever comes late. Times are by the caller's clock, as readers have no other; one that is further ahead
+# than the interval comes from a wrong clock and does not count.
 _KEEP_LIST = """
-for field = 1, #ARGV, 2 do
-  local held = tonumber(redis.call('HGET', KEYS[1], ARGV[field]))
-  if not held or held < tonumber(ARGV[field + 1]) then
-    redis.call('HSET', KEYS[1], ARGV[field], ARGV[field + 1])
-  end
+local version, now, interval, synced_at = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local held = redis.call('HMGET', KEYS[1], 'list_version', 'next_version', 'next_at', 'synced_at')
+local visible, following, next_at = tonumber(held[1]), tonumber(held[2]), tonumber(held[3])
+if next_at and next_at > now + interval then next_at = 0 end
+if not (visible and following and next_at) then
+  visible, following, next_at = version, version, 0
+elseif following < version then
+  if visible < following and next_at <= now then visible, next_at = following, next_at + interval end
+  following = version
+  if next_at <= now then visible, next_at = version, now + interval end
+end
+redis.call('HSET', KEYS[1], 'list_version', visible, 'next_version', following, 'next_at',
+           string.format('%.3f', next_at))
+if synced_at and (tonumber(held[4]) or 0) < tonumber(synced_at) then
+  redis.call('HSET', KEYS[1], 'synced_at', synced_at)
 end
 """
 
 
 def keep_list(state: ListState) -> None:
     """Make this the list's state, unless a newer one is known. Raises CacheDown."""
-    arguments = ("generation", state.generation, "synced_at", f"{state.synced_at:.3f}")
-    valkey.pipeline(valkey.script(_KEEP_LIST, "products", *arguments))
+    _keep_list(state.list_version, f"{state.synced_at:.3f}")
 
 
-def advance_generation(generation: int) -> None:
-    """Let no page of an earlier generation be served. Raises CacheDown."""
-    valkey.pipeline(valkey.script(_KEEP_LIST, "products", "generation", generation))
+def advance_list_version(list_version: int) -> None:
+    """Let no page of an earlier version be served, `INTERVAL` from now at the latest. Raises CacheDown."""
+    _keep_list(list_version)
 
 
-def get_page(state: ListState, place: Slot) -> Entry | None:
+def _keep_list(list_version: int, *synced_at: str) -> None:
+    now = f"{time.time():.3f}"
+    valkey.pipeline(valkey.script(_KEEP_LIST, "products", list_version, now, INTERVAL, *synced_at))
+
+
+def get_page(state: ListState, slot: Slot) -> Entry | None:
     """The page as the list's state says it is now; None where nobody made it yet. Raises CacheDown."""
-    (value,) = valkey.pipeline(("GET", place.key))
-    return _page(value, state, place)
+    (value,) = valkey.pipeline(("GET", slot.key))
+    return _page(value, state, slot)
 
 
-def _page(value: bytes | None, state: ListState, place: Slot) -> Entry | None:
+def _page(value: bytes | None, state: ListState, slot: Slot) -> Entry | None:
     if value is None:
         return None
     try:
         header, body = value.decode().split("\n", 1)
-        name, generation, etag, next_cursor = header.split(" ")
-    except ValueError:  # not of this version's making
+        name, list_version, etag, next_cursor = header.split(" ")
+    except ValueError:  # written by another release
         return None
-    if (name, generation) != (place.name, str(state.generation)):
+    if (name, list_version) != (slot.name, str(state.list_version)):
         return None
     return Entry(200, 0, state.synced_at, body, etag, next_cursor or None)
 
 
-def put_page(state: ListState, place: Slot, entry: Entry) -> None:
-    """Keep the page in its place, for as long as it could be served. Raises CacheDown."""
-    value = f"{place.name} {state.generation} {entry.etag} {entry.next_cursor or ''}\n{entry.body}"
-    valkey.pipeline(("SET", place.key, value, "EX", str(HARD_TTL)))
+def put_page(state: ListState, slot: Slot, entry: Entry) -> None:
+    """Keep the page in its slot, for as long as it could be served. Raises CacheDown."""
+    value = f"{slot.name} {state.list_version} {entry.etag} {entry.next_cursor or ''}\n{entry.body}"
+    valkey.pipeline(("SET", slot.key, value, "EX", str(HARD_TTL)))

@@ -34,11 +34,11 @@ class ShrunkCatalog(Exception):
 class Listing:
     """The copy as a list.
 
-    `generation` rises with every change of what lists show. `synced_at` is when the copy was last what the
+    `list_version` rises with every change of what lists show. `synced_at` is when the copy was last what the
     catalog's list said, None when it never was. `is_scheduled`: the schedule reads the list, or tries to.
     """
 
-    generation: int
+    list_version: int
     synced_at: datetime | None
     is_scheduled: bool
 
@@ -48,7 +48,7 @@ def listing() -> Listing:
     found = database.fetch_one(
         Listing,
         """
-        SELECT generation, synced_at,
+        SELECT generation AS list_version, synced_at,
                coalesce(scheduled_at > now() - %(silence)s::interval, false) AS is_scheduled
           FROM product_list
         """,
@@ -65,7 +65,7 @@ def note_schedule() -> None:
 
 
 def note_sync(synced_at: float) -> int:
-    """Remember that the copy is what the list said at `synced_at` (seconds since the epoch); its generation.
+    """Remember that the copy is what the list said at `synced_at` (seconds since the epoch); its list_version.
 
     Raises DatabaseUnavailable.
     """

@@ -21,6 +21,7 @@ from shared.platform import valkey as cache
 from shared.products import catalog as catalog_client
 from shared.products import list_pages, product_cache, product_copy
 from shared.products import poll as catalog_poll
+from shared.products.product_cache import pages
 from shared.products.product_copy import list_sync, writes
 from tests.hostile_catalog import Answer, HostileCatalog
 from tests.integration import concurrency, recorder
@@ -92,6 +93,7 @@ def test_a_poll_that_dies_between_two_chunks_is_finished_by_the_next(
     catalog: HostileCatalog, environment: pytest.MonkeyPatch
 ) -> None:
     environment.setattr(list_sync, "CHUNK", 2)
+    environment.setattr(pages, "INTERVAL", 0)
     lists(catalog, *numbered(1, 2, 3, 4))
     poll()
     assert listed_ids() == ["1", "2", "3", "4"]
@@ -118,6 +120,7 @@ def test_a_poll_that_dies_midway_leaves_no_page_of_what_was_before(
     catalog: HostileCatalog, environment: pytest.MonkeyPatch, dies_at: str
 ) -> None:
     environment.setattr(list_sync, "CHUNK", 2)
+    environment.setattr(pages, "INTERVAL", 0)
     lists(catalog, *numbered(1, 2, 3, 4))
     poll()
     lists(catalog, *numbered(1, 2, 3, 4, price=1))

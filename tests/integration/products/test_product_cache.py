@@ -3,7 +3,7 @@
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from local.servers.valkey import Valkey
 from shared.formats.etags import etag_of
 from shared.platform import valkey as cache
 from shared.products import product_cache
-from shared.products.product_cache import Entry, Lease, LeaseHeld, ListState
+from shared.products.product_cache import Entry, Lease, LeaseHeld, ListState, pages
 from tests.integration import concurrency
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -140,8 +140,8 @@ def place(*, limit: int = 20, category: str | None = None, sort: str | None = No
 PAGE = place()
 
 
-def listed(generation: int) -> ListState:
-    product_cache.keep_list(ListState(generation, round(time.time(), 3)))
+def listed(list_version: int) -> ListState:
+    product_cache.keep_list(ListState(list_version, round(time.time(), 3)))
     state = product_cache.list_state()
     assert state
     return state
@@ -149,7 +149,7 @@ def listed(generation: int) -> ListState:
 
 def test_a_state_has_both_its_halves_or_is_none() -> None:
     assert product_cache.list_state() is None
-    product_cache.advance_generation(7)
+    product_cache.advance_list_version(7)
     assert product_cache.list_state() is None  # nobody knows how old it is
     product_cache.keep_list(ListState(6, NOW))
     assert product_cache.list_state() == ListState(7, NOW)
@@ -162,7 +162,7 @@ def test_what_is_known_of_the_list_only_rises() -> None:
     assert product_cache.list_state() == ListState(8, NOW + 1)
 
 
-def test_a_page_is_found_under_the_generation_that_it_was_made_for() -> None:
+def test_a_page_is_found_under_the_list_version_that_it_was_made_for() -> None:
     state = listed(7)
     body = '{"items":[]}'
     page = Entry(200, 0, state.synced_at, body, etag_of(body), "next")
@@ -173,16 +173,16 @@ def test_a_page_is_found_under_the_generation_that_it_was_made_for() -> None:
     assert product_cache.get_page(state, PAGE) == last
 
 
-def test_a_new_generation_makes_all_pages_unreachable_and_the_list_no_older() -> None:
+def test_a_new_list_version_makes_all_pages_unreachable_and_the_list_no_older() -> None:
     before = listed(7)
     product_cache.put_page(before, PAGE, entry())
-    product_cache.advance_generation(8)
+    product_cache.advance_list_version(8)
     now = product_cache.list_state()
     assert now == ListState(8, before.synced_at)
     assert product_cache.get_page(now, PAGE) is None
 
 
-def test_a_page_that_was_made_of_old_rows_is_not_found_under_the_new_generation() -> None:
+def test_a_page_that_was_made_of_old_rows_is_not_found_under_the_new_list_version() -> None:
     before = listed(7)
     now = listed(8)
     product_cache.put_page(before, PAGE, entry())  # by a slow reader
@@ -190,15 +190,78 @@ def test_a_page_that_was_made_of_old_rows_is_not_found_under_the_new_generation(
 
 
 @pytest.mark.parametrize(("held", "late"), [(8, 7), (10, 9)])
-def test_a_generation_that_comes_late_brings_nothing_back(held: int, late: int) -> None:
+def test_a_list_version_that_comes_late_brings_nothing_back(held: int, late: int) -> None:
     product_cache.put_page(listed(late), PAGE, entry())
     listed(held)
-    assert listed(late).generation == held
+    assert listed(late).list_version == held
+
+
+@dataclass
+class Clock:
+    now: float
+
+    def time(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(environment: pytest.MonkeyPatch) -> Clock:
+    found = Clock(NOW)
+    environment.setattr(pages, "time", found)
+    return found
+
+
+def visible() -> int:
+    state = product_cache.list_state()
+    assert state
+    return state.list_version
+
+
+@pytest.mark.parametrize("changes", [1, 10, 50])
+def test_readers_see_few_list_versions_however_many_changes_there_are(clock: Clock, changes: int) -> None:
+    product_cache.keep_list(ListState(0, NOW))
+    version, seen, made_at = 0, set(), {0: NOW}
+    for number in range(1_000):  # 20 seconds
+        clock.now = NOW + number / 50
+        if number % (50 // changes) == 0:
+            version += 1
+            made_at[version] = clock.now
+            product_cache.advance_list_version(version)
+        seen.add(visible())
+        if visible() < version:
+            assert clock.now - made_at[visible() + 1] < pages.INTERVAL
+    assert len(seen) <= 2 + 20 / pages.INTERVAL
+
+
+def test_the_last_change_is_seen_without_another_one(clock: Clock) -> None:
+    product_cache.keep_list(ListState(7, NOW))
+    product_cache.advance_list_version(8)
+    assert visible() == 8  # the first after a quiet time at once
+    product_cache.advance_list_version(9)
+    product_cache.keep_list(ListState(10, NOW))
+    assert visible() == 8
+    clock.now += pages.INTERVAL
+    assert visible() == 10
+    product_cache.advance_list_version(11)
+    assert visible() == 10  # seen a moment ago
+    clock.now += pages.INTERVAL
+    assert visible() == 11
+
+
+def test_a_writers_clock_that_is_ahead_keeps_no_version_from_readers(clock: Clock) -> None:
+    product_cache.keep_list(ListState(7, NOW))
+    clock.now += 3_600
+    product_cache.advance_list_version(8)
+    product_cache.advance_list_version(9)
+    clock.now = NOW
+    assert visible() == 9
+    product_cache.advance_list_version(10)
+    assert visible() == 10
 
 
 def test_losing_the_lists_state_brings_no_old_page_back(server: redis.Redis) -> None:
-    for generation in (7, 8, 9):
-        state = listed(generation)
+    for list_version in (7, 8, 9):
+        state = listed(list_version)
         assert product_cache.get_page(state, PAGE) is None
         product_cache.put_page(state, PAGE, entry())
         server.delete("products")
@@ -231,8 +294,8 @@ def test_of_two_pages_in_one_place_the_last_is_kept() -> None:
 
 
 def test_however_many_pages_are_made_they_have_few_places(server: redis.Redis) -> None:
-    for generation in (7, 8):
-        state = listed(generation)
+    for list_version in (7, 8):
+        state = listed(list_version)
         for number in range(2_000):
             product_cache.put_page(state, place(category=f"category {number}"), entry())
     assert server.dbsize() <= product_cache.CATEGORY_SLOTS + 1
@@ -266,13 +329,13 @@ def test_what_another_release_wrote_is_as_good_as_nothing_and_is_replaced(
     assert product_cache.get_missing("7") == product_cache.missing_entry(NOW)
 
 
-@pytest.mark.parametrize("field", ["generation", "synced_at"])
+@pytest.mark.parametrize("field", ["next_version", "next_at", "synced_at"])
 def test_a_list_state_that_another_release_wrote_is_none(server: redis.Redis, field: str) -> None:
     listed(7)
     server.hset("products", field, "x")
     assert product_cache.list_state() is None
     assert product_cache.list_page(PAGE) == (None, None)
-    assert listed(8).generation == 8
+    assert listed(8).list_version == 8
 
 
 # ── Leases ────────────────────────────────────────────────────────────────────────────────────────────────

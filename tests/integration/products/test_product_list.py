@@ -1,4 +1,4 @@
-"""The list of products: filled from the catalog, paged from the copy, cached by page and generation."""
+"""The list of products: filled from the catalog, paged from the copy, cached by page and list version."""
 
 import itertools
 import time
@@ -288,7 +288,7 @@ def test_however_many_pages_and_ids_are_asked_for_the_keys_are_few(
     page()
     catalog.answer_all(Says.null())
     with redis.Redis.from_url(valkey.url) as client:
-        for generation in range(2):
+        for list_version in range(2):
             cursor = page(1).entry.next_cursor
             for limit, sort in itertools.product((1, 20, 50, 100), SORTS):
                 page(limit, sort=sort)
@@ -298,10 +298,10 @@ def test_however_many_pages_and_ids_are_asked_for_the_keys_are_few(
             for number in range(1_000_000, 1_000_300):
                 with pytest.raises(UnknownProduct):
                     read_through.detail(str(number))
-            if generation == 0:
+            if list_version == 0:
                 before = client.dbsize()
                 deliver(changed_product(time.time_ns() // 1_000_000, 1, price=77))
-        assert client.dbsize() <= before + 1  # an old generation is overwritten; and product 1
+        assert client.dbsize() <= before + 1  # an old list version is overwritten; and product 1
 
 
 # ── What one change does to the cached pages ──────────────────────────────────────────────────────────────

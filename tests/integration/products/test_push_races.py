@@ -14,6 +14,7 @@ from shared.favorites import items
 from shared.platform import settings as service_settings
 from shared.platform import valkey as cache
 from shared.products import list_pages, poll, product_cache, product_copy, push, read_through, write_through
+from shared.products.product_cache import pages
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import accounts
 from tests.integration.catalog_messages import (
@@ -135,7 +136,7 @@ def test_a_crash_between_postgres_and_the_cache_is_healed_by_the_next_delivery(
 
 
 @pytest.mark.usefixtures("listed")
-@pytest.mark.parametrize("where", ["put", "advance_generation"])
+@pytest.mark.parametrize("where", ["put", "advance_list_version"])
 def test_after_a_crash_at_the_cache_the_next_delivery_brings_the_list_up_to_date(
     environment: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -163,10 +164,10 @@ def test_an_event_that_came_while_the_cache_was_down_is_in_the_list_after_the_ne
 # ── List pages ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def generation() -> object:
+def list_version() -> object:
     state = product_cache.list_state()
     assert state
-    return state.generation
+    return state.list_version
 
 
 VISIBLE: dict[str, Callable[[], Event]] = {
@@ -191,17 +192,17 @@ INVISIBLE: dict[str, Callable[[], Event]] = {
 @pytest.mark.usefixtures("listed")
 @pytest.mark.parametrize("event", VISIBLE)
 def test_what_customers_see_changed_makes_the_lists_pages_unreachable(event: str) -> None:
-    before = generation()
+    before = list_version()
     deliver(VISIBLE[event]())
-    assert generation() != before
+    assert list_version() != before
 
 
 @pytest.mark.usefixtures("listed")
 @pytest.mark.parametrize("event", INVISIBLE)
 def test_what_nobody_can_see_leaves_the_lists_pages(event: str) -> None:
-    before = generation()
+    before = list_version()
     assert deliver(INVISIBLE[event]()) == []
-    assert generation() == before
+    assert list_version() == before
 
 
 @pytest.mark.usefixtures("listed")
@@ -209,13 +210,16 @@ def test_what_nobody_can_see_leaves_the_lists_pages(event: str) -> None:
 def test_a_repeated_event_leaves_the_lists_pages(event: str) -> None:
     sent = VISIBLE[event]()
     deliver(sent)
-    before = generation()
+    before = list_version()
     deliver(sent, sent)
-    assert generation() == before
+    assert list_version() == before
 
 
 @pytest.mark.usefixtures("listed")
-def test_a_product_that_returns_is_in_the_list_at_once(listed: HostileCatalog) -> None:
+def test_a_product_that_returns_is_in_the_list_again(
+    environment: pytest.MonkeyPatch, listed: HostileCatalog
+) -> None:
+    environment.setattr(pages, "INTERVAL", 0)
     assert in_list().keys() == {"7", "8"}
     deliver(removed(now() + 1))
     assert in_list().keys() == {"8"}
