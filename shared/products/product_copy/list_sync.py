@@ -65,7 +65,7 @@ def note_schedule() -> None:
 
 
 def note_sync(synced_at: float) -> int:
-    """Remember that the copy is what the list said at `synced_at` (seconds since the epoch); its list_version.
+    """Remember that the copy is what the list said at `synced_at` (seconds since the epoch); its version.
 
     Raises DatabaseUnavailable.
     """
