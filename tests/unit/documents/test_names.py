@@ -264,7 +264,7 @@ place = product_cache.slot_for(
 
 def found(command, key, *_):
     if command == "HMGET":
-        return [b"1", str(time.time()).encode()]
+        return [b"1", b"1", b"0", str(time.time()).encode()]
     product, page = f"200 1 {{time.time():.3f}} etag", f"{{place.name}} 1 etag "
     header = product if key.startswith("product:") else page
     return (header + "\\n{{}}").encode()
