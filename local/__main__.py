@@ -201,8 +201,8 @@ def _welcome(stack: "Stack | SamLocal", more: list[str]) -> str:
         [
             "",
             f"Documentation  {stack.url}/docs",
-            f"Admin          {stack.admin_email}  {password}",
-            *(f"{name:<15}{url}" for name, url in stack.started.items()),
+            f"Admin          {stack.settings['ADMIN_EMAIL']}  {password}",
+            *(f"{name:<15}{url}" for name, url in stack.backing.started.items()),
             *more,
             "",
             "Try:",

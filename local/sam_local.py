@@ -16,61 +16,37 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from local import docker
-from local.processes.child_process import start_child
+from local.lifeline import Lifeline
 from local.servers import private_file
-from local.servers.backing import BackingServices
-from local.servers.catalog import Catalog
-from local.servers.postgres import Postgres
-from local.servers.services import Log, ServiceFailed, ServiceGroup, free_port, log_tail, wait_until
-from local.servers.valkey import Valkey
+from local.servers.backing import ServiceGroup
+from local.servers.services import Log, ServiceFailed, free_port, log_tail, wait_until
 from local.settings import ROOT, TEMPLATE, check, parameters_of
 from local.stack import bind, claim, refuse_a_second_run
 
-# Settings that go to the functions through a file that only its user may read, never on a command line.
+# Settings that go to the functions in a file that only its user may read, never on a command line.
 _BY_FILE = ("DATABASE_URL", "REDIS_URL", "CATALOG_URL", "ACCESS_TOKEN_KEYS", "ADMIN_EMAIL", "ADMIN_PASSWORD")
-# The name of a secret in the cloud; not used here.
-_NOT_HERE = {"DATABASE_CREDENTIALS": ""}
 _SERVE_SECONDS = 60
-# A container on a busy machine takes some seconds until it listens; SAM CLI waits for less than one.
-_LISTEN_SECONDS = 60
-# SAM CLI stops its containers one by one.
-_STOP_SECONDS = 60
+_LISTEN_SECONDS = 60  # for a new container on a busy machine; SAM CLI waits for less than one second
+_STOP_SECONDS = 60  # SAM CLI stops its containers one by one
 
 
 class SamLocal(ServiceGroup):
-    """Everything that `python -m local sam-local` runs, to be used as a Stack is.
+    """Everything that `python -m local sam-local` runs.
 
-    `port`, `data`, `settings` and `log` are those of a Stack. The build lies in `data` too: it is for the
-    processor of this machine, and `sam deploy` must not use it. The services that it starts listen on an
-    address that containers can reach and no other machine can. start() builds, migrates and then runs
-    `sam local start-api`, whose output goes to the console. It raises NoDocker without Docker or Lambda's
-    image. stop() removes the containers too.
+    start() builds, migrates and then runs `sam local start-api`, whose output goes to the console. It raises
+    NoDocker without Docker or Lambda's image. The services listen on an address that containers can reach and
+    no other machine can. The build lies in `data`: it is for this machine's processor, so `sam deploy` must
+    not use it.
     """
 
     def __init__(
-        self,
-        *,
-        data: Path,
-        port: int = 0,
-        settings: Mapping[str, str] | None = None,
-        log: Log = print,
+        self, *, data: Path, port: int = 0, settings: Mapping[str, str] | None = None, log: Log = print
     ) -> None:
-        super().__init__()
-        self._data = data.resolve()
-        self._port = port
-        self._settings = dict(settings or {})
+        super().__init__(data=data, port=port, settings=settings, log=log)
         self._build = self._data / "build"
-        self._log = log
         self._log_file = self._data / "sam-local.log"
         self._variables = self._data / "sam-local.json"
         self._server: subprocess.Popen[bytes] | None = None
-        self.postgres: Postgres | None = None
-        self.valkey: Valkey | None = None
-        self.catalog: Catalog | None = None
-        self.started: dict[str, str] = {}
-        self.admin_email = ""
-        self.admin_password = ""  # not known when it stays so
-        self.access_token_keys = ""
 
     def invoke_command(self, function: str) -> str:
         """Return the command line that invokes a function beside this run, with its settings."""
@@ -79,10 +55,10 @@ class SamLocal(ServiceGroup):
         return shlex.join(command)
 
     def _start(self) -> None:
-        # Checked before anything starts: these are common mistakes, and quick to find.
-        check(self._settings)
+        # Common mistakes, and quick to find: checked before anything starts.
+        check(self._given)
         for name in ("DATABASE_URL", "REDIS_URL", "CATALOG_URL"):
-            _check_reachable(name, self._settings.get(name, ""))
+            _check_reachable(name, self._given.get(name, ""))
         refuse_a_second_run(self._data)
         with bind(self._port) as probe:  # SAM CLI has to bind it itself
             port = probe.getsockname()[1] if self._port else free_port()
@@ -92,11 +68,15 @@ class SamLocal(ServiceGroup):
         docker.have_runtime_image(self._log)
         self._log("Building what a deploy would upload; the first time takes a minute…")
         self._make()
-        docker.remove_containers_of(self._build)  # which a killed run left
+        docker.remove_containers_of(self._build)  # left by a killed run
         self._running.callback(docker.remove_containers_of, self._build)
-        backing = self._start_backing(docker.gateway())
+        self._running.callback(self.backing.stop)
+        self.backing.start(docker.gateway())
+        # DATABASE_CREDENTIALS is the name of a secret in the cloud; not used here.
+        variables = {name: self.settings[name] for name in _BY_FILE} | {"DATABASE_CREDENTIALS": ""}
+        private_file.write(self._variables, json.dumps({"Parameters": variables}, indent=2))
         self._migrate()
-        self.admin_password = backing.admin_password() or ""
+        self.admin_password = self.backing.admin_password()
         self._fill_cache()
         self._serve(port)
 
@@ -107,17 +87,6 @@ class SamLocal(ServiceGroup):
             *("--cached", "--cache-dir", str(self._data / "build-cache")),
             *("--parallel", *self._parameters()),
         )
-
-    def _start_backing(self, gateway: str) -> BackingServices:
-        backing = BackingServices(data=self._data, settings=self._settings, log=self._log, listen=gateway)
-        self._running.callback(backing.stop)
-        backing.start()
-        self.postgres, self.valkey, self.catalog = backing.postgres, backing.valkey, backing.catalog
-        self.started = backing.started
-        self.admin_email = backing.admin_email
-        self.access_token_keys = backing.settings["ACCESS_TOKEN_KEYS"]
-        self._write_variables({name: backing.settings[name] for name in _BY_FILE} | _NOT_HERE)
-        return backing
 
     def _migrate(self) -> None:
         self._log("Running the migrations…")
@@ -139,8 +108,8 @@ class SamLocal(ServiceGroup):
     def _invoke(self, function: str) -> dict[str, Any]:
         """Return what a function answers to an empty event; a failure in it has an `errorType`.
 
-        Raises ServiceFailed when SAM CLI refuses or gets no answer. If the new container does not listen yet,
-        SAM CLI gives up at once, exits with 0 and prints nothing (aws/aws-sam-cli#3714): then try again.
+        Raises ServiceFailed when SAM CLI refuses or gets no answer. When the new container does not listen
+        yet, SAM CLI exits with 0 and prints nothing (aws/aws-sam-cli#3714): try again then.
         """
         failure = f"{function} could not be invoked"
         deadline = time.monotonic() + _LISTEN_SECONDS
@@ -156,8 +125,10 @@ class SamLocal(ServiceGroup):
         """Run SAM CLI's server on this console; return when it listens."""
         command = [str(_sam()), "local", "start-api", "--host", "127.0.0.1", "--port", str(port)]
         command += ["--warm-containers", "LAZY", *self._options()]
-        self._server = server = start_child(command, env=_environment(), cwd=ROOT)
-        self._running.callback(_end, server)
+        lifeline = self._running.enter_context(Lifeline(signal.SIGTERM))
+        self._server = server = lifeline.start(command, env=_environment(), cwd=ROOT)
+        # SIGTERM lets SAM CLI remove its containers.
+        self._running.callback(lifeline.end, server, signal.SIGTERM, patience=_STOP_SECONDS)
         wait_until(lambda: server.poll() is not None or _answers(port), timeout=_SERVE_SECONDS, interval=0.1)
         if server.poll() is not None:
             raise ServiceFailed(f"`sam local start-api` ended with {server.returncode}.")
@@ -181,12 +152,9 @@ class SamLocal(ServiceGroup):
         ]
 
     def _parameters(self) -> list[str]:
-        values = {"Architecture": docker.ARCHITECTURE, **parameters_of(self._settings)}
+        values = {"Architecture": docker.ARCHITECTURE, **parameters_of(self._given)}
         values.pop("KeepHot", None)  # about schedules, which do not run here
         return ["--parameter-overrides", *(f"{name}={value}" for name, value in values.items())]
-
-    def _write_variables(self, variables: Mapping[str, str]) -> None:
-        private_file.write(self._variables, json.dumps({"Parameters": variables}, indent=2))
 
     def _run_sam(self, failure: str, *arguments: str) -> str:
         """Run a command of SAM CLI; return what it wrote to stdout. The rest goes to the log file.
@@ -211,15 +179,23 @@ class SamLocal(ServiceGroup):
 
 
 def _check_reachable(name: str, url: str) -> None:
-    host = urlsplit(url).hostname if url else None
-    is_loopback = host == "localhost"
-    with suppress(ValueError):
-        is_loopback |= ip_address(host or "").is_loopback
+    """Raise ServiceFailed for a loopback address, which in a container is the container itself."""
+    host = urlsplit(url).hostname or ""
+    try:
+        is_loopback = ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = host == "localhost"
     if is_loopback:
         raise ServiceFailed(
             f"{name} names {host}, which in a container is the container itself: let the server listen on "
             "Docker's bridge too (172.17.0.1, as a rule) and name that."
         )
+
+
+def _answers(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
 
 
 def _sam() -> Path:
@@ -232,28 +208,10 @@ def _short(path: Path, seen_from: Path) -> Path:
 
 def _environment() -> dict[str, str]:
     return {
-        # SAM CLI wants a region although it calls no AWS API.
-        "AWS_DEFAULT_REGION": "us-east-1",
-        # Without a wait for credentials from a machine that is none of AWS's.
-        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_DEFAULT_REGION": "us-east-1",  # SAM CLI wants one although it calls no AWS API
+        "AWS_EC2_METADATA_DISABLED": "true",  # no waiting for credentials from this machine
         **os.environ,
         "SAM_CLI_TELEMETRY": "0",
         "DOCKER_HOST": docker.endpoint(),
         "PYTHONUNBUFFERED": "1",
     }
-
-
-def _answers(port: int) -> bool:
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False
-
-
-def _end(process: subprocess.Popen[Any]) -> None:
-    """Let SAM CLI remove its containers and end; it may have ended."""
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is not None:
-            return
-        process.send_signal(how)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_SECONDS)

@@ -8,7 +8,6 @@ import json
 import re
 import threading
 from collections.abc import Mapping
-from concurrent.futures import Future
 from datetime import UTC, datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -28,36 +27,23 @@ _Entry = dict[str, Any]
 
 
 class AwsEndpoint:
-    """Listens on 127.0.0.1, at `url`, from start() to stop(); requests before serve() wait for it.
-
-    It listens before there is anything to serve because the functions are started with its address: a port
-    that was only looked for could be anybody's by then.
-    """
+    """Listens on 127.0.0.1, at `url`, from start() to stop(). The functions are started with the address."""
 
     def __init__(self) -> None:
-        self._served: Future[tuple[Functions, EventBus]] = Future()
-        self._server = HttpServer(self._handle, name="The endpoint of Lambda and EventBridge")
+        self._server = HttpServer(self._handler, name="The endpoint of Lambda and EventBridge")
+        self.url = self._server.url
 
-    def start(self) -> str:
-        """Listen; return the address. Raises ServiceFailed."""
-        return self._server.start()
-
-    @property
-    def url(self) -> str:
-        """The address, without a slash at the end."""
-        return self._server.url
-
-    def serve(self, functions: Functions, bus: EventBus) -> None:
-        """Answer from now on."""
-        self._served.set_result((functions, bus))
+    def start(self, functions: Functions, bus: EventBus) -> None:
+        """Listen. Raises ServiceFailed."""
+        self._served = functions, bus
+        self._server.start()
 
     def stop(self) -> None:
         """Stop listening and cut all connections."""
-        self._served.cancel()
         self._server.stop()
 
-    def _handle(self, *arguments: Any) -> BaseHTTPRequestHandler:
-        return _Handler(*self._served.result(), *arguments)
+    def _handler(self, *arguments: Any) -> BaseHTTPRequestHandler:
+        return _Handler(*self._served, *arguments)
 
 
 class _Handler(BaseHTTPRequestHandler):

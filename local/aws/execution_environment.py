@@ -1,6 +1,6 @@
 """Lambda execution environments on this machine: the real runtime on AWS's Runtime Interface Emulator.
 
-SAM CLI brings the emulator for its containers; it runs as well without one. It starts the runtime
+SAM CLI brings the emulator for its containers; it also runs without one. It starts the runtime
 (`python -m awslambdaric`) at the first invocation and speaks Lambda's Runtime API with it.
 """
 
@@ -13,9 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
@@ -24,26 +22,25 @@ from typing import IO
 
 import psutil
 
-from local.processes.lifeline import Lifeline
+from local.lifeline import Lifeline
 from local.servers.services import Log, free_port
 
 _INVOCATIONS = "/2015-03-31/functions/function/invocations"
 _START_SECONDS = 10
-# Time for the emulator to report a timeout after it has happened.
-_GRACE_SECONDS = 0.25
+_GRACE_SECONDS = 0.25  # for the emulator to report a timeout
 # What awslambdaric answers for an exception, always with these keys (its `make_error`). The emulator sends it
 # with status 200, as it would a result.
 _ERROR_KEYS = {"errorMessage", "errorType", "requestId", "stackTrace"}
 
-# The emulator gives the runtime a process group of its own. Back in the group of the emulator, one signal
-# reaches both, whatever they are doing, and the emulator's own kill at a timeout does too.
+# The emulator gives the runtime a process group of its own. This returns it to the emulator's group, so that
+# one signal reaches both; so does the emulator's own kill at a timeout.
 _RUNTIME = (
     "import os, runpy; os.setpgid(0, os.getpgid(os.getppid())); "
     "runpy.run_module('awslambdaric', run_name='__main__', alter_sys=True)"
 )
 
 _NOISE = re.compile(
-    r"(START|END|REPORT) RequestId: "  # the access log tells as much
+    r"(START|END|REPORT) RequestId: "  # the access log has it too
     r"|.* \[[A-Z]+\] \(rapid\) "  # the emulator's view of a failure that is logged already
     r"|\[WARNING\]\t.*LAMBDA_WARNING: Unhandled exception"  # advice about AWS's runtime updates
 )
@@ -51,14 +48,16 @@ _NOISE = re.compile(
 
 @dataclass(frozen=True)
 class FunctionSettings:
-    """What the template says about a function; `timeout` is in seconds, `memory` in MB."""
+    """A function as the template declares it; `timeout` in seconds, `memory` in MB.
+
+    `variables` are its environment variables, AWS's own included.
+    """
 
     name: str
     handler: str
     timeout: int
     memory: int
     variables: Mapping[str, str]
-    """The environment variables, AWS's own included."""
 
 
 class FunctionFailed(Exception):
@@ -77,8 +76,8 @@ class EnvironmentLost(FunctionFailed):
 class ExecutionEnvironment:
     """One process of a function, which keeps its state between invocations and serves one at a time.
 
-    `root` is the folder the handler is imported from. The child sees the function's variables and the few
-    that any program needs, nothing else of the developer's shell. Raises OSError when the emulator does not
+    `root` is the folder the handler is imported from. The function sees its own variables and the few that
+    any program needs, but nothing else of the developer's shell. Raises OSError when the emulator does not
     start.
     """
 
@@ -88,7 +87,6 @@ class ExecutionEnvironment:
         self._lifeline = lifeline
         self._log = log
         self._process, self._connection = self._start()
-        # An execution environment logs for as long as it lives, between invocations too.
         self._reader = threading.Thread(target=self._copy_log, daemon=True, name=f"log-{settings.name}")
         self._reader.start()
 
@@ -109,7 +107,7 @@ class ExecutionEnvironment:
             response = self._connection.getresponse()
             body = response.read()
         except (OSError, http.client.HTTPException) as error:
-            # The emulator ends a runtime that is out of time by ending its process group: itself.
+            # At a timeout the emulator kills the runtime's process group, and so itself.
             if time.monotonic() - started >= self._settings.timeout - _GRACE_SECONDS:
                 raise self._timed_out() from error
             raise EnvironmentLost("Runtime.ExitError", "The execution environment crashed") from error
@@ -120,7 +118,7 @@ class ExecutionEnvironment:
             if answer["errorType"] == "Runtime.ImportModuleError":
                 self._show_failed_import()
             raise EnvironmentLost(answer["errorType"], answer["errorMessage"])
-        # Most answers are results: a large page of products is not parsed to learn that.
+        # Checked first, so that a large result is not parsed.
         if b'"stackTrace"' in body:
             answer = json.loads(body)
             if isinstance(answer, dict) and answer.keys() == _ERROR_KEYS:
@@ -134,11 +132,14 @@ class ExecutionEnvironment:
         self._reader.join(timeout=1)
 
     def _start(self) -> tuple[subprocess.Popen[bytes], http.client.HTTPConnection]:
-        # The emulator cannot choose ports for itself. One that was free a moment ago may be taken by now.
+        # The emulator cannot choose ports itself, and one that was free may be taken by now.
         for _ in range(3):
             port, runtime_port = free_port(), free_port()
             process = self._lifeline.start(
-                self._command(port, runtime_port), env=self._environment(), cwd=str(self._root)
+                self._command(port, runtime_port),
+                env=self._environment(),
+                cwd=self._root,
+                log=subprocess.PIPE,
             )
             timeout = self._settings.timeout + _GRACE_SECONDS
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
@@ -181,17 +182,16 @@ class ExecutionEnvironment:
     def _copy_log(self) -> None:
         with _output(self._process) as output:
             for raw in output:
-                # awslambdaric parts the lines of a traceback with carriage returns and indents with
-                # no-break spaces, to make it one record.
+                # awslambdaric makes a traceback one record: carriage returns and no-break spaces.
                 text = raw.decode(errors="replace").rstrip().replace("\u00a0", " ")
                 if not _NOISE.match(text):
                     for line in text.split("\r"):
-                        # Whatever happens to a line, the next is read: a function whose pipe is full stops.
+                        # Go on reading after any error: a function whose pipe is full stops.
                         with suppress(Exception):
                             self._log(line)
 
     def _show_failed_import(self) -> None:
-        """Log where an import failed: the runtime says only what was missing."""
+        """Log the traceback of a failed import; the runtime gives only its message."""
         module = self._settings.handler.rpartition(".")[0]
         attempt = subprocess.run(  # noqa: S603 - the developer's own function
             [sys.executable, "-c", f"import {module}"],
@@ -208,88 +208,59 @@ class ExecutionEnvironment:
 class Pool:
     """The execution environments of one function: at most `concurrency`, started when they are needed.
 
-    An idle one is used again, the latest used first, so that the others stay idle as on AWS. Callers beyond
-    the limit wait in the order they came.
+    The one used last is used first, so that the others stay idle as on AWS. Further callers wait in line.
     """
 
     def __init__(self, start: Callable[[], ExecutionEnvironment], concurrency: int, log: Log) -> None:
         self._start = start
         self._log = log
-        self._lock = threading.Lock()
-        # A place holds an idle environment, or none yet. Those in use are only in `_alive`.
-        self._places: deque[ExecutionEnvironment | None] = deque([None] * concurrency)
-        self._waiting: deque[Future[ExecutionEnvironment | None]] = deque()
+        self._slots = threading.Semaphore(concurrency)  # one for each invocation under way
+        self._lock = threading.Lock()  # for the following
         self._alive: set[ExecutionEnvironment] = set()
+        self._idle: list[ExecutionEnvironment] = []
         self._outdated: set[ExecutionEnvironment] = set()
         self._closed = False
 
     def invoke(self, payload: bytes) -> bytes:
-        """As ExecutionEnvironment.invoke; what is lost is replaced for the next caller."""
-        environment = self._take_place()
-        try:
-            if environment is not None and not environment.is_alive:
-                self._discard(environment)
-                environment = None
+        """As ExecutionEnvironment.invoke; the next caller gets another environment for a lost one."""
+        with self._slots:
+            environment = self._take_idle()
             if environment is not None:
-                return environment.invoke(payload)
+                return self._invoke(environment, payload)
             started = time.monotonic()
             environment = self._start_one()
             try:
-                return environment.invoke(payload)
+                return self._invoke(environment, payload)
             finally:
                 self._log(f"cold start: {time.monotonic() - started:.1f} s")
-        except EnvironmentLost as error:
-            if not self._closed:
-                self._log(str(error))
-            self._discard(environment)
-            environment = None
-            raise
-        finally:
-            self._return_place(environment)
 
     def refresh(self) -> None:
-        """Make the next invocations run new code: stop what is idle now, the others when they are done."""
+        """Let the next invocations run new code: stop idle environments now, busy ones when done."""
         with self._lock:
-            idle = [environment for environment in self._places if environment is not None]
+            idle, self._idle = self._idle, []
             self._outdated = self._alive - set(idle)
-            self._places = deque([None] * len(self._places))
         for environment in idle:
             self._discard(environment)
 
     def stop(self) -> None:
-        """Stop every environment, busy ones too; waiting callers get EnvironmentLost."""
+        """Stop every environment, busy ones too; callers get EnvironmentLost."""
         with self._lock:
             self._closed = True
-            alive, waiting = list(self._alive), list(self._waiting)
-            self._waiting.clear()
-        for caller in waiting:
-            caller.set_exception(_stopping())
+            alive = list(self._alive)
         for environment in alive:
             self._discard(environment)
 
-    def _take_place(self) -> ExecutionEnvironment | None:
-        with self._lock:
-            if self._closed:
-                raise _stopping()
-            if self._places:
-                return self._places.pop()
-            turn: Future[ExecutionEnvironment | None] = Future()
-            self._waiting.append(turn)
-        return turn.result()
-
-    def _return_place(self, environment: ExecutionEnvironment | None) -> None:
-        with self._lock:
-            outdated = environment in self._outdated
-        if outdated:
+    def _take_idle(self) -> ExecutionEnvironment | None:
+        while True:
+            with self._lock:
+                if self._closed:
+                    raise _stopping()
+                if not self._idle:
+                    return None
+                environment = self._idle.pop()
+            if environment.is_alive:
+                return environment
             self._discard(environment)
-            environment = None
-        with self._lock:
-            if self._waiting:
-                self._waiting.popleft().set_result(environment)
-            elif environment is None:
-                self._places.appendleft(None)
-            else:
-                self._places.append(environment)
 
     def _start_one(self) -> ExecutionEnvironment:
         try:
@@ -304,10 +275,26 @@ class Pool:
             raise _stopping()
         return environment
 
-    def _discard(self, environment: ExecutionEnvironment | None) -> None:
+    def _invoke(self, environment: ExecutionEnvironment, payload: bytes) -> bytes:
+        try:
+            return environment.invoke(payload)
+        except EnvironmentLost as error:
+            if not self._closed:
+                self._log(str(error))
+            self._discard(environment)
+            raise
+        finally:
+            with self._lock:
+                is_outdated = environment in self._outdated
+                if environment in self._alive and not is_outdated:
+                    self._idle.append(environment)
+            if is_outdated:
+                self._discard(environment)
+
+    def _discard(self, environment: ExecutionEnvironment) -> None:
         with self._lock:
-            # The caller that lost it and stop() may both discard it.
-            if environment is None or environment not in self._alive:
+            # Both the caller that lost it and stop() may discard it.
+            if environment not in self._alive:
                 return
             self._alive.remove(environment)
             self._outdated.discard(environment)

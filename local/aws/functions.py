@@ -8,7 +8,7 @@ from typing import Any
 from local.aws.code_watcher import CodeWatcher
 from local.aws.execution_environment import ExecutionEnvironment, Pool
 from local.aws.template import DeclaredFunction, Template
-from local.processes.lifeline import Lifeline
+from local.lifeline import Lifeline
 from local.servers.services import Log
 
 

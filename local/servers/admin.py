@@ -17,11 +17,12 @@ class Secrets:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        if not path.exists():
-            self._write(secrets.token_hex(32), secrets.token_urlsafe(12))
-        kept = json.loads(path.read_text())
-        self._key: str = kept["access_token_key"]
-        self.admin_password: str = kept["admin_password"]
+        if path.exists():
+            kept = json.loads(path.read_text())
+            self._key, self.admin_password = kept["access_token_key"], kept["admin_password"]
+        else:
+            self._key = secrets.token_hex(32)
+            self.keep_admin_password(secrets.token_urlsafe(12))
 
     @property
     def access_token_keys(self) -> str:
@@ -29,13 +30,10 @@ class Secrets:
         return json.dumps({"local": self._key})
 
     def keep_admin_password(self, password: str) -> None:
-        """Remember the password that the admin was created with."""
-        if password != self.admin_password:
-            self.admin_password = password
-            self._write(self._key, password)
-
-    def _write(self, key: str, password: str) -> None:
-        private_file.write(self._path, json.dumps({"access_token_key": key, "admin_password": password}))
+        """Store the password that the admin was created with."""
+        self.admin_password = password
+        kept = {"access_token_key": self._key, "admin_password": password}
+        private_file.write(self._path, json.dumps(kept))
 
 
 def working_password(database_url: str, email: str, candidates: Iterable[str | None]) -> str | None:
@@ -47,6 +45,4 @@ def working_password(database_url: str, email: str, candidates: Iterable[str | N
         ).fetchone()
     if row is None:
         return None
-    return next(
-        (each for each in candidates if each is not None and passwords.is_password(each, row[0])), None
-    )
+    return next((each for each in candidates if each and passwords.is_password(each, row[0])), None)

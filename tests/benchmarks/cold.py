@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from local.processes.lifeline import Lifeline
+from local.lifeline import Lifeline
 from tests.benchmarks.figures import FIGURES, Part, Table
 from tests.benchmarks.fixtures import built
 from tests.benchmarks.fixtures.stand import Stand

@@ -86,7 +86,7 @@ def main(minutes: float, faster: float) -> None:
             log=log,
         ) as stack,
     ):
-        catalog = stack.catalog
+        catalog = stack.backing.catalog
         assert catalog is not None
         before, calls_before = len(polls), catalog.calls
         readers = Readers(stack.url)

@@ -27,7 +27,7 @@ from psycopg.rows import dict_row
 
 from functions.run_migrations import migrations
 from local.aws.execution_environment import ExecutionEnvironment, FunctionSettings
-from local.processes.lifeline import Lifeline
+from local.lifeline import Lifeline
 from local.servers.backing import BackingServices
 from local.servers.http_server import HttpServer
 

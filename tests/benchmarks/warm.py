@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from local.processes.lifeline import Lifeline
+from local.lifeline import Lifeline
 from tests.benchmarks.figures import Part, Table
 from tests.benchmarks.fixtures import built
 from tests.benchmarks.fixtures.built import Environment

@@ -51,7 +51,7 @@ def test_every_request_of_the_file_answers_as_its_title_says(stack: Stack) -> No
     values: dict[str, Any] = variables | {
         "api": stack.url,
         "email": new_email(),
-        "adminEmail": stack.admin_email,
+        "adminEmail": stack.settings["ADMIN_EMAIL"],
         "adminPassword": stack.admin_password,
     }
 

@@ -57,9 +57,9 @@ def running(data: Path, said: list[str]) -> Iterator[Stack]:
 @pytest.fixture
 def stack(running: Stack) -> Stack:
     """The stack, with the price of product 7 that the pages begin with: they change it."""
-    assert running.catalog is not None
-    running.catalog.set_price(7, "11.20")
-    running.catalog.push(7)
+    assert running.backing.catalog is not None
+    running.backing.catalog.set_price(7, "11.20")
+    running.backing.catalog.push(7)
     url = f"{running.url}/products/7"
     assert wait_until(lambda: '"price":11.20,' in httpx.get(url, timeout=30).text, timeout=20)
     return running

@@ -47,9 +47,9 @@ def service(request: pytest.FixtureRequest) -> Service:
     stack: Stack | SamLocal = request.getfixturevalue("stack" if request.param == MAKE_RUN else "sam_local")
     return Service(
         url=stack.url,
-        admin_email=stack.admin_email,
+        admin_email=stack.settings["ADMIN_EMAIL"],
         admin_password=stack.admin_password,
-        access_token_keys=json.loads(stack.access_token_keys),
+        access_token_keys=json.loads(stack.settings["ACCESS_TOKEN_KEYS"]),
         gateway=SAM_LOCAL_START_API if request.param == SAM_LOCAL else Gateway(),
     )
 

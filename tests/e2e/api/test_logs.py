@@ -11,7 +11,7 @@ NEW_PASSWORD = "a password that no other test has"
 
 def test_passwords_tokens_and_e_mails_of_this_run_are_in_no_log(stack: Stack) -> None:
     """It runs last (conftest.py), and does itself what a session does, for a run of this test alone."""
-    service = Service(stack.url, stack.admin_email, stack.admin_password, access_token_keys=None)
+    service = Service(stack.url, stack.settings["ADMIN_EMAIL"], stack.admin_password, access_token_keys=None)
     customer = service.register()
     with customer.http as http, service.visitor() as visitor:
         visitor.post("/auth/login", json={"email": customer.email, "password": "a wrong guess at it"})
@@ -19,7 +19,7 @@ def test_passwords_tokens_and_e_mails_of_this_run_are_in_no_log(stack: Stack) ->
         refreshed = visitor.post("/auth/refresh", json={"refresh_token": customer.tokens["refresh_token"]})
         visitor.post("/auth/refresh", json={"refresh_token": refreshed.json()["refresh_token"]})
         visitor.post("/auth/refresh", json={"refresh_token": customer.tokens["refresh_token"]})  # a thief's
-        taken = {"email": stack.admin_email, "current_password": PASSWORD}
+        taken = {"email": stack.settings["ADMIN_EMAIL"], "current_password": PASSWORD}
         assert http.patch("/clients/me", json=taken).status_code == 409
         http.patch("/clients/me", json={"password": NEW_PASSWORD, "current_password": "not this one"})
         http.patch("/clients/me", json={"password": NEW_PASSWORD, "current_password": PASSWORD})
@@ -30,12 +30,12 @@ def test_passwords_tokens_and_e_mails_of_this_run_are_in_no_log(stack: Stack) ->
     assert any(text.strip() for text in logs.values())
     used = {
         customer.email,
-        stack.admin_email,
+        stack.settings["ADMIN_EMAIL"],
         *secrets_used,
         PASSWORD,
         NEW_PASSWORD,
         stack.admin_password,
-        stack.access_token_keys,
+        stack.settings["ACCESS_TOKEN_KEYS"],
     }
     assert len(used) > 10
     found = {
@@ -46,8 +46,8 @@ def test_passwords_tokens_and_e_mails_of_this_run_are_in_no_log(stack: Stack) ->
 
 def _fail_in_the_database(stack: Stack, service: Service) -> None:
     """Errors are what logs are for: a statement that is given up may be written with its parameters."""
-    assert stack.postgres is not None
-    stack.postgres.stop()
+    assert stack.backing.postgres is not None
+    stack.backing.postgres.stop()
     try:
         with service.visitor() as visitor:
             answer: httpx.Response = visitor.post(
@@ -55,4 +55,4 @@ def _fail_in_the_database(stack: Stack, service: Service) -> None:
             )
             assert answer.status_code == 503
     finally:
-        stack.postgres.start()
+        stack.backing.postgres.start()

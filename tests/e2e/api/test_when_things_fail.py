@@ -29,25 +29,25 @@ _unknown = count(90_001)
 @pytest.fixture
 def postgres_server(stack: Stack) -> Iterator[Postgres]:
     """The PostgreSQL behind the service; it runs again afterwards."""
-    assert stack.postgres is not None
-    yield stack.postgres
-    stack.postgres.start()
+    assert stack.backing.postgres is not None
+    yield stack.backing.postgres
+    stack.backing.postgres.start()
 
 
 @pytest.fixture
 def valkey_server(stack: Stack) -> Iterator[Valkey]:
     """The Valkey behind the service; it runs again afterwards."""
-    assert stack.valkey is not None
-    yield stack.valkey
-    stack.valkey.start()
+    assert stack.backing.valkey is not None
+    yield stack.backing.valkey
+    stack.backing.valkey.start()
 
 
 @pytest.fixture
 def catalog_server(stack: Stack) -> Iterator[Catalog]:
     """The catalog behind the service; it runs again afterwards."""
-    assert stack.catalog is not None
-    yield stack.catalog
-    stack.catalog.start()
+    assert stack.backing.catalog is not None
+    yield stack.backing.catalog
+    stack.backing.catalog.start()
 
 
 def test_the_next_request_after_a_restart_of_postgres_reconnects(

@@ -6,13 +6,14 @@ The protocol is JSON over HTTP: the few commands that the tests need take no lib
 import base64
 import re
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from local.processes.child_process import start_child
+from local.lifeline import Lifeline
 from local.servers.services import wait_until
 
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the protocol's name for the reference of an element
@@ -43,7 +44,8 @@ class Browser:
         folder.mkdir(parents=True, exist_ok=True)
         log = folder / "chromedriver.log"
         with log.open("wb") as file:
-            self._process = start_child([driver, "--port=0"], log=file)
+            self._lifeline = Lifeline(signal.SIGTERM)
+            self._process = self._lifeline.start([driver, "--port=0"], log=file)
         self._client = httpx.Client(timeout=60)
         self._session = ""
         try:
@@ -63,8 +65,8 @@ class Browser:
         """Close the window and end the driver."""
         if self._session:
             self._ask("DELETE", self._session)
-        self._process.terminate()
-        self._process.wait(timeout=20)
+        self._lifeline.end(self._process, signal.SIGTERM, patience=20)
+        self._lifeline.close()
         self._client.close()
 
     def open(self, url: str) -> None:

@@ -3,7 +3,6 @@
 import http.client
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +30,8 @@ class Endpoint(SampleProject):
         rules, queues, log = self.template.rules, self.template.queues, self.lines.append
         self.bus = EventBus(rules, queues, self.functions.invoke, log, duplicates=0)
         self.endpoint = AwsEndpoint()
-        self.url = self.endpoint.start()
-        self.endpoint.serve(self.functions, self.bus)
+        self.url = self.endpoint.url
+        self.endpoint.start(self.functions, self.bus)
         self.events = boto_client("events", self.url)
         self.lambdas = boto_client("lambda", self.url)
 
@@ -127,18 +126,3 @@ def test_a_body_larger_than_lambda_takes_is_refused_unread(endpoint: Endpoint) -
     connection.endheaders()
     assert connection.getresponse().status == 413
     connection.close()
-
-
-def test_a_call_before_there_is_anything_to_serve_waits_until_there_is(endpoint: Endpoint) -> None:
-    early = AwsEndpoint()
-    client = boto_client("events", early.start())
-    try:
-        with ThreadPoolExecutor(1) as pool:
-            answer = pool.submit(client.put_events, Entries=[entry()])
-            with pytest.raises(TimeoutError):
-                answer.result(timeout=0.2)
-            early.serve(endpoint.functions, endpoint.bus)
-            assert answer.result(timeout=5)["FailedEntryCount"] == 0
-    finally:
-        client.close()
-        early.stop()

@@ -18,7 +18,7 @@ from local.aws.execution_environment import (
     FunctionFailed,
     FunctionSettings,
 )
-from local.processes.lifeline import Lifeline
+from local.lifeline import Lifeline
 from local.servers.services import free_port, wait_until
 
 HANDLER = """

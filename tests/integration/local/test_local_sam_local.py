@@ -156,8 +156,10 @@ def test_the_server_of_sam_cli_runs_until_it_is_stopped(fake_sam: FakeSam) -> No
 
 
 def test_a_server_of_sam_cli_that_ends_is_one_clear_sentence(fake_sam: FakeSam) -> None:
+    stack = fake_sam("exit 3")
     with pytest.raises(ServiceFailed, match=r"^`sam local start-api` ended with 3\.$"):
-        fake_sam("exit 3")._serve(free_port())
+        stack._serve(free_port())
+    stack.stop()
 
 
 @pytest.mark.parametrize(

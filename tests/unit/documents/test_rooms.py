@@ -22,7 +22,7 @@ FLOORS = {
         {"favorites", "health", "web"},
     ],
     "local": [
-        {"processes"},
+        {"lifeline"},
         {"servers"},
         {"aws"},
         {"catalog_check", "console", "docker", "running", "settings"},

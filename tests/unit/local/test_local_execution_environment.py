@@ -70,7 +70,8 @@ class Gate:
 
 
 def wait_for_callers_in_line(pool: Pool, count: int) -> None:
-    assert wait_until(lambda: len(pool._waiting) == count, timeout=WAIT_SECONDS)
+    in_line = pool._slots._cond._waiters  # type: ignore[attr-defined]
+    assert wait_until(lambda: len(in_line) == count, timeout=WAIT_SECONDS)
 
 
 def test_an_idle_environment_is_used_again() -> None:

@@ -18,7 +18,7 @@ def test_a_service_that_ends_is_told_of_once(monkeypatch: pytest.MonkeyPatch) ->
         lines.append(line)
         told.set()
 
-    watch = ServiceWatch({"Valkey": service}, log)
+    watch = ServiceWatch({"Valkey": lambda: service.exit_code}, log)
     assert not told.wait(0.1)
     service.exit_code = -9
     assert told.wait(5)

@@ -1,1 +1,0 @@
-"""Processes that do not outlive us."""
