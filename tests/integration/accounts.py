@@ -7,13 +7,16 @@ from uuid import UUID
 
 import psycopg
 
-from shared.accounts import access_tokens, registration
+from shared.accounts import access_tokens, profile_changes, registration
 from shared.accounts.access_tokens import Caller
-from shared.accounts.models import Client, NewClient
+from shared.accounts.models import Client, ClientChanges, NewClient, Tokens
+from shared.accounts.permissions import ClientRef
+from shared.accounts.sessions import rotation, starts
+from shared.errors import InvalidRefreshToken
 from tests import calls
 from tests.calls import Answer, call
 
-PASSWORD = "correct horse battery"
+EMAIL, PASSWORD, NEW_PASSWORD = "ana@example.com", "correct horse battery", "another fine password"
 
 _numbers = itertools.count(1)
 
@@ -39,6 +42,25 @@ def new_admin(db: psycopg.Connection) -> Caller:
     client = register("Root")
     set_role(db, client.client_id, "admin")
     return now(db, client.client_id)
+
+
+def log_in(email: str = EMAIL, password: str = PASSWORD) -> Tokens:
+    """The tokens of a new session."""
+    return starts.log_in(email, password)
+
+
+def is_alive(tokens: Tokens) -> bool:
+    """Whether the refresh token still works; the question uses it up."""
+    try:
+        rotation.refresh(tokens.refresh_token)
+    except InvalidRefreshToken:
+        return False
+    return True
+
+
+def change(caller: Caller, ref: ClientRef = "me", /, **changes: str) -> Client:
+    """The client after these changes."""
+    return profile_changes.update(caller, ref, ClientChanges(**changes))
 
 
 def now(db: psycopg.Connection, client_id: UUID) -> Caller:

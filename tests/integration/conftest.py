@@ -69,9 +69,9 @@ def real_hashes(environment: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def ana(environment: pytest.MonkeyPatch) -> Caller:
-    """A new client, as the caller of a request."""
+    """A new client with `accounts.EMAIL`, as the caller of a request."""
     assert environment
-    return accounts.new_caller()
+    return accounts.caller(accounts.register(email=accounts.EMAIL))
 
 
 @pytest.fixture(scope="session")

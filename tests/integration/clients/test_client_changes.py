@@ -1,5 +1,7 @@
-"""Changes of a client: the name, the e-mail and the password, and what comes in between."""
+"""Changes of a client: who may make them, what they end, and what comes in between."""
 
+from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 
 import psycopg
@@ -7,13 +9,13 @@ import pytest
 
 from shared.accounts import passwords, profile_changes, profiles
 from shared.accounts.access_tokens import Caller
-from shared.accounts.models import Client, ClientChanges
-from shared.accounts.sessions import rotation, starts
+from shared.accounts.models import ClientChanges
 from shared.errors import (
-    EmailTaken,
+    Forbidden,
     InvalidCredentials,
-    InvalidRefreshToken,
+    InvalidInput,
     InvalidToken,
+    LogInTooLongAgo,
     TooManyAttempts,
     WrongPassword,
 )
@@ -21,145 +23,100 @@ from shared.formats import json_text
 from shared.formats.etags import Preconditions, etag_of
 from shared.formats.json_text import Rendered, dumps
 from tests.integration import accounts, concurrency
-from tests.integration.accounts import PASSWORD
-
-pytestmark = pytest.mark.usefixtures("environment")
-
-NEW_PASSWORD = "another fine password"
+from tests.integration.accounts import EMAIL, NEW_PASSWORD, PASSWORD, change, is_alive, log_in
 
 
-def change(who: Client | Caller, if_match: str | None = None, **changes: str) -> Client:
-    caller = accounts.caller(who) if isinstance(who, Client) else who
-    return profile_changes.update(caller, "me", ClientChanges(**changes), Preconditions(if_match))
+@pytest.mark.parametrize("changes", [{}, {"name": "Ana"}, {"name": "Ana", "email": EMAIL}])
+def test_values_that_are_there_already_change_nothing(ana: Caller, changes: dict[str, str]) -> None:
+    before = profiles.get(ana, "me")
+    assert change(ana, **changes) == before
 
 
-@pytest.mark.parametrize("changes", [{}, {"name": "Ana"}, {"name": "Ana", "email": "ana@example.com"}])
-def test_a_change_to_what_is_there_already_changes_nothing(changes: dict[str, str]) -> None:
-    ana = accounts.register("Ana", "ana@example.com")
-    assert change(ana, **changes) == ana
-
-
-def test_the_new_e_mail_is_the_one_to_log_in_with() -> None:
-    ana = accounts.register(email="ana@example.com")
+def test_new_email_replaces_the_old_one_at_the_log_in(ana: Caller) -> None:
     change(ana, email="Maria@example.com", current_password=PASSWORD)
-    assert starts.log_in("maria@EXAMPLE.com", PASSWORD)
+    assert log_in("maria@EXAMPLE.com")
     with pytest.raises(InvalidCredentials):
-        starts.log_in("ana@example.com", PASSWORD)
+        log_in()
 
 
-def test_another_spelling_of_the_own_e_mail_is_not_taken() -> None:
-    ana = accounts.register(email="ana@example.com")
+def test_another_spelling_of_the_own_email_is_not_taken(ana: Caller) -> None:
     assert change(ana, email="ANA@example.com", current_password=PASSWORD).email == "ANA@example.com"
 
 
-def test_another_clients_e_mail_is_taken_and_nothing_of_the_change_is_kept() -> None:
+def test_new_password_ends_the_clients_own_sessions_and_a_new_name_none(ana: Caller) -> None:
     accounts.register(email="ben@example.com")
-    ana = accounts.register("Ana", "ana@example.com")
-    tokens = starts.log_in("ana@example.com", PASSWORD)
-    with pytest.raises(EmailTaken):
-        change(ana, name="B", email="BEN@example.com", password=NEW_PASSWORD, current_password=PASSWORD)
-    assert profiles.get(accounts.caller(ana), "me") == ana
-    assert rotation.refresh(tokens.refresh_token)
+    phone, laptop, bens = log_in(), log_in(), log_in("ben@example.com")
+    change(ana, name="Maria")
+    assert is_alive(log_in())
+    change(ana, password=NEW_PASSWORD, current_password=PASSWORD)
+    assert [is_alive(tokens) for tokens in (phone, laptop, bens)] == [False, False, True]
+    assert log_in(password=NEW_PASSWORD)
+    with pytest.raises(InvalidCredentials):
+        log_in()
+
+
+# ── Who may ───────────────────────────────────────────────────────────────────────────────────────────────
+
+SENSITIVE = [{"email": "eve@example.com"}, {"password": NEW_PASSWORD}]
+
+
+@pytest.mark.parametrize("changes", SENSITIVE)
+def test_stolen_access_token_changes_neither_email_nor_password(ana: Caller, changes: dict[str, str]) -> None:
+    before = profiles.get(ana, "me")
+    with pytest.raises(InvalidInput) as refused:
+        change(ana, **changes)
+    assert (refused.value.location, refused.value.kind) == ("body.current_password", "missing")
+    with pytest.raises(WrongPassword):
+        change(ana, current_password="a guess", **changes)
+    assert profiles.get(ana, "me") == before
+    assert change(ana, current_password=PASSWORD, **changes)
+
+
+@pytest.mark.parametrize("changes", SENSITIVE)
+def test_admin_needs_a_recent_log_in_but_no_password_for_changes_of_others(
+    ana: Caller, db: psycopg.Connection, changes: dict[str, str]
+) -> None:
+    admin = accounts.new_admin(db)
+    long_ago = replace(admin, authenticated_at=admin.authenticated_at - 301)
+    with pytest.raises(LogInTooLongAgo):
+        change(long_ago, ana.client_id, **changes)
+    assert change(long_ago, ana.client_id, name="Eva")
+    assert change(admin, ana.client_id, **changes)
+    with pytest.raises(InvalidInput):
+        change(admin, admin.client_id, **changes)
+
+
+@pytest.mark.usefixtures("environment")
+def test_admin_cannot_set_another_admins_password(db: psycopg.Connection) -> None:
+    admin, other = accounts.new_admin(db), accounts.new_admin(db)
+    with pytest.raises(Forbidden):
+        change(admin, other.client_id, password=NEW_PASSWORD)
+
+
+# ── At once ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.usefixtures("connection_per_thread")
-def test_two_clients_who_want_one_e_mail_at_once_do_not_both_get_it() -> None:
-    both = [accounts.register(), accounts.register()]
+def test_of_two_clients_who_want_one_email_at_once_one_gets_it(ana: Caller) -> None:
     wanted = {"email": "wanted@example.com", "current_password": PASSWORD}
-    outcomes = concurrency.at_once([partial(change, client, **wanted) for client in both])
+    both = [partial(change, caller, **wanted) for caller in (ana, accounts.new_caller())]
+    outcomes = concurrency.at_once(both)
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Client", "EmailTaken"]
 
 
-def etag(client: Client) -> str:
-    return etag_of(dumps(client))
-
-
 @pytest.mark.usefixtures("connection_per_thread")
-def test_of_two_changes_at_once_to_what_both_saw_one_is_refused() -> None:
-    ana = accounts.register("Ana")
+def test_of_two_conditional_changes_at_once_one_is_refused(ana: Caller) -> None:
+    condition = Preconditions(if_match=etag_of(dumps(profiles.get(ana, "me"))))
+    changes = [ClientChanges(name=name) for name in ("Maria", "Clara")]
     outcomes = concurrency.at_once(
-        [partial(change, ana, if_match=etag(ana), name=name) for name in ("Maria", "Clara")]
+        [partial(profile_changes.update, ana, "me", each, condition) for each in changes]
     )
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["ChangedMeanwhile", "Client"]
 
 
-@pytest.mark.parametrize("function", ["get_client", "update_client"])
-def test_a_client_is_rendered_once_for_body_and_etag(function: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    ana = accounts.register()
-    rendered: list[object] = []
-    real = json_text.dumps
-
-    def dumps(value: object) -> str:
-        if not isinstance(value, Rendered):
-            rendered.append(value)
-        return real(value)
-
-    monkeypatch.setattr(json_text, "dumps", dumps)
-    body = {"body": {"name": "Maria"}} if function == "update_client" else {}
-    answer = accounts.ask(function, accounts.caller(ana), **body)
-    assert (answer.status, answer.headers["ETag"]) == (200, etag_of(answer.body))
-    assert len(rendered) == 1
-
-
-def test_a_new_password_ends_all_of_the_clients_sessions_and_nobody_elses() -> None:
-    ana = accounts.register(email="ana@example.com")
-    accounts.register(email="ben@example.com")
-    of_ana = [starts.log_in("ana@example.com", PASSWORD) for _ in range(2)]
-    of_ben = starts.log_in("ben@example.com", PASSWORD)
-    change(ana, password=NEW_PASSWORD, current_password=PASSWORD)
-    for tokens in of_ana:
-        with pytest.raises(InvalidRefreshToken):
-            rotation.refresh(tokens.refresh_token)
-    assert rotation.refresh(of_ben.refresh_token)
-    assert starts.log_in("ana@example.com", NEW_PASSWORD)
-    with pytest.raises(InvalidCredentials):
-        starts.log_in("ana@example.com", PASSWORD)
-
-
-def test_a_change_of_the_name_ends_no_session() -> None:
-    ana = accounts.register(email="ana@example.com")
-    tokens = starts.log_in("ana@example.com", PASSWORD)
-    change(ana, name="Maria")
-    assert rotation.refresh(tokens.refresh_token)
-
-
-def test_a_log_in_that_saw_the_old_password_gets_no_session_after_the_change(
-    monkeypatch: pytest.MonkeyPatch,
+def test_row_is_not_locked_while_the_password_is_verified(
+    ana: Caller, db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ana = accounts.register(email="ana@example.com")
-    real = passwords.is_password
-    changed: list[bool] = []
-
-    def is_password(password: str, password_hash: str | None) -> bool:
-        answer = real(password, password_hash)
-        if not changed:  # the change comes just after the log-in has seen that the old password is right
-            changed.append(True)
-            change(ana, password=NEW_PASSWORD, current_password=PASSWORD)
-        return answer
-
-    monkeypatch.setattr(passwords, "is_password", is_password)
-    with pytest.raises(InvalidCredentials):
-        starts.log_in("ana@example.com", PASSWORD)
-
-
-@pytest.fixture
-def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The passwords that were hashed from now on."""
-    seen: list[str] = []
-    real = passwords.hash_password
-
-    def hash_password(password: str) -> str:
-        seen.append(password)
-        return real(password)
-
-    monkeypatch.setattr(passwords, "hash_password", hash_password)
-    return seen
-
-
-def test_nobody_waits_for_a_client_whose_password_is_being_looked_at(
-    db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ana = accounts.register()
     real = passwords.is_password
 
     def is_password(password: str, password_hash: str | None) -> bool:
@@ -170,25 +127,19 @@ def test_nobody_waits_for_a_client_whose_password_is_being_looked_at(
     assert change(ana, email="anna@example.com", current_password=PASSWORD).email == "anna@example.com"
 
 
-@pytest.mark.parametrize("what", ["a wrong password", "a token that no longer counts", "too many guesses"])
-def test_a_new_password_is_not_hashed_for(db: psycopg.Connection, hashed: list[str], what: str) -> None:
-    ana = accounts.register()
-    guess = partial(change, ana, password=NEW_PASSWORD, current_password="a guess")
-    if what == "a token that no longer counts":
-        db.execute("UPDATE clients SET token_generation = 1")
-    for _ in range(6 if what == "too many guesses" else 1):
-        with pytest.raises((WrongPassword, InvalidToken, TooManyAttempts)):
-            guess()
-    assert hashed == [PASSWORD]  # at the registration
-
-
-@pytest.mark.parametrize("renewed", [PASSWORD, "somebody else's password"])
-def test_a_hash_that_changes_while_the_new_password_is_hashed_is_confirmed_again(
-    db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, renewed: str
+@pytest.mark.parametrize(
+    ("renewals", "refusal"),
+    [([PASSWORD], None), ([PASSWORD] * 2, WrongPassword), (["somebody else's password"], WrongPassword)],
+)
+def test_hash_that_changes_while_the_new_one_is_made_is_verified_once_more(
+    ana: Caller,
+    db: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    renewals: list[str],
+    refusal: type[WrongPassword] | None,
 ) -> None:
-    ana = accounts.register(email="ana@example.com")
     real = passwords.hash_password
-    others = [real(renewed)]
+    others = [real(password) for password in renewals]
 
     def hash_password(password: str) -> str:
         if others:
@@ -196,33 +147,48 @@ def test_a_hash_that_changes_while_the_new_password_is_hashed_is_confirmed_again
         return real(password)
 
     monkeypatch.setattr(passwords, "hash_password", hash_password)
-    changing = partial(change, ana, password=NEW_PASSWORD, current_password=PASSWORD)
-    if renewed == PASSWORD:  # a log-in made a hash of today's parameters
-        changing()
-        assert starts.log_in("ana@example.com", NEW_PASSWORD)
-    else:
-        with pytest.raises(WrongPassword):
-            changing()
-        assert starts.log_in("ana@example.com", renewed)
-
-
-def test_a_hash_that_changes_each_time_is_given_up(
-    db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ana = accounts.register()
-    real = passwords.hash_password
-
-    def hash_password(password: str) -> str:
-        db.execute("UPDATE clients SET password_hash = %s", [real(PASSWORD)])
-        return real(password)
-
-    monkeypatch.setattr(passwords, "hash_password", hash_password)
-    with pytest.raises(WrongPassword):
+    with pytest.raises(refusal) if refusal else nullcontext():
         change(ana, password=NEW_PASSWORD, current_password=PASSWORD)
+    assert log_in(password=renewals[0] if refusal else NEW_PASSWORD)
 
 
-def test_a_change_of_the_name_is_one_transaction_of_two_statements() -> None:
-    ana = accounts.register()
+# ── What it costs ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("reason", ["a wrong password", "a revoked token", "too many guesses"])
+def test_new_password_of_a_refused_change_is_not_hashed(
+    ana: Caller, db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    hashed: list[str] = []
+    monkeypatch.setattr(passwords, "hash_password", hashed.append)
+    if reason == "a revoked token":
+        db.execute("UPDATE clients SET token_generation = 1")
+    for _ in range(6 if reason == "too many guesses" else 1):
+        with pytest.raises((WrongPassword, InvalidToken, TooManyAttempts)):
+            change(ana, password=NEW_PASSWORD, current_password="a guess")
+    assert hashed == []
+
+
+def test_change_of_the_name_is_one_transaction_of_two_statements(ana: Caller) -> None:
     with concurrency.statements() as sent:
         change(ana, name="Maria")
     assert [text.split()[0] for text in sent] == ["BEGIN", "SELECT", "UPDATE", "COMMIT"]
+
+
+@pytest.mark.parametrize(
+    ("function", "changes"), [("get_client", {}), ("update_client", {"body": {"name": "Eva"}})]
+)
+def test_client_is_rendered_once_for_body_and_etag(
+    ana: Caller, monkeypatch: pytest.MonkeyPatch, function: str, changes: dict[str, object]
+) -> None:
+    rendered: list[object] = []
+
+    def counting(value: object) -> str:
+        if not isinstance(value, Rendered):
+            rendered.append(value)
+        return dumps(value)
+
+    monkeypatch.setattr(json_text, "dumps", counting)
+    answer = accounts.ask(function, ana, **changes)
+    assert (answer.status, answer.headers["ETag"]) == (200, etag_of(answer.body))
+    assert len(rendered) == 1

@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from datetime import timedelta
 from functools import partial
 
@@ -11,160 +10,151 @@ import pytest
 
 from functions.publish_events.handler import lambda_handler as publish_events
 from shared.accounts import access_tokens
+from shared.accounts.access_tokens import Caller
 from shared.accounts.models import Tokens
 from shared.accounts.sessions import ends, expired, rotation, starts
 from shared.errors import InvalidRefreshToken
 from tests.integration import accounts, concurrency
-from tests.integration.accounts import PASSWORD
-from tests.integration.clients.test_sessions import EMAIL, is_alive, log_in
+from tests.integration.accounts import is_alive, log_in
 
-pytestmark = pytest.mark.usefixtures("environment")
+pytestmark = pytest.mark.usefixtures("ana")
 
-
-def test_refreshed_access_tokens_say_when_the_password_was_given(db: psycopg.Connection) -> None:
-    accounts.register(email=EMAIL)
-    tokens = log_in()
-    at = access_tokens.verify(tokens.access_token).authenticated_at
-    assert at == pytest.approx(time.time(), abs=5)
-    db.execute("UPDATE sessions SET logged_in_at = logged_in_at - interval '1 day'")
-    refreshed = rotation.refresh(tokens.refresh_token)
-    assert access_tokens.verify(refreshed.access_token).authenticated_at == at - 86_400
+NEWER_KEY = {"newer": "another secret that is longer than 32 bytes"}
 
 
-def test_a_refreshed_access_token_has_the_role_of_now(db: psycopg.Connection) -> None:
-    ana = accounts.register(email=EMAIL)
-    tokens = log_in()
-    accounts.set_role(db, ana.client_id, "admin")
-    assert access_tokens.verify(rotation.refresh(tokens.refresh_token).access_token).is_admin
+def let_pass(db: psycopg.Connection, seconds: int) -> None:
+    """Make the last rotation so much older."""
+    db.execute("UPDATE sessions SET rotated_at = rotated_at - make_interval(secs => %s)", [seconds])
 
 
-def let_the_grace_pass(db: psycopg.Connection) -> None:
-    db.execute("UPDATE sessions SET rotated_at = rotated_at - interval '31 seconds'")
+# ── Rotation ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_token_before_the_current_one_is_answered_for_half_a_minute(db: psycopg.Connection) -> None:
-    accounts.register(email=EMAIL)
+def test_previous_token_gets_the_same_answer_for_half_a_minute(db: psycopg.Connection) -> None:
     first = log_in()
     lost = rotation.refresh(first.refresh_token)
-    db.execute("UPDATE sessions SET rotated_at = rotated_at - interval '25 seconds'")
+    let_pass(db, 25)
     again = rotation.refresh(first.refresh_token)
     assert again.refresh_token == lost.refresh_token
     assert access_tokens.verify(again.access_token) == access_tokens.verify(lost.access_token)
     assert is_alive(again)
 
 
-def test_a_token_that_comes_back_after_the_grace_revokes_its_session(db: psycopg.Connection) -> None:
-    accounts.register(email=EMAIL)
-    first = log_in()
-    second = rotation.refresh(first.refresh_token)
-    let_the_grace_pass(db)
-    with pytest.raises(InvalidRefreshToken):
-        rotation.refresh(first.refresh_token)
-    assert not is_alive(second)
-    assert db.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
-
-
 def test_answering_again_does_not_lengthen_the_grace(db: psycopg.Connection) -> None:
-    accounts.register(email=EMAIL)
     first = log_in()
     rotation.refresh(first.refresh_token)
     for _ in range(3):
-        db.execute("UPDATE sessions SET rotated_at = rotated_at - interval '9 seconds'")
+        let_pass(db, 9)
         rotation.refresh(first.refresh_token)
-    db.execute("UPDATE sessions SET rotated_at = rotated_at - interval '9 seconds'")
+    let_pass(db, 9)
     with pytest.raises(InvalidRefreshToken):
         rotation.refresh(first.refresh_token)
 
 
-@pytest.mark.parametrize("generations_back", [2, 3, 10])
-def test_an_older_token_revokes_its_session_at_once(generations_back: int) -> None:
-    accounts.register(email=EMAIL)
-    family = [log_in()]
-    for _ in range(generations_back):
-        family.append(rotation.refresh(family[-1].refresh_token))
-    with pytest.raises(InvalidRefreshToken):
-        rotation.refresh(family[0].refresh_token)
-    assert not is_alive(family[-1])
+def test_token_that_comes_back_after_the_grace_revokes_its_own_session_only(db: psycopg.Connection) -> None:
+    phone, laptop = log_in(), log_in()
+    second = rotation.refresh(phone.refresh_token)
+    let_pass(db, 31)
+    assert not is_alive(phone)
+    assert not is_alive(second)
+    assert is_alive(laptop)
+    assert db.execute("SELECT count(*) FROM sessions").fetchone() == (1,)
 
 
-def test_a_made_up_token_cannot_end_anybodys_session() -> None:
-    accounts.register(email=EMAIL)
+def test_token_before_the_previous_one_revokes_its_session_at_once() -> None:
+    first = log_in()
+    third = rotation.refresh(rotation.refresh(first.refresh_token).refresh_token)
+    assert not is_alive(first)
+    assert not is_alive(third)
+
+
+@pytest.mark.parametrize("token", ["", "x", "A" * 43, "é", "\0", "A" * 512, "A" * 65, "another's {}", "{}"])
+def test_made_up_token_is_refused_and_ends_no_session(token: str) -> None:
     tokens = log_in()
-    for made_up in ("A" * 65, "A" * 22 + tokens.refresh_token[22:], tokens.refresh_token[22:]):
-        with pytest.raises(InvalidRefreshToken):
-            rotation.refresh(made_up)
+    made_up = token.replace("another's ", "A" * 22).format(tokens.refresh_token[22:])
+    with pytest.raises(InvalidRefreshToken):
+        rotation.refresh(made_up)
+    ends.log_out(made_up)
     assert is_alive(tokens)
 
 
-def test_two_tabs_that_refresh_at_once_go_on_with_one_token(db: psycopg.Connection) -> None:
-    """Each of them, in its own time, and no tab is taken for a thief at the next refresh."""
-    accounts.register(email=EMAIL)
+def test_two_tabs_that_refresh_in_turn_go_on_with_one_token(db: psycopg.Connection) -> None:
     shared = log_in().refresh_token
     one, other = rotation.refresh(shared), rotation.refresh(shared)
     for _ in range(3):
-        let_the_grace_pass(db)
+        let_pass(db, 31)
         one, other = rotation.refresh(one.refresh_token), rotation.refresh(other.refresh_token)
         assert one.refresh_token == other.refresh_token
 
 
-def test_the_next_token_cannot_be_made_without_the_key(environment: pytest.MonkeyPatch) -> None:
-    accounts.register(email=EMAIL)
+@pytest.mark.usefixtures("connection_per_thread")
+def test_many_refreshes_of_one_token_at_once_all_get_the_same_next_one(db: psycopg.Connection) -> None:
+    token = log_in().refresh_token
+    outcomes = concurrency.at_once([partial(rotation.refresh, token)] * 12)
+    assert all(isinstance(outcome, Tokens) for outcome in outcomes), outcomes
+    [next_token] = {outcome.refresh_token for outcome in outcomes if isinstance(outcome, Tokens)}
+    assert db.execute("SELECT count(*) FROM sessions").fetchone() == (1,)
+    let_pass(db, 31)
+    assert rotation.refresh(next_token)
+
+
+def test_answer_cannot_be_given_again_without_the_key_and_that_revokes_nothing(
+    environment: pytest.MonkeyPatch,
+) -> None:
     first = log_in()
-    mine = rotation.refresh(first.refresh_token)
-    environment.setenv("ACCESS_TOKEN_KEYS", '{"other": "another secret that is longer than 32 bytes"}')
-    with pytest.raises(InvalidRefreshToken):  # the key is gone: the answer cannot be given again,
+    second = rotation.refresh(first.refresh_token)
+    environment.setenv("ACCESS_TOKEN_KEYS", json.dumps(NEWER_KEY))
+    with pytest.raises(InvalidRefreshToken):
         rotation.refresh(first.refresh_token)
-    assert is_alive(mine)  # and that revokes nothing
+    assert is_alive(second)
 
 
-def test_an_answer_can_be_given_again_after_the_keys_were_rotated(environment: pytest.MonkeyPatch) -> None:
-    accounts.register(email=EMAIL)
+def test_answer_can_be_given_again_after_the_keys_were_rotated(environment: pytest.MonkeyPatch) -> None:
     first = log_in()
     second = rotation.refresh(first.refresh_token)
     keys = json.loads(os.environ["ACCESS_TOKEN_KEYS"])
-    newer = {"newer": "another secret that is longer than 32 bytes"}
-    environment.setenv("ACCESS_TOKEN_KEYS", json.dumps(newer | keys))
+    environment.setenv("ACCESS_TOKEN_KEYS", json.dumps(NEWER_KEY | keys))
     assert rotation.refresh(first.refresh_token).refresh_token == second.refresh_token
 
 
-def test_other_sessions_live_on_when_one_is_revoked(db: psycopg.Connection) -> None:
-    accounts.register(email=EMAIL)
-    phone, laptop = log_in(), log_in()
-    rotation.refresh(phone.refresh_token)
-    let_the_grace_pass(db)
-    assert not is_alive(phone)
-    assert is_alive(laptop)
+# ── How long, and how many ────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("token", ["", "x", "A" * 43, "é", "\0", "A" * 512])
-def test_an_unknown_token_is_refused(token: str) -> None:
-    accounts.register(email=EMAIL)
+def test_token_is_good_for_thirty_days(db: psycopg.Connection) -> None:
     tokens = log_in()
-    with pytest.raises(InvalidRefreshToken):
-        rotation.refresh(token)
-    ends.log_out(token)
-    assert is_alive(tokens)
-
-
-def test_a_token_is_good_for_thirty_days(db: psycopg.Connection) -> None:
-    accounts.register(email=EMAIL)
-    log_in()
-    row = db.execute("SELECT expires_at - now() FROM sessions").fetchone()
-    assert row
-    assert row[0].total_seconds() == pytest.approx(30 * 24 * 3600, abs=60)
-
-
-def test_an_expired_token_is_refused(db: psycopg.Connection) -> None:
-    accounts.register(email=EMAIL)
-    tokens = log_in()
+    left = db.execute("SELECT extract(epoch FROM expires_at - now()) FROM sessions").fetchone()
+    assert left
+    assert float(left[0]) == pytest.approx(30 * 24 * 3600, abs=60)
     db.execute("UPDATE sessions SET expires_at = now() - interval '1 second'")
     assert not is_alive(tokens)
 
 
-def test_a_client_has_a_hundred_sessions_at_most_and_the_least_used_go(db: psycopg.Connection) -> None:
-    ana = accounts.register(email=EMAIL)
+def test_session_ends_ninety_days_after_the_log_in_however_often_it_is_refreshed(
+    db: psycopg.Connection, environment: pytest.MonkeyPatch
+) -> None:
+    token = log_in().refresh_token
+    for days in (29, 29, 29, 2):
+        db.execute(
+            """
+            UPDATE sessions
+               SET logged_in_at = logged_in_at - make_interval(days => %(days)s),
+                   rotated_at = rotated_at - make_interval(days => %(days)s),
+                   expires_at = expires_at - make_interval(days => %(days)s)
+            """,
+            {"days": days},
+        )
+        token = rotation.refresh(token).refresh_token
+    assert db.execute("SELECT expires_at - logged_in_at FROM sessions").fetchone() == (timedelta(days=90),)
+    environment.setenv("SESSION_MAX_DAYS", "89")
+    with pytest.raises(InvalidRefreshToken):
+        rotation.refresh(token)
+
+
+def test_client_has_a_hundred_sessions_at_most_and_the_least_used_go(
+    ana: Caller, db: psycopg.Connection
+) -> None:
     accounts.register(email="ben@example.com")
-    others = starts.log_in("ben@example.com", PASSWORD)
+    others = log_in("ben@example.com")
     oldest, second = log_in(), log_in()
     db.execute(
         """
@@ -183,8 +173,7 @@ def test_a_client_has_a_hundred_sessions_at_most_and_the_least_used_go(db: psyco
     assert is_alive(others)
 
 
-def test_what_has_expired_is_purged_whether_its_owner_returns_or_not(db: psycopg.Connection) -> None:
-    ana = accounts.register(email=EMAIL)
+def test_expired_sessions_are_purged_in_batches(ana: Caller, db: psycopg.Connection) -> None:
     tokens = log_in()
     db.execute(
         """
@@ -199,47 +188,12 @@ def test_what_has_expired_is_purged_whether_its_owner_returns_or_not(db: psycopg
     assert is_alive(tokens)
 
 
-def test_the_schedule_that_sends_events_purges_too(
+def test_schedule_of_the_outbox_relay_purges_expired_sessions(
     db: psycopg.Connection, environment: pytest.MonkeyPatch
 ) -> None:
     environment.setenv("EVENT_BUS_NAME", "nobody sends")
-    accounts.register(email=EMAIL)
     log_in()
     db.execute("UPDATE sessions SET expires_at = now() - interval '1 second'")
     db.execute("DELETE FROM outbox")  # nothing to send: there is no bus here
     publish_events({}, None)
     assert db.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
-
-
-@pytest.mark.usefixtures("connection_per_thread")
-def test_many_refreshes_of_one_token_at_once_all_get_the_same_next_one(db: psycopg.Connection) -> None:
-    accounts.register(email=EMAIL)
-    token = log_in().refresh_token
-    outcomes = concurrency.at_once([partial(rotation.refresh, token)] * 12)
-    assert all(isinstance(outcome, Tokens) for outcome in outcomes), outcomes
-    [next_token] = {outcome.refresh_token for outcome in outcomes if isinstance(outcome, Tokens)}
-    assert db.execute("SELECT count(*) FROM sessions").fetchone() == (1,)
-    let_the_grace_pass(db)
-    assert rotation.refresh(next_token)
-
-
-def test_a_session_ends_ninety_days_after_the_log_in_however_often_it_is_refreshed(
-    db: psycopg.Connection, environment: pytest.MonkeyPatch
-) -> None:
-    accounts.register(email=EMAIL)
-    token = log_in().refresh_token
-    for days in (29, 29, 29, 2):
-        db.execute(
-            """
-            UPDATE sessions
-               SET logged_in_at = logged_in_at - make_interval(days => %(days)s),
-                   rotated_at = rotated_at - make_interval(days => %(days)s),
-                   expires_at = expires_at - make_interval(days => %(days)s)
-            """,
-            {"days": days},
-        )
-        token = rotation.refresh(token).refresh_token
-    assert db.execute("SELECT expires_at - logged_in_at FROM sessions").fetchone() == (timedelta(days=90),)
-    environment.setenv("SESSION_MAX_DAYS", "89")
-    with pytest.raises(InvalidRefreshToken):
-        rotation.refresh(token)

@@ -59,7 +59,7 @@ KINDS: dict[str, Callable[[psycopg.Connection, Caller], Caller]] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("function", NEEDING_A_CALLER)
-def test_a_function_lets_in_whom_the_rule_says(
+def test_function_lets_in_those_whom_the_rule_names(
     db: psycopg.Connection, ana: Caller, function: str, kind: str
 ) -> None:
     parts = {}
@@ -70,5 +70,7 @@ def test_a_function_lets_in_whom_the_rule_says(
         assert answer.status not in (401, 403), answer.body
     elif kind in EVERYBODY:
         assert (answer.status, answer.problem) == (403, "forbidden")
+        assert "WWW-Authenticate" not in answer.headers
     else:
         assert (answer.status, answer.problem) == (401, "invalid-token")
+        assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'

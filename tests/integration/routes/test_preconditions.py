@@ -40,7 +40,11 @@ ROWS = [
     (True, "delete_client", "if-none-match", "{}", 412),
     (True, "delete_client", "if-none-match", OLD, 204),
     (True, "update_client", "if-match", "{}", 200),
+    (True, "update_client", "if-match", "*", 200),
+    (True, "update_client", "if-match", f"{OLD}, {{}}", 200),
     (True, "update_client", "if-match", OLD, 412),
+    (True, "update_client", "if-match", f"W/{OLD}, W/{{}}", 412),  # the strong comparison
+    (True, "update_client", "if-match", "bare", 412),
     (True, "update_client", "if-none-match", "*", 412),
     (True, "update_client", "if-none-match", "W/{}", 412),
     (True, "update_client", "if-none-match", OLD, 200),

@@ -4,27 +4,24 @@ import psycopg
 import pytest
 
 from shared.accounts.access_tokens import Caller
-from shared.accounts.sessions import starts
-from tests.calls import SOMEBODY_ELSE, call
+from tests.calls import SOMEBODY_ELSE
 from tests.integration import accounts
-from tests.integration.accounts import PASSWORD, ask
+from tests.integration.accounts import ask, is_alive, log_in
 
 
-@pytest.mark.parametrize("name", ["me", "id"])
-def test_clients_log_themselves_out_everywhere(ana: Caller, db: psycopg.Connection, name: str) -> None:
-    row = db.execute("SELECT email FROM clients").fetchone()
-    assert row
-    held = starts.log_in(row[0], PASSWORD)
-    path = {"client_id": name if name == "me" else str(ana.client_id)}
-    answer = ask("end_sessions", ana, path=path)
+@pytest.mark.parametrize("by", ["me", "id", "admin"])
+def test_all_sessions_and_tokens_of_one_client_end(ana: Caller, db: psycopg.Connection, by: str) -> None:
+    accounts.register(email="ben@example.com")
+    phone, laptop, bens = log_in(), log_in(), log_in("ben@example.com")
+    caller = accounts.new_admin(db) if by == "admin" else ana
+    answer = ask("end_sessions", caller, path={"client_id": "me" if by == "me" else str(ana.client_id)})
     assert (answer.status, answer.body) == (204, "")
-    refused = call("refresh_token", body={"refresh_token": held.refresh_token})
-    assert refused.problem == "invalid-refresh-token"
+    assert [is_alive(tokens) for tokens in (phone, laptop, bens)] == [False, False, True]
     assert ask("get_client", ana).problem == "invalid-token"
+    assert is_alive(log_in())
 
 
-def test_an_admin_is_told_that_there_is_no_such_client(ana: Caller, db: psycopg.Connection) -> None:
-    root = accounts.new_admin(db)
-    missing = {"client_id": str(SOMEBODY_ELSE)}
-    assert ask("end_sessions", root, path=missing).problem == "unknown-client"
-    assert ask("end_sessions", root, path={"client_id": str(ana.client_id)}).status == 204
+def test_unknown_client_is_404_for_an_admin(environment: pytest.MonkeyPatch, db: psycopg.Connection) -> None:
+    assert environment
+    answer = ask("end_sessions", accounts.new_admin(db), path={"client_id": str(SOMEBODY_ELSE)})
+    assert (answer.status, answer.problem) == (404, "unknown-client")

@@ -1,6 +1,5 @@
 """GET /clients"""
 
-from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg
@@ -19,7 +18,7 @@ def root(environment: pytest.MonkeyPatch, db: psycopg.Connection) -> Caller:
     return accounts.new_admin(db)
 
 
-def test_an_admin_reads_a_page_of_clients(root: Caller, ana: Caller) -> None:
+def test_admin_reads_a_page_of_clients(root: Caller, ana: Caller) -> None:
     answer = ask("list_clients", root, query={})
     assert answer.status == 200
     assert answer.json == {
@@ -29,7 +28,7 @@ def test_an_admin_reads_a_page_of_clients(root: Caller, ana: Caller) -> None:
     assert answer.headers == {"Content-Type": "application/json", "Cache-Control": "private, no-cache"}
 
 
-def test_the_link_leads_to_the_next_page_with_the_same_parameters(root: Caller, ana: Caller) -> None:
+def test_link_leads_to_the_next_page_with_the_same_parameters(root: Caller, ana: Caller) -> None:
     answer = ask("list_clients", root, query={"limit": "1"})
     target, relation = answer.headers["Link"].split("; ")
     assert relation == 'rel="next"'
@@ -47,14 +46,14 @@ def test_without_parameters_a_page_has_20(root: Caller, db: psycopg.Connection) 
     assert len(ask("list_clients", root, query={}).json["items"]) == 20
 
 
-def test_an_email_filter_does_not_regard_case(root: Caller) -> None:
+def test_email_filter_ignores_case(root: Caller) -> None:
     ana = accounts.register(email="ana@example.com")
     answer = ask("list_clients", root, query={"email": "ANA@Example.com"})
     assert [item["client_id"] for item in answer.json["items"]] == [str(ana.client_id)]
 
 
 @pytest.mark.usefixtures("catalog")
-def test_a_cursor_of_another_list_is_422(root: Caller) -> None:
+def test_cursor_of_another_list_is_422(root: Caller) -> None:
     for product_id in ("7", "3"):
         items.add(root, product_id)
     foreign = ask("list_favorites", root, query={"limit": "1"}).json["next_cursor"]
@@ -62,25 +61,11 @@ def test_a_cursor_of_another_list_is_422(root: Caller) -> None:
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "====", "a b", "Zm9yZ2Vk", "a" * 2_001, "💥", "\0"])
-def test_a_forged_cursor_is_422(root: Caller, cursor: str) -> None:
+def test_forged_cursor_is_422(root: Caller, cursor: str) -> None:
     assert ask("list_clients", root, query={"cursor": cursor}).wrong == ["query.cursor"]
 
 
-@pytest.mark.parametrize("role", ["client", "admin"])
-def test_who_is_no_admin_gets_403_whatever_the_token_says(ana: Caller, role: str) -> None:
-    answer = ask("list_clients", replace(ana, role=role))
-    assert (answer.status, answer.problem) == (403, "forbidden")
-    assert "WWW-Authenticate" not in answer.headers
-
-
-def test_a_removed_admin_gets_401(root: Caller, db: psycopg.Connection) -> None:
-    db.execute("DELETE FROM clients")
-    answer = ask("list_clients", root)
-    assert (answer.status, answer.problem) == (401, "invalid-token")
-    assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
-
-
-def test_an_unencoded_plus_in_an_email_is_named(db: psycopg.Connection) -> None:
-    answer = ask("list_clients", accounts.new_admin(db), query={"email": "user shop@example.com"})
+def test_unencoded_plus_in_an_email_is_named(root: Caller) -> None:
+    answer = ask("list_clients", root, query={"email": "user shop@example.com"})
     assert answer.wrong == ["query.email"]
     assert "%2B" in answer.body

@@ -2,22 +2,18 @@
 
 import pytest
 
-from shared.accounts.sessions import starts
 from tests.calls import call
-from tests.integration import accounts
-from tests.integration.accounts import PASSWORD
+from tests.integration.accounts import is_alive, log_in
 
 
-def test_it_ends_the_session_and_needs_no_access_token_nor_the_key_for_one(
+@pytest.mark.usefixtures("ana")
+def test_log_out_ends_one_session_and_needs_neither_access_token_nor_key(
     environment: pytest.MonkeyPatch,
 ) -> None:
-    client = accounts.register()
-    token = starts.log_in(client.email, PASSWORD).refresh_token
+    phone, laptop = log_in(), log_in()
     with environment.context() as without_keys:
         without_keys.delenv("ACCESS_TOKEN_KEYS")
-        for sent in (token, token, "of nobody"):  # RFC 7009 §2.2: an invalid token is no error
-            answer = call("logout", body={"refresh_token": sent}, authorization=None)
+        for token in (phone.refresh_token, phone.refresh_token, "unknown"):  # no error: RFC 7009 §2.2
+            answer = call("logout", body={"refresh_token": token}, authorization=None)
             assert (answer.status, answer.body) == (204, "")
-    refused = call("refresh_token", body={"refresh_token": token}, authorization=None)
-    assert (refused.status, refused.problem) == (401, "invalid-refresh-token")
-    assert refused.headers["WWW-Authenticate"] == "Bearer"
+    assert (is_alive(phone), is_alive(laptop)) == (False, True)
