@@ -228,6 +228,11 @@ def test_the_breaker_opens_after_five_failures_in_a_row(clock: Clock) -> None:
     breaker.failed()  # one more is enough then
     with pytest.raises(availability.BreakerOpen):
         breaker.check()
+    clock.now += availability.OPEN_SECONDS
+    breaker.succeeded()
+    for _ in range(4):
+        breaker.failed()
+    breaker.check()  # closed again: four failures are forgiven
 
 
 def test_a_pause_is_ten_minutes_at_most(clock: Clock) -> None:

@@ -1,21 +1,22 @@
-"""Two hundred readers of one product at once: one asks the catalog, the others get its answer."""
+"""Many readers of one product at once: one asks the catalog, the others wait for its answer alone."""
+
+import threading
+from collections import Counter
 
 import pytest
 
 from local.servers.valkey import Valkey
-from shared.products import product_cache, read_through, single_flight
+from shared.errors import DomainError
+from shared.products import catalog as catalog_client
+from shared.products import list_pages, poll, product_cache, read_through, single_flight
 from tests.hostile_catalog import Answer, HostileCatalog, product
-from tests.integration.concurrency import at_once
+from tests.integration import concurrency, readers
 from tests.integration.conftest import Age
-from tests.integration.readers import Reading, read_at_once
 
-pytestmark = [pytest.mark.usefixtures("environment"), pytest.mark.alone]
+pytestmark = pytest.mark.usefixtures("environment", "connection_per_thread", "patient_cache")
 
 PATH = "/products/7"
 CALL = 0.3  # seconds that the catalog takes
-# All these processes share the cores of one machine, with whatever else runs there. What is tested is that
-# nobody waits for anything but the one call: a second call, or a lease that has to end, takes longer.
-CROWD = 1.5  # seconds
 
 
 @pytest.fixture(autouse=True)
@@ -23,87 +24,164 @@ def seven(catalog: HostileCatalog) -> None:
     catalog.answer(PATH, Answer.json(product(7)).after(CALL))
 
 
-def outcomes(readings: list[Reading]) -> set[str]:
-    return {reading.outcome for reading in readings}
+def read() -> str:
+    """The state of the answer, or the name of the refusal."""
+    try:
+        return read_through.detail("7").state
+    except DomainError as error:
+        return type(error).__name__
 
 
-@pytest.mark.parametrize(("readers", "longer"), [(10, 0.25), (200, CALL + CROWD)])
-def test_readers_of_a_cold_product_make_one_call_and_wait_no_longer_than_it_takes(
-    catalog: HostileCatalog, readers: int, longer: float
-) -> None:
-    readings = read_at_once(readers, "7")
-    assert len(readings) == readers
-    assert outcomes(readings) <= {"miss", "hit"}  # a hit for those whom the machine let begin late
-    assert catalog.calls == {PATH: 1}
-    assert max(readings).seconds < CALL + longer
+def read_at_once(number: int = 8) -> set[str]:
+    return {str(outcome) for outcome in concurrency.at_once([read] * number)}
 
 
-def test_many_threads_of_one_process_make_one_call_too(catalog: HostileCatalog) -> None:
-    # No environment has them, but local tools and tests do; once they ran out of connections to Valkey. Not
-    # hundreds: a command has 100 ms for all of it, and so many threads that connect at once, with one lock
-    # for all of Python, keep each other waiting for longer than that.
-    answers = at_once([lambda: read_through.detail("7")] * 40)
-    assert {getattr(answer, "state", answer) for answer in answers} <= {"miss", "hit"}
-    assert catalog.calls == {PATH: 1}
+def lose_a_lease(seconds: float) -> None:
+    """Somebody got the lease and was never heard of again."""
+    assert isinstance(product_cache.acquire_lease("product:7", seconds), product_cache.Lease)
 
 
-def test_readers_of_a_stale_product_make_one_call_and_all_but_one_have_it_at_once(
-    catalog: HostileCatalog, age_everything: Age
-) -> None:
-    read_through.detail("7")
-    age_everything(301)
-    catalog.forget_calls()
-    readings = read_at_once(40, "7")
-    assert catalog.calls == {PATH: 1}
-    assert sorted(reading.outcome for reading in readings).count("miss") == 1  # the one who fetched it
-    assert outcomes(readings) <= {"miss", "stale", "hit"}
-    assert sorted(readings)[len(readings) // 2].seconds < CALL
+# ── A crowd, each a process of its own ────────────────────────────────────────────────────────────────────
 
 
-def test_when_the_holder_of_the_lease_is_killed_the_next_takes_over(catalog: HostileCatalog) -> None:
-    product_cache.acquire_lease("product:7", single_flight.LEASE)  # and never heard of again
-    readings = read_at_once(30, "7")
-    assert outcomes(readings) <= {"miss", "hit"}
-    assert catalog.calls == {PATH: 1}
-    assert max(readings).seconds < single_flight.LEASE + CALL + CROWD
-
-
-@pytest.mark.parametrize("state", ["up", "down"])
-def test_when_the_holder_is_killed_nobody_is_refused_while_there_is_a_copy(
-    catalog: HostileCatalog, valkey: Valkey, age_everything: Age, state: str
-) -> None:
-    read_through.detail("7")
-    age_everything(301)
-    valkey.flush()
-    catalog.forget_calls()
-    if state == "down":
-        catalog.answer(PATH, Answer.status(500))
-    product_cache.acquire_lease("product:7", single_flight.LEASE)
-    readings = read_at_once(30, "7")
-    assert outcomes(readings) <= {"miss", "stale", "hit"}
-    assert catalog.calls in ({}, {PATH: 1})  # the copy is served before the lease of the dead one ends
-    assert max(readings).seconds < single_flight.LEASE + CALL + CROWD
-
-
-def test_when_the_catalog_fails_the_one_who_asked_all_others_have_the_copy(
-    catalog: HostileCatalog, valkey: Valkey, age_everything: Age
-) -> None:
-    read_through.detail("7")
-    age_everything(301)
-    valkey.flush()
-    catalog.answer(PATH, Answer.status(500).after(CALL))
-    catalog.forget_calls()
-    readings = read_at_once(30, "7")
-    assert outcomes(readings) <= {"miss", "stale", "hit"}
-    assert catalog.calls == {PATH: 1}
-    assert max(readings).seconds < CALL + CROWD
-
-
-def test_when_the_catalog_fails_and_there_is_no_copy_all_are_refused_after_one_call(
+@pytest.mark.alone
+def test_a_hundred_readers_of_a_cold_product_make_one_call_and_wait_for_nothing_else(
     catalog: HostileCatalog,
 ) -> None:
-    catalog.answer(PATH, Answer.status(500).after(CALL))
-    readings = read_at_once(30, "7")
-    assert outcomes(readings) == {"CatalogUnavailable"}
+    readings = readers.read_at_once(100, "7")
+    assert len(readings) == 100
+    assert {reading.outcome for reading in readings} <= {"miss", "hit"}  # a hit where one began late
     assert catalog.calls == {PATH: 1}
-    assert max(readings).seconds < CALL + CROWD
+    assert max(readings).seconds < readers.LEASE / 2
+
+
+@pytest.mark.alone
+def test_readers_of_a_stale_product_make_one_call_and_the_others_do_not_wait_for_it(
+    catalog: HostileCatalog, age_everything: Age
+) -> None:
+    read()
+    age_everything(301)
+    catalog.forget_calls()
+    outcomes = Counter(reading.outcome for reading in readers.read_at_once(40, "7"))
+    assert catalog.calls == {PATH: 1}
+    assert outcomes["miss"] == 1  # the one who fetched it
+    assert outcomes["stale"] >= 1
+    assert outcomes.keys() <= {"miss", "stale", "hit"}
+
+
+def test_threads_of_one_process_make_one_call_too(catalog: HostileCatalog) -> None:
+    # No environment has them, but local tools and tests do; once they ran out of connections to Valkey.
+    assert read_at_once(40) <= {"miss", "hit"}
+    assert catalog.calls == {PATH: 1}
+
+
+# ── The holder of the lease is gone, or fails ─────────────────────────────────────────────────────────────
+
+
+def test_one_of_those_who_wait_takes_over_from_a_dead_holder(
+    catalog: HostileCatalog, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setattr(single_flight, "LEASE", 0.3)
+    environment.setattr(single_flight, "WAIT", 60)
+    lose_a_lease(0.3)
+    assert read_at_once() == {"miss"}
+    assert catalog.calls == {PATH: 1}
+
+
+def test_readers_are_patient_for_a_dead_holders_lease_and_the_next_ones_call() -> None:
+    assert catalog_client.TIMEOUT < single_flight.LEASE
+    assert single_flight.WAIT >= single_flight.LEASE + catalog_client.TIMEOUT
+
+
+@pytest.mark.parametrize("up", [True, False], ids=["catalog up", "catalog down"])
+def test_behind_a_dead_holder_the_copy_is_served_before_its_lease_ends(
+    catalog: HostileCatalog, valkey: Valkey, age_everything: Age, environment: pytest.MonkeyPatch, *, up: bool
+) -> None:
+    read()
+    age_everything(301)
+    valkey.flush()
+    catalog.forget_calls()
+    if not up:
+        catalog.answer(PATH, Answer.status(500))
+    environment.setattr(single_flight, "WAIT", 60)
+    environment.setattr(read_through, "COPY_AFTER", 6)
+    lose_a_lease(60)
+    assert read_at_once() == {"stale"}
+    assert catalog.calls == {}
+
+
+def test_a_stale_product_is_served_while_a_dead_holder_has_the_lease(
+    catalog: HostileCatalog, age_everything: Age
+) -> None:
+    read()
+    age_everything(300)
+    catalog.forget_calls()
+    lose_a_lease(60)
+    assert read_at_once() == {"stale"}
+    assert catalog.calls == {}
+
+
+@pytest.mark.parametrize(("has_copy", "outcome"), [(True, "stale"), (False, "CatalogUnavailable")])
+def test_when_the_one_call_fails_all_have_the_copy_or_a_refusal(
+    catalog: HostileCatalog, valkey: Valkey, age_everything: Age, has_copy: bool, outcome: str
+) -> None:
+    if has_copy:
+        read()
+        age_everything(301)
+        valkey.flush()
+        catalog.forget_calls()
+    catalog.answer(PATH, Answer.status(500).after(CALL))
+    assert read_at_once() == {outcome}
+    assert catalog.calls == {PATH: 1}
+
+
+def test_one_who_waited_and_gets_the_lease_of_a_holder_that_is_done_uses_its_answer(
+    catalog: HostileCatalog, valkey: Valkey, environment: pytest.MonkeyPatch
+) -> None:
+    read()
+    entry = product_cache.get("7")
+    assert entry
+    valkey.flush()
+    catalog.forget_calls()
+    acquire = product_cache.acquire_lease
+    holders: list[product_cache.Lease] = []
+
+    def acquire_when_the_holder_is_done(
+        name: str, seconds: float
+    ) -> product_cache.Lease | product_cache.LeaseHeld:
+        if holders:
+            product_cache.put("7", entry)
+            holders.pop().release()
+            return acquire(name, seconds)
+        lease = acquire(name, seconds)
+        assert isinstance(lease, product_cache.Lease)
+        holders.append(lease)
+        return acquire(name, seconds)
+
+    environment.setattr(product_cache, "acquire_lease", acquire_when_the_holder_is_done)
+    assert read() == "miss"  # it waited, whoever asked
+    assert catalog.calls == {}
+
+
+# ── While a poll runs ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_while_a_poll_runs_no_reader_waits_for_the_catalog(catalog: HostileCatalog) -> None:
+    def lists(price: int, seconds: float) -> None:
+        listed = [product(number, price=price) for number in range(1, 41)]
+        catalog.answer("/products", Answer.json(listed).after(seconds))
+
+    lists(100, 0)
+    poll.run()
+    catalog.forget_calls()
+    lists(1, 2.0)
+    details, pages = Counter[str](), Counter[str]()
+    polling = threading.Thread(target=poll.run)
+    polling.start()
+    while polling.is_alive():
+        details[read_through.detail(str(details.total() % 40 + 1)).state] += 1
+        pages[list_pages.page(limit=20, cursor=None, category=None, sort=None).state] += 1
+    assert details.keys() == {"hit"}
+    assert pages.keys() <= {"hit", "miss"}  # made anew of the copy, where a price changed
+    assert pages.total() > 10  # in the two seconds of the one call
+    assert catalog.calls == {"/products": 1}
