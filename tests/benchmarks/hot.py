@@ -1,10 +1,11 @@
-"""Steady reads while the schedule runs: `python -m tests.benchmarks.hot [minutes] [times as fast]`.
+"""Steady reads while the schedule runs: `python -m tests.benchmarks.hot [minutes] [times as fast] [changes]`.
 
 The whole stack of `make run`, with prices that change in the catalog. Printed is the share of requests that
 waited for the catalog: those with `X-Cache: miss` for a product, and the calls that came to the catalog
 besides the polls. (A page that a price made obsolete is a miss too, but is made of the copy, without a call.)
 20 minutes at the schedule's own pace are the default; `3 10` is half an hour of it in three minutes, with a
-TTL of 30 seconds and a poll every 24.
+TTL of 30 seconds and a poll every 24. With `changes`, so many prices a second change, each with an event, and
+30 requests a second read the first pages alone: `1 1 50` against `1 1 1`.
 """
 
 from __future__ import annotations
@@ -27,15 +28,17 @@ from local.stack import Stack
 TTL, POLL = 300, 240  # seconds
 READERS = 3
 PAUSE = 0.05  # seconds between two requests of a reader
-PAGES = ["/products", "/products?sort=price", "/products?category=electronics", "/products?limit=50"]
+PAGES = ["/products", "/products?sort=price", "/products?category=kitchen", "/products?limit=50"]
 POLLED = "schedule | warm_product_cache"
 
 
 class Readers:
     """Ask for products and list pages, one after the other, until they are told to stop."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, pages_only: bool) -> None:
         self._url = url
+        self._weights = [0, 1] if pages_only else [4, 1]
+        self._interval = READERS / 30 if pages_only else 0.0  # seconds from one request to the next
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._read, args=[seed]) for seed in range(READERS)]
@@ -56,7 +59,7 @@ class Readers:
         products = [f"/products/{product['id']}" for product in sample_products()]
         with httpx.Client(base_url=self._url, timeout=20) as client:
             while not self._stop.is_set():
-                kind = chance.choices(["product", "page"], [4, 1])[0]
+                kind = chance.choices(["product", "page"], self._weights)[0]
                 path = chance.choice(products if kind == "product" else PAGES)
                 started = time.perf_counter()
                 answer = client.get(path)
@@ -64,10 +67,10 @@ class Readers:
                 with self._lock:
                     self.answers[kind, answer.status_code, answer.headers.get("X-Cache", "-")] += 1
                     self.seconds.append(waited)
-                time.sleep(PAUSE)
+                time.sleep(max(PAUSE, self._interval - waited))
 
 
-def main(minutes: float, faster: float) -> None:
+def main(minutes: float, faster: float = 1, changes: float = 0) -> None:
     """Run, and print the share."""
     polls: list[str] = []
 
@@ -89,14 +92,17 @@ def main(minutes: float, faster: float) -> None:
         catalog = stack.backing.catalog
         assert catalog is not None
         before, calls_before = len(polls), catalog.calls
-        readers = Readers(stack.url)
+        readers = Readers(stack.url, pages_only=bool(changes))
         readers.start()
         ends = time.monotonic() + minutes * 60
         for price in itertools.count(1):
-            time.sleep(min(10.0 / faster, max(0.0, ends - time.monotonic())))
+            pause = 1 / changes if changes else 10.0 / faster
+            time.sleep(min(pause, max(0.0, ends - time.monotonic())))
             if time.monotonic() >= ends:
                 break
             catalog.set_price(price % 20 + 1, Decimal(price) / 10)
+            if changes:
+                catalog.push(price % 20 + 1)
         readers.stop()
         calls = catalog.calls - calls_before
 
@@ -118,4 +124,4 @@ def main(minutes: float, faster: float) -> None:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if sys.argv[1:] else 20, float(sys.argv[2]) if sys.argv[2:] else 1)
+    main(*map(float, sys.argv[1:] or ["20", "1"]))

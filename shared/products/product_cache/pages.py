@@ -13,7 +13,7 @@ from shared.products.product_cache.entries import HARD_TTL, Entry
 CATEGORY_SLOTS = 512  # pages of categories share them; the last writer wins
 # Seconds between two versions of the list that readers see. However many products change, every page is made
 # once in this time; a change is seen at once after a quiet time, and otherwise this much later at most.
-INTERVAL = 1.5
+INTERVAL = 2.0
 
 
 @dataclass(frozen=True, slots=True)
