@@ -1,8 +1,7 @@
 """API Gateway on this machine: SAM CLI's emulation of it, in front of execution environments without Docker.
 
-`sam local start-api` is a command around four classes: the stacks read a template and resolve it, the
-function and API providers list what it declares (see `local.aws.template`), and LocalApigwService turns
-HTTP requests into events and results into answers. It is used here as the command uses it, with another
+`sam local start-api` reads the template with its providers (see `local.aws.template`), and its
+LocalApigwService turns HTTP requests into events and results into answers. This does the same with another
 LocalLambdaRunner.
 """
 
@@ -16,7 +15,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-# First, as it sets what SAM CLI reads when it is imported.
+# First: it sets a variable that SAM CLI reads when it is imported.
 from local.aws.template import Template  # isort: skip
 from flask import Flask, Request, Response, jsonify, send_from_directory
 from samcli.lib.providers.provider import Api
@@ -38,7 +37,7 @@ _LARGEST_BODY_BYTES = 6 * 1024 * 1024
 
 
 class _Request(threading.local):
-    """The request that the thread answers; `id` is its request_id, empty before it has one."""
+    """The request that this thread answers; `id` is its request_id, if it has one already."""
 
     id = ""
 
@@ -47,10 +46,7 @@ _request = _Request()
 
 
 class ApiGateway:
-    """Serves the routes of a template with its functions; a line for every request goes to `log`.
-
-    Beside them it serves the files of the folder `shop`, if there is one, below /shop.
-    """
+    """Serves the routes of a template, and a folder of files below /shop. Logs a line for every request."""
 
     def __init__(
         self, template: Template, functions: Functions, log: Log = print, shop: Path | None = None
@@ -63,7 +59,7 @@ class ApiGateway:
         self._server: BaseWSGIServer | None = None
 
     def serve(self, listener: socket.socket) -> None:
-        """Answer requests from now on, in threads of its own, on a socket that listens already."""
+        """Answer requests on a socket that listens already, in threads."""
         host, port = listener.getsockname()[:2]
         service = _Service(api=self._api, lambda_runner=_Runner(self._functions), host=host, port=port)
         service.create()
@@ -75,7 +71,7 @@ class ApiGateway:
         self._server = make_server(
             host,
             port,
-            app,  # its run() would block, and own the signals
+            app,
             threaded=True,
             request_handler=_request_handler(self._log),
             fd=listener.fileno(),
@@ -90,7 +86,7 @@ class ApiGateway:
 
 
 class _Service(LocalApigwService):  # type: ignore[misc] # samcli has no types
-    """SAM CLI's service, with two faults of its events set right."""
+    """SAM CLI's service, with two faults of its events repaired."""
 
     def _generate_lambda_event(
         self, request: Request, route: Route, method: str, endpoint: str
@@ -99,7 +95,7 @@ class _Service(LocalApigwService):  # type: ignore[misc] # samcli has no types
         try:
             event = super()._generate_lambda_event(request, route, method, endpoint)
         except UnicodeDecodeError:
-            # A body that is not text: SAM CLI answers 502, API Gateway passes it on in base 64.
+            # A body that is not text: SAM CLI would answer 502, but API Gateway sends it as base 64.
             event = construct_v2_event_http(
                 request,
                 self.port,
@@ -107,7 +103,7 @@ class _Service(LocalApigwService):  # type: ignore[misc] # samcli has no types
                 stage_name=self.api.stage_name,
                 route_key=f"{method} {PathConverter.convert_path_to_api_gateway(endpoint)}",
             )
-        # SAM CLI makes these once, when it is imported: all requests would have one id.
+        # SAM CLI makes these once, so that all requests would have the same.
         now = datetime.now(UTC)
         _request.id = str(uuid.uuid4())
         event["requestContext"] |= {
@@ -119,7 +115,7 @@ class _Service(LocalApigwService):  # type: ignore[misc] # samcli has no types
 
 
 class _Runner:
-    """Stands where SAM CLI's LocalLambdaRunner stood, and writes results to `stdout` as a container would."""
+    """Takes the place of SAM CLI's LocalLambdaRunner: writes results to `stdout` as a container does."""
 
     def __init__(self, functions: Functions) -> None:
         self._functions = functions
@@ -133,12 +129,12 @@ class _Runner:
         except KeyError as error:
             raise FunctionNotFound(name) from error
         except FunctionFailed as error:
-            # In this form SAM CLI sees the error for what it is and answers 500.
+            # SAM CLI recognizes an error by this form and answers 500.
             stdout.write_str(json.dumps({"errorType": error.error_type, "errorMessage": error.message}))
 
 
 def _as_http_api(app: Flask, api: Api) -> Flask:
-    """Make answers that SAM CLI gives as a REST API would those of an HTTP API."""
+    """Change answers in which SAM CLI follows REST APIs to those of an HTTP API."""
 
     def not_found(_: Exception) -> tuple[Response, int]:
         return jsonify(message="Not Found"), 404
@@ -155,7 +151,7 @@ def _as_http_api(app: Flask, api: Api) -> Flask:
         PathConverter.convert_path_to_flask(route.path) for route in api.routes if "HEAD" in route.methods
     }
     for rule in app.url_map.iter_rules():
-        rule.strict_slashes = True  # a path with one more at its end is another, and no route
+        rule.strict_slashes = True  # a slash at the end makes another path
         if rule.methods and rule.rule not in with_head:
             rule.methods.discard("HEAD")  # which Flask adds to every GET, and API Gateway does not
     return app

@@ -23,7 +23,6 @@ _INVOCATIONS = re.compile(r"/2015-03-31/functions/([^/?]+)/invocations(?:\?.*)?"
 _PUT_EVENTS = "AWSEvents.PutEvents"
 _LARGEST_BODY_BYTES = 6 * 1024 * 1024
 _ENTRIES = range(1, 11)
-_Entry = dict[str, Any]
 
 
 class AwsEndpoint:
@@ -65,7 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(length))
         invocation = _INVOCATIONS.fullmatch(self.path)
         if "Origin" in self.headers:
-            # Anything may be invoked here, so a web page that somebody has open must not.
+            # Protects from web pages in the developer's browser: anything may be invoked here.
             self._refuse(HTTPStatus.FORBIDDEN, "AccessDeniedException", "This is not for browsers.")
         elif invocation:
             self._invoke(unquote(invocation[1]), body)
@@ -77,12 +76,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _invoke(self, name: str, body: bytes) -> None:
         name = name.rpartition(":function:")[2]
         if not self._functions.knows(name):
-            self._refuse(
-                HTTPStatus.NOT_FOUND,
-                "ResourceNotFoundException",
-                f"There is no function {name}.",
-                Type="User",
-            )
+            message = f"There is no function {name}."
+            self._refuse(HTTPStatus.NOT_FOUND, "ResourceNotFoundException", message, Type="User")
             return
         try:
             json.loads(body or b"{}")
@@ -121,12 +116,10 @@ class _Handler(BaseHTTPRequestHandler):
         failed = sum("ErrorCode" in result for result in results)
         self._answer(HTTPStatus.OK, json.dumps({"FailedEntryCount": failed, "Entries": results}).encode())
 
-    def _put(self, entry: _Entry) -> dict[str, str]:
-        missing = [
-            name for name in ("Source", "DetailType", "Detail") if not isinstance(entry.get(name), str)
-        ]
-        if missing:
-            return {"ErrorCode": "InvalidArgument", "ErrorMessage": f"{missing[0]} is missing."}
+    def _put(self, entry: dict[str, Any]) -> dict[str, str]:
+        for name in ("Source", "DetailType", "Detail"):
+            if not isinstance(entry.get(name), str):
+                return {"ErrorCode": "InvalidArgument", "ErrorMessage": f"{name} is missing."}
         try:
             time = entry.get("Time")  # boto3 sends seconds since the epoch, AWS's command line a text
             moment = datetime.fromtimestamp(time, UTC) if isinstance(time, int | float) else None

@@ -1,4 +1,4 @@
-"""Tells when the code in a folder has changed."""
+"""Calls back when the code in a folder has changed."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -11,7 +11,7 @@ _Snapshot = dict[Path, tuple[int, int]]
 
 
 class CodeWatcher:
-    """Looks at the files of some folders twice a second: a few stat calls, on any operating system."""
+    """Compares the times and sizes of files twice a second, on any operating system."""
 
     def __init__(self) -> None:
         self._snapshots: dict[Path, _Snapshot] = {}
@@ -26,11 +26,11 @@ class CodeWatcher:
         self._callbacks.append((watched, changed))
 
     def start(self) -> None:
-        """Begin to look; everything to watch must be known by then."""
+        """Begin; everything to watch must be known by then."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop looking; returns when no callback runs any more."""
+        """Stop, and return when no callback runs any more."""
         self._stopping.set()
         self._thread.join()
 

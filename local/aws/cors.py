@@ -19,7 +19,7 @@ class Cors:
 
     @classmethod
     def of(cls, configuration: Mapping[str, Any], origins: str) -> "Cors":
-        """The configuration as the template has it, with the origins, which a comma separates."""
+        """The template's configuration, with the origins as a list with commas."""
         return cls(
             origins=frozenset(origin.strip() for origin in origins.split(",")),
             methods=",".join(configuration["AllowMethods"]),
@@ -30,7 +30,7 @@ class Cors:
 
 
 def add_cors(app: Flask, cors: Cors) -> None:
-    """Answer every OPTIONS, on any path, and name the origin in all other answers."""
+    """Answer OPTIONS on any path, and add the headers to all other answers."""
 
     def preflight() -> Response | None:
         return Response(status=204) if request.method == "OPTIONS" else None

@@ -1,38 +1,31 @@
 """An EventBridge bus on this machine: rules that send events to queues, queues that invoke functions.
 
-What this service sends out has no rule in the template, because its consumers are others: here a file
-(`local.aws.outgoing`) and, if there is one, an address get it.
+Events of this service have no rule in the template, because their consumers are other systems. Here a file
+gets them and, if there is one, an address (`local.aws.outgoing`).
 """
 
 import json
+import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from local.aws.event_queue import (
-    ACCOUNT,
-    DUPLICATES,
-    REGION,
-    VISIBILITY_SECONDS,
-    EventQueue,
-    Invoke,
-    one_line,
-)
+from local.aws import event_queue
+from local.aws.event_queue import EventQueue, Invoke, one_line
 from local.aws.template import Queue, Rule
 from local.servers.services import Log
 
-OURS = "favorites"  # the source of what this service sends out
+OURS = "favorites"  # the source of this service's own events
 
 Consumer = Callable[[str], None]
 """Takes an event in EventBridge's envelope, as JSON in one line."""
 
 
 class EventBus:
-    """Takes events, shows each as one line on `log`, and sends it to the queues of the rules it matches.
+    """Logs each event as one line, and sends it to the queues of the rules that it matches.
 
-    Those that this service sends out go to the `consumers`. `visibility` and `duplicates` are those of
-    the queues.
+    This service's own events go to the `consumers`. `visibility` and `duplicates` are those of the queues.
     """
 
     def __init__(
@@ -43,8 +36,8 @@ class EventBus:
         log: Log,
         *,
         consumers: Iterable[Consumer] = (),
-        visibility: float = VISIBILITY_SECONDS,
-        duplicates: float = DUPLICATES,
+        visibility: float = event_queue.VISIBILITY_SECONDS,
+        duplicates: float = event_queue.DUPLICATES,
     ) -> None:
         self._rules = list(rules)
         self._queues = {
@@ -54,27 +47,27 @@ class EventBus:
         self._consumers = list(consumers)
         self._log = log
 
-    def put(self, source: str, detail_type: str, detail: str, time: datetime | None = None) -> str:
-        """Take an event whose `detail` is a JSON object; return its id. `time` is now where it is None.
+    def put(self, source: str, detail_type: str, detail: str, at: datetime | None = None) -> str:
+        """Take an event of the time `at` (default: now); return its id.
 
-        Raises ValueError when the detail is none.
+        Raises ValueError when the detail is not a JSON object.
         """
         parsed = json.loads(detail)
         if not isinstance(parsed, dict):
-            raise ValueError("it is not a JSON object")  # noqa: TRY004 - as for what is no JSON
+            raise ValueError("it is not a JSON object")  # noqa: TRY004 - as for other JSON errors
         envelope = {
             "version": "0",
             "id": str(uuid.uuid4()),
             "detail-type": detail_type,
             "source": source,
-            "account": ACCOUNT,
-            "time": (time or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "region": REGION,
+            "account": event_queue.ACCOUNT,
+            "time": (at or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "region": event_queue.REGION,
             "resources": [],
         }
         rules = [rule for rule in self._rules if matches(rule.pattern, {**envelope, "detail": parsed})]
-        nobody = "" if rules or source == OURS else " (no rule takes it)"
-        self._log(one_line(f"event{nobody} | {source} {detail_type} {detail}"))
+        unmatched = "" if rules or source == OURS else " (no rule takes it)"
+        self._log(one_line(f"event{unmatched} | {source} {detail_type} {detail}"))
         # The detail goes on as it came: parsed and written again, 9.90 would be 9.9.
         body = f'{json.dumps(envelope)[:-1]}, "detail": {" ".join(detail.splitlines())}}}'
         for rule in rules:
@@ -86,19 +79,19 @@ class EventBus:
         return str(envelope["id"])
 
     def wait_until_delivered(self, seconds: float) -> None:
-        """Return when every event was taken or is a dead letter, or after so many seconds."""
-        deadline = datetime.now(UTC).timestamp() + seconds
+        """Return when every event was delivered or is a dead letter, or after so many seconds."""
+        deadline = time.monotonic() + seconds
         for queue in self._queues.values():
-            queue.wait_until_empty(max(0.0, deadline - datetime.now(UTC).timestamp()))
+            queue.wait_until_empty(max(0.0, deadline - time.monotonic()))
 
     def stop(self) -> None:
-        """Deliver nothing any more."""
+        """Stop delivering."""
         for queue in self._queues.values():
             queue.stop()
 
 
 def matches(pattern: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
-    """Tell whether an event has, for every field of a rule's pattern, one of the values the pattern lists."""
+    """Whether the event has one of the listed values for every field of a rule's pattern."""
     for name, allowed in pattern.items():
         value = event.get(name)
         if isinstance(allowed, Mapping):

@@ -1,8 +1,7 @@
-"""A queue on this machine that behaves as SQS does with a function behind it: at least once, in any order.
+"""A queue on this machine, like SQS with a function behind it: at least once, in any order.
 
-Several consumers take messages at the same time, at random. A message that fails becomes visible again after
-a time; now and then one that was taken is delivered a second time. It is kept in memory and ends with the
-process.
+Several consumers take messages at random. A message that fails becomes visible again after a time, and now
+and then one is delivered twice. All of it is in memory.
 """
 
 import hashlib
@@ -24,8 +23,8 @@ Invoke = Callable[[str, Mapping[str, Any]], Any]
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
 
-VISIBILITY_SECONDS = 2.0  # on AWS 180, too long for somebody at a console
-DUPLICATES = 0.05  # of the messages; SQS promises no number
+VISIBILITY_SECONDS = 2.0  # 180 on AWS, too long at a console
+DUPLICATES = 0.05  # share of the messages; for SQS there is no documented number
 _LONGEST_LINE = 500
 
 
@@ -40,11 +39,10 @@ class _Message:
 
 
 class EventQueue:
-    """Delivers messages to a function, from as many threads as the queue allows consumers.
+    """Delivers messages to a function, from as many threads as the queue has consumers.
 
-    `visibility` is how many seconds a message stays invisible after it was received, if it failed. After as
-    many receives as the queue allows it is shown as a dead letter and dropped. `duplicates` is the share of
-    messages that are delivered twice.
+    A message that failed is invisible for `visibility` seconds. After the queue's number of receives it is
+    logged as a dead letter and dropped. The share `duplicates` of the messages is delivered twice.
     """
 
     def __init__(
@@ -61,8 +59,8 @@ class EventQueue:
         self._log = log
         self._visibility = visibility
         self._duplicates = duplicates
-        self._messages: list[_Message] = []  # those that no consumer holds
-        self._open = 0  # messages that are neither taken nor dead
+        self._messages: list[_Message] = []  # without those that a consumer has
+        self._open = 0  # messages not yet delivered or dropped
         self._changed = threading.Condition()
         self._stopping = False
         for number in range(queue.consumers):
@@ -76,12 +74,12 @@ class EventQueue:
             self._changed.notify()
 
     def wait_until_empty(self, seconds: float) -> bool:
-        """Wait until every message was taken or is a dead letter; False when that takes longer."""
+        """Wait until every message was delivered or dropped; False when that takes longer."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._open, seconds)
 
     def stop(self) -> None:
-        """Deliver nothing any more; what is being delivered is left to itself."""
+        """Stop delivering, without waiting for deliveries under way."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
@@ -117,21 +115,18 @@ class EventQueue:
         return []
 
     def _deliver(self, batch: list[_Message]) -> set[str]:
-        """Return the ids of what failed (AWS Lambda, "Handling errors for an SQS event source")."""
+        """Return the ids of failed messages (AWS Lambda, "Handling errors for an SQS event source")."""
         everything = {message.id for message in batch}
+        records = [_record(message, self._queue.name) for message in batch]
         try:
-            answer = self._invoke(
-                self._queue.function, {"Records": [_record(message, self._queue.name) for message in batch]}
-            )
+            answer = self._invoke(self._queue.function, {"Records": records})
             if not self._queue.reports_failures:
                 return set()
             failures = (answer or {}).get("batchItemFailures") or []
             failed = {failure["itemIdentifier"] for failure in failures}
         except (FunctionFailed, AttributeError, KeyError, TypeError):
             return everything
-        if failed - everything:
-            return everything
-        return failed
+        return everything if failed - everything else failed
 
     def _give_back(self, message: _Message, visible_at: float) -> None:
         if message.receives < self._queue.receives:
@@ -139,9 +134,8 @@ class EventQueue:
             self._messages.append(message)
         else:
             self._open -= 1
-            self._log(
-                one_line(f"dead letter | {self._queue.name}, {message.receives} receives: {message.body}")
-            )
+            receives = f"{self._queue.name}, {message.receives} receives"
+            self._log(one_line(f"dead letter | {receives}: {message.body}"))
 
     def _take_out(self, message: _Message) -> None:
         if not message.is_duplicate and random.random() < self._duplicates:  # noqa: S311 - no secret
@@ -152,7 +146,7 @@ class EventQueue:
 
 
 def one_line(text: str) -> str:
-    """Return the text as one line of the console, cut where it is long."""
+    """Return the text as one line for the console, shortened."""
     line = " ".join(text.split())
     return line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 1]}…"
 

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from local.aws.code_watcher import CodeWatcher
-from local.aws.execution_environment import ExecutionEnvironment, Pool
-from local.aws.template import DeclaredFunction, Template
+from local.aws.execution_environment import ExecutionEnvironment, FunctionSettings, Pool
+from local.aws.template import Template
 from local.lifeline import Lifeline
 from local.servers.services import Log
 
@@ -15,8 +16,8 @@ from local.servers.services import Log
 class Functions:
     """Invokes the functions; each has at most `concurrency` execution environments.
 
-    All of them see `variables` beside those that the template gives them. Their logs go to `log`, line by
-    line, with the folder of the function in front.
+    All of them get `variables` beside their own. Their logs go to `log` line by line, with the folder of the
+    function in front. Functions may be named by their folder too.
     """
 
     def __init__(
@@ -32,12 +33,10 @@ class Functions:
         self._pools: dict[str, Pool] = {}
         self._names = {declared.label: name for name, declared in template.functions.items()}
         for name, declared in template.functions.items():
-            settings = replace(
-                declared.settings, variables={**declared.settings.variables, **(variables or {})}
-            )
-            pool = self._pool(replace(declared, settings=settings), template, concurrency, log)
-            self._pools[name] = pool
-            self._watcher.watch(declared.code, pool.refresh)
+            every = {**declared.settings.variables, **(variables or {})}
+            settings = replace(declared.settings, variables=every)
+            self._pools[name] = self._pool(settings, declared.label, template.root, concurrency, log)
+            self._watcher.watch(declared.code, self._pools[name].refresh)
         self._watcher.start()
 
     def label(self, name: str) -> str:
@@ -45,19 +44,18 @@ class Functions:
         return next(label for label, known in self._names.items() if known == name)
 
     def knows(self, name: str) -> bool:
-        """Tell whether there is a function of this name, or in a folder of this name."""
+        """Whether there is such a function."""
         return self._names.get(name, name) in self._pools
 
     def invoke_raw(self, name: str, event: bytes) -> bytes:
-        """Return the result of a function for an event, both JSON; `name` may be that of its folder.
+        """Return the result of a function for an event, both JSON.
 
-        Raises FunctionFailed when it raised, crashed or ran out of time, KeyError when there is none of this
-        name.
+        Raises FunctionFailed when it raised, crashed or ran out of time, and KeyError for an unknown name.
         """
         return self._pools[self._names.get(name, name)].invoke(event)
 
     def invoke(self, name: str, event: Mapping[str, Any]) -> Any:
-        """As invoke_raw, with the event and the result as Python has them."""
+        """As invoke_raw, with the event and the result as Python objects."""
         return json.loads(self.invoke_raw(name, json.dumps(event).encode()))
 
     def stop(self) -> None:
@@ -67,12 +65,11 @@ class Functions:
             pool.stop()
         self._lifeline.close()
 
-    def _pool(self, function: DeclaredFunction, template: Template, concurrency: int, log: Log) -> Pool:
+    def _pool(self, settings: FunctionSettings, label: str, root: Path, concurrency: int, log: Log) -> Pool:
         def log_with_name(line: str) -> None:
-            log(f"{function.label} | {line}")
+            log(f"{label} | {line}")
 
-        return Pool(
-            lambda: ExecutionEnvironment(function.settings, template.root, self._lifeline, log_with_name),
-            concurrency,
-            log_with_name,
-        )
+        def start() -> ExecutionEnvironment:
+            return ExecutionEnvironment(settings, root, self._lifeline, log_with_name)
+
+        return Pool(start, concurrency, log_with_name)

@@ -1,4 +1,4 @@
-"""Where the events that this service sends out can be had on this machine: in a file, and at an address."""
+"""The consumers of this service's own events on this machine: a file, and an address."""
 
 import http.client
 import json
@@ -37,8 +37,8 @@ class EventFile:
 class EventPoster:
     """Posts each event to an address: CloudEvents 1.0 in HTTP's binary content mode.
 
-    At least once and in any order, as a queue on AWS delivers it. An answer other than 2xx, or none within
-    5 s, is a failure: the event comes again, five times in all.
+    At least once and in any order, like a queue on AWS. An event is tried five times; an answer other than
+    2xx, or none within 5 s, is a failure.
     """
 
     def __init__(self, url: str, log: Log, visibility: float) -> None:
@@ -47,18 +47,18 @@ class EventPoster:
         self._queue = EventQueue(queue, self._post, log, visibility=visibility)
 
     def __call__(self, event: str) -> None:
-        """Have an event posted."""
+        """Queue an event for posting."""
         self._queue.send(event)
 
     def stop(self) -> None:
-        """Post no more."""
+        """Stop posting."""
         self._queue.stop()
 
     def _post(self, url: str, batch: Mapping[str, Any]) -> None:
         body: str = batch["Records"][0]["body"]
         headers, detail = cloud_event(body)
-        secure = self._url.scheme == "https"
-        kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+        is_tls = self._url.scheme == "https"
+        kind = http.client.HTTPSConnection if is_tls else http.client.HTTPConnection
         connection = kind(self._url.netloc, timeout=_POST_SECONDS)
         path = (self._url.path or "/") + (f"?{self._url.query}" if self._url.query else "")
         try:
@@ -91,14 +91,14 @@ def cloud_event(event: str) -> tuple[dict[str, str], str]:
 
 
 def checked_url(url: str | None) -> str | None:
-    """The EVENTS_URL. Raises ServiceFailed for what is no address."""
+    """The EVENTS_URL, or None. Raises ServiceFailed when it is not an address."""
     if url and not re.fullmatch(r"https?://[^\s/?#]+[^\s]*", url):
         raise ServiceFailed(f"EVENTS_URL must be an address like http://127.0.0.1:8095, not {url!r}.")
     return url or None
 
 
 def read_events(data: Path, detail_type: str | None, *, follow: bool) -> Iterator[str]:
-    """Yield the events of the file, of one type if it is named; with `follow`, also those that come."""
+    """Yield the events of the file, of one type or of all; with `follow` also new ones, without end."""
     path = data / FILE
     while not path.exists():
         if not follow:

@@ -17,10 +17,9 @@ _STOP_SECONDS = 2.0
 
 
 class Schedules:
-    """Runs each schedule in a thread of its own: at once, and then at its rate.
+    """Runs each schedule in a thread of its own: at once, then at its rate, but at least every `seconds`.
 
-    Two runs of one schedule lie at most `seconds` apart, and never overlap. A line for the first run, and for
-    each that did something, goes to `log`. Runs that fail one after the other in the same way have one line.
+    Logs the first run, each that did something, and the first of several that fail in the same way.
     """
 
     def __init__(self, schedules: Iterable[Schedule], functions: Functions, seconds: float, log: Log) -> None:
@@ -34,7 +33,7 @@ class Schedules:
     def start(self, wait: float) -> list[str]:
         """Begin; return when every first run is done, or after `wait` seconds.
 
-        Returns which functions, by their folders, failed or still run.
+        Returns the functions (their folders) that failed or still run.
         """
         deadline = time.monotonic() + wait
         for run in self._runs:
@@ -49,7 +48,7 @@ class Schedules:
         ]
 
     def stop(self) -> None:
-        """Start no more runs; those under way get a moment to end in order."""
+        """Start no more runs; those under way get a moment to end."""
         self._stopping.set()
         deadline = time.monotonic() + _STOP_SECONDS
         for run in self._runs:
@@ -83,14 +82,14 @@ class _Run:
 
 
 def is_idle(result: Any) -> bool:
-    """Tell whether a function did nothing: how much it looked at, and for how long, does not count."""
+    """Whether a function changed nothing: the products that it checked and the seconds do not count."""
     return isinstance(result, dict) and not any(
         value for name, value in result.items() if name not in ("products", "seconds")
     )
 
 
 def summary(result: Any) -> str:
-    """Return what a function did in a few words: `66 products, 1 changed, 0.05 s` for such an object."""
+    """Return a result as text: `66 products, 1 changed, 0.05 s`."""
     if not isinstance(result, dict) or not result:
         return "done"
     if "failed" in result:
@@ -102,7 +101,7 @@ def summary(result: Any) -> str:
 
 
 def _event(function: str) -> dict[str, Any]:
-    """Return what EventBridge Scheduler sends where a schedule has no input of its own."""
+    """Return the event of EventBridge Scheduler for a schedule without input."""
     return {
         "version": "0",
         "id": str(uuid.uuid4()),

@@ -1,7 +1,6 @@
 """template.yaml as SAM CLI reads it: functions, routes, and what else invokes a function.
 
-This module and `api_gateway` are the only ones that know SAM CLI's inside; requirements-dev.txt pins the
-version they were written for.
+Only this module and `api_gateway` use the inside of SAM CLI; requirements-dev.txt pins its version.
 """
 
 import logging
@@ -23,7 +22,6 @@ from samcli.lib.providers.api_provider import ApiProvider
 from samcli.lib.providers.provider import Api, Function
 from samcli.lib.providers.sam_function_provider import SamFunctionProvider
 from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
-from samcli.local.lambdafn.config import FunctionConfig
 from samcli.local.lambdafn.env_vars import EnvironmentVariables
 
 from local.aws.cors import Cors
@@ -57,8 +55,8 @@ class Schedule:
 class Queue:
     """A queue whose messages invoke a function, at most `batch` at once, each at most `receives` times.
 
-    With `reports_failures` the function's answer tells which of a batch failed. At most `consumers` batches
-    are under way at the same time.
+    With `reports_failures` the function's answer names the messages that failed. At most `consumers` batches
+    are under way at once.
     """
 
     name: str
@@ -78,9 +76,8 @@ class Rule:
 
 
 class Template:
-    """What a template declares, its intrinsic functions resolved with `parameters` over their defaults.
+    """What a template declares, with these values for its parameters and its functions' variables.
 
-    Of the functions' variables, those in `variables` have the values there, as with `sam local --env-vars`.
     Raises ServiceFailed when the template is wrong.
     """
 
@@ -103,31 +100,22 @@ class Template:
             if schedule.get("State") != "DISABLED"
         ]
         self.queues = [_queue(function, queue, resources) for function, queue in _events(functions, "SQS")]
+        rules = [each["Properties"] for each in resources.values() if each["Type"] == "AWS::Events::Rule"]
         self.rules = [
             Rule(_plain(rule["EventPattern"]), tuple(_name(target["Arn"]) for target in rule["Targets"]))
-            for rule in (
-                resource["Properties"]
-                for resource in resources.values()
-                if resource["Type"] == "AWS::Events::Rule"
-            )
+            for rule in rules
             if "EventPattern" in rule
         ]
 
 
 def template_data(path: Path) -> dict[str, Any]:
-    """Return a template as it is written, with the short forms of intrinsic functions in full.
-
-    Raises ServiceFailed when the template cannot be read.
-    """
+    """Return the text of a template as data, intrinsic functions in their long form. Raises ServiceFailed."""
     with _mistakes_in_one_line(path):
         return dict(get_template_data(str(path)))
 
 
 def declared_parameters(path: Path) -> dict[str, dict[str, Any]]:
-    """Return a template's parameters by their names, each as it is declared.
-
-    Raises ServiceFailed when the template cannot be read.
-    """
+    """Return the declarations of a template's parameters by name. Raises ServiceFailed."""
     return dict(template_data(path).get("Parameters", {}))
 
 
@@ -140,10 +128,7 @@ def _mistakes_in_one_line(template: Path) -> Iterator[None]:
 
 
 def _without_empty_cors(api: Api) -> Api:
-    """Undo what SAM CLI makes of a CorsConfiguration with a condition, which it never looks at.
-
-    It would answer OPTIONS on every route, and allow no origin.
-    """
+    """Undo how SAM CLI reads a CorsConfiguration with a condition: OPTIONS on every route, and no origin."""
     if api.cors and not api.cors.allow_origin:
         api.cors = None
         for route in api.routes:
@@ -152,7 +137,7 @@ def _without_empty_cors(api: Api) -> Api:
 
 
 def _cors(resources: Mapping[str, Any], origins: str) -> Cors | None:
-    """Return what the template allows browsers; SAM CLI leaves its condition unresolved."""
+    """Return the CorsConfiguration, whose condition SAM CLI does not resolve; None without origins."""
     for resource in resources.values():
         configuration = resource.get("Properties", {}).get("CorsConfiguration")
         if resource["Type"] == "AWS::Serverless::HttpApi" and configuration and origins:
@@ -170,39 +155,17 @@ def _declared(function: Function, root: Path, variables: Mapping[str, str]) -> D
 
 
 def _settings(function: Function, overrides: Mapping[str, str]) -> FunctionSettings:
+    timeout, memory = int(function.timeout or 3), int(function.memory or 128)  # Lambda's defaults
     variables = EnvironmentVariables(
         function.name,
-        function.memory,
-        function.timeout,
+        memory,
+        timeout,
         function.handler,
-        # No values from the shell, which SAM CLI lets win, and none of its AWS credentials: the template and
-        # its parameters are all a function sees.
+        # Without values and AWS credentials from the shell: only the template and its parameters count.
         variables=(function.environment or {}).get("Variables"),
         override_values=dict(overrides),
     )
-    # It knows Lambda's defaults for what the template leaves open.
-    config = FunctionConfig(
-        name=function.name,
-        full_path=function.full_path,
-        runtime=function.runtime,
-        handler=function.handler,
-        imageuri=None,
-        imageconfig=None,
-        packagetype=function.packagetype,
-        code_abs_path=None,
-        layers=[],
-        architecture=None,
-        memory=function.memory,
-        timeout=function.timeout,
-        env_vars=variables,
-    )
-    return FunctionSettings(
-        name=function.name,
-        handler=function.handler,
-        timeout=config.timeout,
-        memory=int(config.memory),
-        variables=variables.resolve(),
-    )
+    return FunctionSettings(function.name, function.handler, timeout, memory, variables.resolve())
 
 
 def _events(functions: list[Function], kind: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,10 +1,9 @@
 """The sample catalog: products behind the Fake Store API contract, oddities included.
 
-`GET /products` is a JSON array, `GET /products/{id}` one object. An unknown id is answered with 200 and
-`null` (even ids) or with 200 and an empty body (odd ids); an id that is no number is never answered. Beyond
-the contract, `PATCH /products/{id}` changes what is sold: `{"price": 9.90}`, `{"removed": true}` and back
-with `{"removed": false}`. Inside `make run`, each such change is pushed as an event, unless the query says
-`push=false`.
+`GET /products` is a JSON array, `GET /products/{id}` one object. An unknown id gets 200 with `null` (even
+ids) or with an empty body (odd ids); an id that is not a number gets no answer. Beyond the contract,
+`PATCH /products/{id}` changes a product: `{"price": 9.90}`, `{"removed": true}`, `{"removed": false}`. Inside
+`make run` each such change is pushed as an event, unless the query says `push=false`.
 
     python -m local.servers.catalog --port 8090
 """
@@ -48,8 +47,8 @@ def sample_products() -> list[dict[str, Any]]:
 class Catalog:
     """A catalog server in this process; everything about it may be changed while it serves.
 
-    `products` are those of the sample when None. Their prices are served digit by digit as given: 22.30
-    stays 22.30. `push` gets the changes that come over HTTP.
+    `products` are those of the sample when None. Prices keep their digits: 22.30 stays 22.30. `push` gets the
+    changes that come over HTTP, and the file `changes` keeps them for the next run.
     """
 
     def __init__(
@@ -64,10 +63,8 @@ class Catalog:
         self._changes = changes
         self._version = 0
         self._lock = threading.Lock()
-        self._products = {
-            product["id"]: dict(product) for product in (sample_products() if products is None else products)
-        }
-        self._texts = {product_id: _dump(product) for product_id, product in self._products.items()}
+        sold = sample_products() if products is None else products
+        self._products = {product["id"]: dict(product) for product in sold}
         self._removed: set[int] = set()
         if changes is not None and changes.exists():
             self._read(changes)
@@ -84,7 +81,7 @@ class Catalog:
 
     @property
     def calls(self) -> Counter[str]:
-        """How many requests came for each path since the start or the last forget_calls()."""
+        """The number of requests for each path since the start or the last forget_calls()."""
         with self._lock:
             return self._calls.copy()
 
@@ -108,25 +105,22 @@ class Catalog:
 
     def set_price(self, product_id: int, price: Decimal | int | str) -> None:
         """Change a price; a string or Decimal keeps its digits. Raises KeyError for an unknown id."""
-        exact = price if isinstance(price, int) else Decimal(price)
         with self._lock:
             if product_id in self._removed:
                 raise KeyError(product_id)
-            product = self._products[product_id]
-            product["price"] = exact
-            self._texts[product_id] = _dump(product)
+            self._products[product_id]["price"] = price if isinstance(price, int) else Decimal(price)
 
     def remove(self, product_id: int) -> None:
         """Take a product out of the catalog. Raises KeyError for an unknown id."""
         with self._lock:
-            del self._texts[product_id]
+            if product_id not in self._products or product_id in self._removed:
+                raise KeyError(product_id)
             self._removed.add(product_id)
 
     def restore(self, product_id: int) -> None:
         """Put a removed product back, with the price it had. Raises KeyError when it was not removed."""
         with self._lock:
             self._removed.remove(product_id)
-            self._texts[product_id] = _dump(self._products[product_id])
 
     def change(self, product_id: int, field: str, value: Decimal | int | bool) -> None:
         """Set a product's `price`, or whether it is `removed`. Raises KeyError for an unknown id."""
@@ -143,8 +137,7 @@ class Catalog:
         kept = simplejson.loads(changes.read_text(encoding="utf-8"), use_decimal=True)
         for product_id, price in kept["prices"].items():
             self.set_price(int(product_id), price)
-        for product_id in kept["removed"]:
-            self.remove(product_id)
+        self._removed.update(kept["removed"])
 
     def _write(self, changes: Path) -> None:
         with self._lock:
@@ -153,13 +146,13 @@ class Catalog:
         private_file.write(changes, text)
 
     def push(self, product_id: int) -> None:
-        """Tell how a product is now, if there is somebody to tell."""
+        """Push an event with the present state of a product."""
         if self._push is None:
             return
         with self._lock:
-            # What is told later is newer, however quickly one change follows another.
+            text = self._text(product_id)
+            # Later events are newer, however quickly one change follows another.
             self._version = max(self._version + 1, time.time_ns() // 1_000_000)
-            text = self._texts.get(product_id)
             if text is not None:
                 event = "ProductChanged", f'{{"version": {self._version}, "product": {text}}}'
             else:
@@ -169,12 +162,16 @@ class Catalog:
     def product_text(self, product_id: int) -> str | None:
         """Return one product as JSON, None when there is none."""
         with self._lock:
-            return self._texts.get(product_id)
+            return self._text(product_id)
+
+    def _text(self, product_id: int) -> str | None:
+        is_sold = product_id in self._products and product_id not in self._removed
+        return _dump(self._products[product_id]) if is_sold else None
 
     def all_text(self) -> str:
         """Return all products as a JSON array, ordered by id."""
         with self._lock:
-            return f"[{','.join(self._texts[product_id] for product_id in sorted(self._texts))}]"
+            return _dump([self._products[each] for each in sorted(self._products.keys() - self._removed)])
 
 
 class CatalogHandler(BaseHTTPRequestHandler):
@@ -194,9 +191,9 @@ class CatalogHandler(BaseHTTPRequestHandler):
         path = self.counted_path()
         if path == "/products":
             self.answer_json(self.catalog.all_text())
-        elif (asked := self._asked_product(path)) is None:
+        elif (found := self._product_in(path)) is None:
             self.answer_json('{"message": "no such path"}', HTTPStatus.NOT_FOUND)
-        elif (product_id := _number(asked)) is None:
+        elif (product_id := _number(found)) is None:
             self.hang()
         elif (text := self.catalog.product_text(product_id)) is not None:
             self.answer_json(text)
@@ -206,8 +203,8 @@ class CatalogHandler(BaseHTTPRequestHandler):
     def do_PATCH(self) -> None:
         """Change or add a product (`python -m local catalog`)."""
         path = self.counted_path()
-        asked = _number(self._asked_product(path) or "")
-        product_id = -1 if asked is None else asked  # which nobody has
+        number = _number(self._product_in(path) or "")
+        product_id = -1 if number is None else number  # an unknown id
         change = _change_in(self._body())
         if change is None:
             message = '{"message": "send {\\"price\\": <a number>} or {\\"removed\\": <true or false>}"}'
@@ -238,7 +235,7 @@ class CatalogHandler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def hang(self) -> None:
-        """Answer nothing until the client goes, or for 60 seconds."""
+        """Send nothing until the client goes, or for 60 seconds."""
         self.close_connection = True
         deadline = time.monotonic() + _HANG_SECONDS
         self.connection.settimeout(_HANG_SECONDS)
@@ -248,7 +245,7 @@ class CatalogHandler(BaseHTTPRequestHandler):
         except OSError:
             return  # 60 seconds passed, or the connection was cut
 
-    def _asked_product(self, path: str) -> str | None:
+    def _product_in(self, path: str) -> str | None:
         found = re.fullmatch(r"/products/([^/]+)", path)
         return found[1] if found else None
 
@@ -260,11 +257,11 @@ class CatalogHandler(BaseHTTPRequestHandler):
         return self.rfile.read(length)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - named so by http.server
-        """Keep silent: the console belongs to the service, not to its catalog."""
+        """Log nothing: the console is for the service."""
 
 
-def _dump(product: Mapping[str, Any]) -> str:
-    return simplejson.dumps(product, use_decimal=True, ensure_ascii=False, separators=(",", ":"))
+def _dump(value: Any) -> str:
+    return simplejson.dumps(value, use_decimal=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def _number(text: str) -> int | None:

@@ -5,6 +5,7 @@ import socketserver
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -12,9 +13,9 @@ from local.servers.services import ServiceFailed, free_port, reached_at
 
 
 class HttpServer:
-    """Answers requests with `handler` on a port that stays the same over every stop and start.
+    """Answers requests with `handler`, on `port` or a free one; it stays the same over every stop and start.
 
-    `port` 0 means a free one. `name` is what it is called when it does not start.
+    `name` is for the error when it does not start.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, handler)
 
     def server_bind(self) -> None:
-        # HTTPServer's own looks up this machine's name in the DNS, which can take seconds and is not used.
+        # HTTPServer's own looks up this machine's name in the DNS, which can take seconds.
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
@@ -85,12 +86,10 @@ class _Server(ThreadingHTTPServer):
     def cut_connections(self) -> None:
         with self._lock:
             for connection in self._connections:
-                try:
+                with suppress(OSError):  # the client was faster
                     connection.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    continue  # the client was faster
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        # A client that goes while it is answered is its own business.
+        # A client may go before it has its answer.
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
