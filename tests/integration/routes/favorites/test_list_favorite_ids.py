@@ -1,5 +1,7 @@
 """GET /favorite-ids"""
 
+from itertools import pairwise
+
 import psycopg
 import pytest
 
@@ -14,84 +16,103 @@ from tests.integration.favorites.test_favorite_counts import holds, products
 
 pytestmark = pytest.mark.usefixtures("catalog")
 
-PRIVATE = "private, no-cache"
+IDS = "list_favorite_ids"
 
 
 @pytest.fixture
 def known(ana: Caller, db: psycopg.Connection) -> list[str]:
-    """Eight products; the first five are Ana's favorites."""
+    """Eight products; the first seven are Ana's favorites, some since the same moment."""
     known = products(db, 8)
-    holds(db, ana, known[:5])
+    for product_ids in (known[4:7], known[:2], known[2:4]):
+        holds(db, ana, product_ids)
     return known
 
 
-def test_those_asked_for_are_one_statement_and_no_other_call(
+def test_favorites_of_these_products_are_found_in_one_statement_and_no_other_call(
     ana: Caller, known: list[str], valkey: Valkey
 ) -> None:
-    asked = ",".join([known[3], known[6], known[0], known[3]])
+    wanted = ",".join([known[3], known[7], known[0], known[3]])
     with concurrency.statements() as sent, concurrency.commands(valkey.url) as counted:
-        answer = ask("list_favorite_ids", ana, query={"product_id": asked})
-    assert answer.json == {"product_ids": [known[3], known[0]], "next_cursor": None, "count": 5, "max": 5000}
-    assert (answer.status, answer.headers["Cache-Control"]) == (200, PRIVATE)
+        answer = ask(IDS, ana, query={"product_id": wanted})
+    assert answer.json == {"product_ids": [known[3], known[0]], "next_cursor": None, "count": 7, "max": 5000}
+    assert (answer.status, answer.headers["Cache-Control"]) == (200, "private, no-cache")
     assert (len(sent), counted) == (1, {})
 
 
-def test_a_repeated_parameter_is_as_good_as_commas(ana: Caller, known: list[str]) -> None:
+def test_parameter_may_be_repeated_and_have_a_hundred_products(ana: Caller, known: list[str]) -> None:
+    wanted = [known[0], known[7], *map(str, range(98))]
     answer = ask(
-        "list_favorite_ids",
+        IDS,
         ana,
-        rawQueryString=f"product_id={known[0]}&product_id={known[7]}",
-        queryStringParameters={"product_id": f"{known[0]},{known[7]}"},  # as API Gateway joins them
+        rawQueryString="&".join(f"product_id={each}" for each in wanted),
+        queryStringParameters={"product_id": ",".join(wanted)},  # as API Gateway joins them
     )
     assert answer.json["product_ids"] == [known[0]]
 
 
-def test_a_page_of_ids_leads_to_the_next(ana: Caller, known: list[str]) -> None:
-    first = ask("list_favorite_ids", ana, query={"limit": "3"})
-    assert f"cursor={first.json['next_cursor']}>" in first.headers["Link"]
-    second = ask("list_favorite_ids", ana, query={"limit": "3", "cursor": first.json["next_cursor"]})
-    assert first.json["product_ids"] + second.json["product_ids"] == known[:5]
-    assert second.json["next_cursor"] is None
-    assert "Link" not in second.headers
+@pytest.mark.parametrize("limit", [1, 2, 6, 7, 8, 1_000])
+def test_pages_together_are_all_ids_newest_first(ana: Caller, known: list[str], limit: int) -> None:
+    pages: list[Answer] = []
+    query = {"limit": str(limit)}
+    while not pages or query.get("cursor"):
+        with concurrency.statements() as sent:
+            pages.append(ask(IDS, ana, query=query))
+        assert len(sent) == 1
+        query["cursor"] = pages[-1].json["next_cursor"]
+    assert [len(page.json["product_ids"]) for page in pages[:-1]] == [limit] * (len(pages) - 1)
+    assert [each for page in pages for each in page.json["product_ids"]] == (
+        known[2:4] + known[:2] + known[4:7]
+    )
+    for page, _ in pairwise(pages):
+        assert f"cursor={page.json['next_cursor']}>" in page.headers["Link"]
+    assert "Link" not in pages[-1].headers
 
 
-def test_a_page_has_a_thousand_ids_unless_asked_otherwise(ana: Caller, db: psycopg.Connection) -> None:
+def test_page_has_a_thousand_ids_by_default(ana: Caller, db: psycopg.Connection) -> None:
     holds(db, ana, products(db, 1_001))
-    assert len(ask("list_favorite_ids", ana, query={}).json["product_ids"]) == 1_000
+    assert len(ask(IDS, ana, query={}).json["product_ids"]) == 1_000
 
 
-def test_who_has_the_revision_already_gets_a_304_until_it_changes(ana: Caller, known: list[str]) -> None:
-    query = {"product_id": known[0]}
-    etag = ask("list_favorite_ids", ana, query=query).headers["ETag"]
-    for tag in (etag, f"W/{etag}", "*"):
-        same = ask("list_favorite_ids", ana, query=query, headers={"if-none-match": tag})
-        assert (same.status, same.body, same.headers["ETag"]) == (304, "", etag)
-    items.remove(ana, known[1])
-    changed = ask("list_favorite_ids", ana, query=query, headers={"if-none-match": etag})
-    assert changed.status == 200
-    assert changed.headers["ETag"] != etag
+@pytest.mark.usefixtures("known")
+def test_cursor_and_etag_are_those_of_one_client(ana: Caller) -> None:
+    answer = ask(IDS, ana, query={"limit": "1"})
+    ben = accounts.new_caller()
+    assert ask(IDS, ben, query={"cursor": answer.json["next_cursor"]}).wrong == ["query.cursor"]
+    etag = answer.headers["ETag"]
+    assert ask(IDS, ben, headers={"if-none-match": f'"x", {etag}'}).status == 200
 
 
-def test_the_short_way_and_the_long_one_answer_alike(
+@pytest.mark.parametrize("of_products", [True, False])
+def test_etag_is_304_in_one_row_until_the_favorites_change(
+    ana: Caller, db: psycopg.Connection, known: list[str], of_products: bool
+) -> None:
+    query = {"product_id": known[0]} if of_products else {}
+    etag = ask(IDS, ana, query=query).headers["ETag"]
+    with concurrency.statements() as sent:
+        for tag in (etag, f'"another", W/{etag}'):
+            same = ask(IDS, ana, query=query, headers={"if-none-match": tag})
+            assert (same.status, same.body, same.headers["ETag"]) == (304, "", etag)
+    assert [text.split()[1] for text in sent] == ["favorites_revision"] * 2
+    assert ask(IDS, ana, query=query, headers={"if-none-match": "*"}).status == 304
+    for change in (items.remove, items.add):
+        change(ana, known[1])
+        changed = ask(IDS, ana, query=query, headers={"if-none-match": etag})
+        assert changed.status == 200
+        assert changed.headers["ETag"] != etag
+        etag = changed.headers["ETag"]
+    db.execute("UPDATE products SET price = 2")
+    assert ask(IDS, ana, query=query, headers={"if-none-match": etag}).status == 304
+
+
+def test_fast_path_answers_like_the_slow_one(
     ana: Caller, known: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def answers() -> list[Answer]:
-        found = ask("list_favorite_ids", ana, query={"product_id": f"{known[4]},{known[0]}"})
+        found = ask(IDS, ana, query={"product_id": f"{known[4]},{known[0]}"})
         tag = {"if-none-match": found.headers["ETag"]}
-        return [found, ask("list_favorite_ids", ana, query={"product_id": known[0]}, headers=tag)]
+        return [found, ask(IDS, ana, query={"product_id": known[0]}, headers=tag)]
 
-    short = answers()
-    assert [answer.status for answer in short] == [200, 304]
+    fast = answers()
+    assert [answer.status for answer in fast] == [200, 304]
     monkeypatch.setattr(request, "requested_ids", lambda _: None)
-    assert answers() == short
-
-
-def test_another_clients_entity_tag_is_nothing_known(ana: Caller) -> None:
-    etag = ask("list_favorite_ids", ana).headers["ETag"]
-    ben = accounts.new_caller()
-    assert ask("list_favorite_ids", ben, headers={"if-none-match": f'"x", {etag}'}).status == 200
-
-
-def test_a_hundred_products_may_be_asked_for(ana: Caller) -> None:
-    asked = ",".join(map(str, range(100)))
-    assert ask("list_favorite_ids", ana, query={"product_id": asked}).status == 200
+    assert answers() == fast
