@@ -7,46 +7,35 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import nullcontext
+from contextlib import ExitStack
 from datetime import UTC, datetime
 
 from tests.benchmarks import cold, page, scale, warm
-from tests.benchmarks.figures import FIGURES, Part
+from tests.benchmarks.figures import FIGURES
 from tests.benchmarks.fixtures import built
 from tests.benchmarks.fixtures.stand import Stand
 
 PARTS = ("cold", "warm", "scale")
-PLAIN = ("get_product", "list_favorites", "login")  # enough to see what TLS costs
 
 arguments = argparse.ArgumentParser(prog="python -m tests.benchmarks")
 arguments.add_argument("--rounds", type=int, help="of each part, where its own number takes too long")
-arguments.add_argument("parts", nargs="*", metavar="part", help="cold, warm or scale; all of them by default")
+arguments.add_argument("--keep", action="store_true", help="leave the filled database in .local/scale/")
+arguments.add_argument("parts", nargs="*", choices=(*PARTS, "all"), default="all")
 chosen = arguments.parse_args()
-if strangers := set(chosen.parts) - set(PARTS):
-    arguments.error(f"no part: {', '.join(sorted(strangers))}")
-wanted = chosen.parts or PARTS
-
-
-def cold_starts(stand: Stand) -> Part:
-    """With TLS, and a few without."""
-    rounds = chosen.rounds or cold.ROUNDS
-    part = cold.measure(stand, rounds, [*cold.PRODUCT, *cold.DATABASE, *cold.LOGIN], tls=True)
-    part.tables += cold.measure(stand, rounds, PLAIN, tls=False).tables
-    return part
-
+wanted = PARTS if "all" in chosen.parts else chosen.parts
 
 holds = True
 built.build()
-with Stand() if {"cold", "warm"} & set(wanted) else nullcontext() as stand:
+with ExitStack() as running:
+    stand = running.enter_context(Stand()) if {"cold", "warm"} & set(wanted) else None
     for name in wanted:
         began = datetime.now(UTC)
-        if name == "scale":
-            with scale.databases() as filled:
+        if stand is None or name == "scale":
+            with scale.databases(keep=chosen.keep) as filled:
                 found = scale.measure(filled, chosen.rounds or scale.ROUNDS)
-        elif stand is not None:
-            found = (
-                cold_starts(stand) if name == "cold" else warm.measure(stand, chosen.rounds or warm.ROUNDS)
-            )
+        else:
+            part = cold if name == "cold" else warm
+            found = part.measure(stand, chosen.rounds or part.ROUNDS)
         holds = found.print() and holds
         page.write(found, began)
 measured = page.measured()

@@ -1,4 +1,4 @@
-"""The figures that must hold: each with its limit, its unit and the command that measures it.
+"""The figures that must hold: each with its limit, its unit and the part that measures it.
 
 The limits stand here and nowhere else. A figure is a ratio within one run wherever it can be, for
 milliseconds depend on the machine and on what else it does.
@@ -16,7 +16,7 @@ class Figure(NamedTuple):
     what: str
     at_most: float
     unit: str  # "x" for a ratio
-    command: str  # the module of this folder that measures it
+    command: str  # the part
 
 
 FIGURES = {
@@ -63,10 +63,17 @@ class Table:
     head: list[str]
     rows: list[list[str]]
 
+    def markdown(self) -> list[str]:
+        return [
+            f"| {' | '.join(self.head)} |",
+            f"|---|{'--:|' * (len(self.head) - 1)}",
+            *(f"| {' | '.join(row)} |" for row in self.rows),
+        ]
+
 
 @dataclass
 class Part:
-    """What one command found: figures by their keys in `FIGURES`, and what a reader wants to see besides."""
+    """What one part found: figures by their keys in `FIGURES`, and what a reader wants to see besides."""
 
     command: str
     values: dict[str, float] = field(default_factory=dict)
@@ -76,33 +83,17 @@ class Part:
     def print(self) -> bool:
         """Show it on the console; whether every figure holds."""
         for table in self.tables:
-            print(f"\n{table.title}")
-            widths = [
-                max(len(row[column]) for row in (table.head, *table.rows))
-                for column in range(len(table.head))
-            ]
-            for row in (table.head, *table.rows):
-                cells = [
-                    cell.ljust(width) if n == 0 else cell.rjust(width)
-                    for n, (cell, width) in enumerate(zip(row, widths, strict=True))
-                ]
-                print("  ".join(cells))
-        print()
-        for note in self.notes:
-            print(note)
+            print(f"\n{table.title}", *table.markdown(), sep="\n")
+        print("", *self.notes, sep="\n")
+        over = {key for key, value in self.values.items() if value > FIGURES[key].at_most}
         for key, value in self.values.items():
-            print(line(key, value))
-        return all(value <= FIGURES[key].at_most for key, value in self.values.items())
+            what, at_most, unit, _ = FIGURES[key]
+            said = f"{what}: {shown(value, unit)} (at most {at_most:g} {unit})"
+            print(said, "  OVER" if key in over else "")
+        return not over
 
 
 def shown(value: float, unit: str) -> str:
     """The value with its unit, as precise as it is worth."""
     digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 2 else 3
     return f"{value:,.{digits}f} {unit}"
-
-
-def line(key: str, value: float) -> str:
-    """One figure in words, with what it may be; `over` where it is more."""
-    figure = FIGURES[key]
-    over = "" if value <= figure.at_most else "   OVER"
-    return f"{figure.what}: {shown(value, figure.unit)} (at most {figure.at_most:g} {figure.unit}){over}"

@@ -17,6 +17,8 @@ PAGES_A_ROW = 12  # 8 kB pages that a row may cost: descents of three indexes, a
 PAGES_A_STATEMENT = 60  # and what a statement costs besides
 TURN = 20  # sessions on one size before the other has its turn
 
+Plans = dict[str, list[dict[str, Any]]]
+
 
 def measure(part: Part, processes: dict[Size, FunctionProcess], rounds: int, requests: int) -> None:
     shoppers = {size: sessions.Sessions(size, process) for size, process in processes.items()}
@@ -33,32 +35,23 @@ def measure(part: Part, processes: dict[Size, FunctionProcess], rounds: int, req
             for key, seconds_of_round in round_of.items():
                 times[key].append(seconds_of_round)
     rows = []
-    ratios = {}
+    slowest = 0.0
     for name in sessions.ROWS:
-        p50, p99 = (
-            {size: _percentiles(times[name, size], part) for size in processes} for part in (0.5, 0.99)
-        )
-        ratios[name] = _ratio(p99[LARGE], p99[SMALL])
-        rows.append(
-            [
-                name,
-                *(_milliseconds(p[size]) for p in (p50, p99) for size in (SMALL, LARGE)),
-                f"{_ratio(p50[LARGE], p50[SMALL]):.2f}",
-                f"{ratios[name]:.2f}",
-            ]
-        )
-    part.values["scale.p99"] = max(ratios.values())
+        row, ratios = [name], []
+        for percentile in (0.5, 0.99):
+            small, large = (
+                [sorted(seconds)[int(len(seconds) * percentile)] for seconds in times[name, size]]
+                for size in (SMALL, LARGE)
+            )
+            row += [f"{statistics.median(rounds) * 1000:.2f}" for rounds in (small, large)]
+            ratios.append(_ratio(large, small))
+        slowest = max(slowest, ratios[1])
+        rows.append([*row, *(f"{ratio:.2f}" for ratio in ratios)])
     head = ["", *(f"{p} at {size.name}" for p in ("p50", "p99") for size in (SMALL, LARGE)), "p50 ÷", "p99 ÷"]
-    part.tables.append(Table("Operations, in ms", head, rows))
-    part.tables.append(_planned(planned[LARGE]))
+    part.tables += [Table("Operations, in ms", head, rows), _planned(planned[LARGE])]
     reasons = [f"{size.name}, {reason}" for size, found in planned.items() for reason in all_unbounded(found)]
-    part.values["scale.plans"] = len(reasons)
+    part.values |= {"scale.p99": slowest, "scale.plans": len(reasons)}
     part.notes += [f"No bounded index scan: {reason}." for reason in reasons]
-
-
-def _percentiles(rounds: Sequence[Sequence[float]], part: float) -> list[float]:
-    """The percentile of each round."""
-    return [sorted(seconds)[int(len(seconds) * part)] for seconds in rounds]
 
 
 def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
@@ -66,11 +59,7 @@ def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
     return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
 
 
-def _milliseconds(rounds: Sequence[float]) -> str:
-    return f"{statistics.median(rounds) * 1000:.2f}"
-
-
-def plans(shoppers: sessions.Sessions, process: FunctionProcess) -> dict[str, list[dict[str, Any]]]:
+def plans(shoppers: sessions.Sessions, process: FunctionProcess) -> Plans:
     """The plans of each operation's statements."""
     found = {step.name: process.plans(step) for step in shoppers.next()}
     if silent := [name for name, plans in found.items() if not plans]:
@@ -78,7 +67,7 @@ def plans(shoppers: sessions.Sessions, process: FunctionProcess) -> dict[str, li
     return found
 
 
-def all_unbounded(found: dict[str, list[dict[str, Any]]]) -> list[str]:
+def all_unbounded(found: Plans) -> list[str]:
     """Why which operation has a statement that is no bounded index scan."""
     return [
         f"{name}: {reason}"
@@ -90,30 +79,19 @@ def all_unbounded(found: dict[str, list[dict[str, Any]]]) -> list[str]:
 
 def unbounded(plan: dict[str, Any], rows: int) -> list[str]:
     """Why the plan is not that of an index scan that takes at most so many rows; empty where it is."""
-    pages = PAGES_A_STATEMENT + PAGES_A_ROW * rows
-    reasons = list(plan["whole_tables"])
-    if plan["rows"] > rows:
-        reasons.append(f"took {plan['rows']} rows of a table, not at most {rows}")
-    if plan["sorted"] > rows:
-        reasons.append(f"sorted {plan['sorted']} rows, not at most {rows}")
-    if plan["pages"] > pages:
-        reasons.append(f"looked at {plan['pages']} pages, not at most {pages}")
-    return reasons
+    limits = {"rows": rows, "sorted": rows, "pages": PAGES_A_STATEMENT + PAGES_A_ROW * rows}
+    over = [f"{what}: {plan[what]}, not at most {most}" for what, most in limits.items() if plan[what] > most]
+    return [*plan["whole_tables"], *over]
 
 
-def _planned(operations: dict[str, list[dict[str, Any]]]) -> Table:
-    rows = [
-        [
-            name if number == 0 else "",
-            "; ".join(plan["scans"]) or "no table",
-            str(plan["rows"]),
-            str(plan["pages"]),
-        ]
-        for name, plans in operations.items()
-        for number, plan in enumerate(plans)
-    ]
-    return Table(
-        f"How each statement reads at {LARGE.name}: at most so many rows of a table, and 8 kB pages in all",
-        ["", "scans", "rows", "pages"],
-        rows,
+def _planned(operations: Plans) -> Table:
+    title = (
+        f"How each statement reads at {LARGE.name}: at most so many rows of a table, and 8 kB pages in all"
     )
+    rows = [
+        [name if plan is plans[0] else "", "; ".join(plan["scans"]) or "no table"]
+        + [str(plan[what]) for what in ("rows", "pages")]
+        for name, plans in operations.items()
+        for plan in plans
+    ]
+    return Table(title, ["", "scans", "rows", "pages"], rows)

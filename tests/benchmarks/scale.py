@@ -1,17 +1,16 @@
-"""10 thousand favorites beside 10 million: `python -m tests.benchmarks.scale [--keep]`.
+"""10 thousand favorites beside 10 million.
 
 The functions' code on real servers, without a Lambda runtime: every favorites operation on both sizes in
 turns, and the plan of each statement that they run, which has to be a bounded index scan. Then on 10 million:
 a poll that reprices 1,000 products, one of them held by 5 million clients, with pushes beside it; the outbox
 with a backlog; the removal of a client with 50,000 favorites.
 
-It fills a database of 4 GB in .local/scale/ (about two minutes) and removes it afterwards; `--keep` leaves it
-there for the next run.
+It fills a database of 4 GB in .local/scale/ (about two minutes) and removes it afterwards, unless told to
+keep it for the next run.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
@@ -23,7 +22,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import psycopg
@@ -34,7 +32,7 @@ from local.servers.postgres import Postgres
 from local.servers.valkey import Valkey
 from tests.benchmarks import operations, outbox, poll, shop
 from tests.benchmarks.figures import Part, Table, shown
-from tests.benchmarks.fixtures import built, filling, sessions
+from tests.benchmarks.fixtures import filling, sessions
 from tests.benchmarks.fixtures.filling import LARGE, SMALL, Size
 from tests.benchmarks.fixtures.function_process import ROOT, FunctionProcess, Step
 
@@ -47,23 +45,7 @@ POSTGRES = {"shared_buffers": "5GB", "max_wal_size": "8GB", "effective_cache_siz
 FILLING = POSTGRES | {"wal_level": "minimal", "max_wal_senders": "0"}  # indexes are made without a log
 
 ROUNDS, REQUESTS = 5, 400
-BACKLOG = 100_000  # events
 REPRICED = 1_000  # products
-
-
-def main() -> None:
-    """Measure and print; ends with 1 where a figure is over its limit."""
-    arguments = argparse.ArgumentParser(prog="python -m tests.benchmarks.scale")
-    arguments.add_argument("--rounds", type=int, default=ROUNDS)
-    arguments.add_argument(
-        "--requests", type=int, default=REQUESTS, help="of each operation and size in a round"
-    )
-    arguments.add_argument("--keep", action="store_true", help="leave the filled database in .local/scale/")
-    chosen = arguments.parse_args()
-    built.build()
-    with databases(keep=chosen.keep) as filled:
-        part = measure(filled, chosen.rounds, chosen.requests)
-    sys.exit(not part.print())
 
 
 @dataclass(frozen=True)
@@ -74,7 +56,6 @@ class Filled:
     variables: dict[Size, dict[str, str]]
 
     def connect(self, size: Size) -> filling.Connection:
-        """An autocommit connection for whoever looks on, without the functions' deadline."""
         connection = psycopg.connect(
             self.variables[size]["DATABASE_URL"], autocommit=True, row_factory=dict_row
         )
@@ -102,14 +83,10 @@ def databases(*, keep: bool = False) -> Iterator[Filled]:
         ):
             keys = json.dumps({"benchmark": "a secret for benchmarks that is longer than 32 bytes"})
             os.environ["ACCESS_TOKEN_KEYS"] = keys  # the tokens of requests are issued in this process
-            common = {
+            common = outbox.SETTINGS | {
                 "REDIS_URL": valkey.url,
                 "CATALOG_URL": "http://127.0.0.1:9",  # nobody: what is asked for is known
                 "ACCESS_TOKEN_KEYS": keys,
-                "EVENT_BUS_NAME": "favorites",
-                "AWS_DEFAULT_REGION": "us-east-1",
-                "AWS_ACCESS_KEY_ID": "nobody",
-                "AWS_SECRET_ACCESS_KEY": "nothing",
             }
             urls = {size: _url(postgres, size) for size in (SMALL, LARGE)}
             filled = Filled(postgres, {size: common | {"DATABASE_URL": url} for size, url in urls.items()})
@@ -140,33 +117,25 @@ def _fill(postgres: Postgres) -> None:
 
 
 def measure(filled: Filled, rounds: int = ROUNDS, requests: int = REQUESTS) -> Part:
-    """All of it."""
     part = Part("scale")
     with ExitStack() as running:
         catalog = poll.Catalog(LARGE.products)
         variables = {size: dict(filled.variables[size]) for size in (SMALL, LARGE)}
         variables[LARGE]["CATALOG_URL"] = catalog.server.start()
         running.callback(catalog.server.stop)
-        bus = outbox.Bus().server
-        for settings in variables.values():
-            settings["AWS_ENDPOINT_URL_EVENTBRIDGE"] = bus.start()
-        running.callback(bus.stop)
+        bus = outbox.Bus()
+        variables[LARGE]["AWS_ENDPOINT_URL_EVENTBRIDGE"] = bus.server.start()
+        running.callback(bus.server.stop)
         processes = {size: running.enter_context(FunctionProcess(variables[size])) for size in (SMALL, LARGE)}
         db = running.enter_context(filled.connect(LARGE))
         beside = running.enter_context(FunctionProcess(variables[LARGE]))
-        for what, measured in {
-            "favorites": partial(operations.measure, part, processes, rounds, requests),
-            "bytes": partial(_bytes, part, db),
-            "reprice": partial(_reprice, part, processes[LARGE], beside, catalog),
-            "pages of a shop": partial(
-                shop.measure, part, processes[LARGE], variables[LARGE], rounds, requests
-            ),
-            "outbox": partial(_outbox, part, processes[LARGE], db),
-            "removal": partial(_remove, part, processes[LARGE]),
-        }.items():
-            started = time.monotonic()
-            measured()
-            print(f"{what}: {time.monotonic() - started:.0f} s", file=sys.stderr)
+        large = processes[LARGE]
+        operations.measure(part, processes, rounds, requests)
+        _bytes(part, db)
+        _reprice(part, large, beside, catalog)
+        shop.measure(part, large, variables[LARGE], rounds, requests)
+        _outbox(part, bus, large, db)
+        _remove(part, large)
     return part
 
 
@@ -175,23 +144,14 @@ def measure(filled: Filled, rounds: int = ROUNDS, requests: int = REQUESTS) -> P
 
 def _bytes(part: Part, db: filling.Connection) -> None:
     rows = []
-    for table, count in (
-        ("favorites", LARGE.favorites),
-        ("clients", LARGE.clients),
-        ("products", LARGE.products),
-    ):
+    for table in ("favorites", "clients", "products"):
+        count = getattr(LARGE, table)
         row = db.execute(
             "SELECT pg_table_size(%(table)s) AS rows, pg_indexes_size(%(table)s) AS indexes", {"table": table}
         ).fetchone()
         assert row is not None
-        rows.append(
-            [
-                table,
-                f"{count:,}",
-                *(f"{row[name] / count:.0f}" for name in ("rows", "indexes")),
-                f"{(row['rows'] + row['indexes']) / 1e9:.2f}",
-            ]
-        )
+        of_each = [f"{row[name] / count:.0f}" for name in ("rows", "indexes")]
+        rows.append([table, f"{count:,}", *of_each, f"{(row['rows'] + row['indexes']) / 1e9:.2f}"])
     part.tables.append(Table("Size", ["", "rows", "bytes a row", "of indexes", "GB in all"], rows))
 
 
@@ -246,34 +206,10 @@ def _pushed() -> Any:
 # ── The outbox, and the largest client ────────────────────────────────────────────────────────────────────
 
 
-def _outbox(part: Part, process: FunctionProcess, db: filling.Connection) -> None:
-    db.execute("DELETE FROM outbox")
-    db.execute(
-        """
-        INSERT INTO outbox (stream, detail_type, detail)
-        SELECT 'client:' || n %% 10000, 'FavoriteAdded',
-               json_build_object('client_id', md5(n::text)::uuid, 'product_id', n::text, 'price', 9.95,
-                                 'favorited_at', rfc3339(now()))
-          FROM generate_series(1, %(count)s) AS n
-        """,
-        {"count": BACKLOG},
-    )
-    db.execute("VACUUM (ANALYZE) outbox")
-    run = Step("publish", "publish_events", {}, None)
-    longest = spent = 0.0
-    left, runs = BACKLOG, 0
-    while left and spent < 120:
-        (seconds,) = process.run([run])
-        longest, spent, runs = max(longest, seconds), spent + seconds, runs + 1
-        row = db.execute("SELECT count(*) AS left FROM outbox").fetchone()
-        left = row["left"] if row else 0
-    sent = BACKLOG - left
-    part.values["scale.outbox"] = spent / sent * BACKLOG if sent else math.inf
-    part.notes.append(
-        f"Outbox: {sent:,} of {BACKLOG:,} events over 10,000 streams in {spent:.0f} s, by {runs} runs of at"
-        f" most {longest:.0f} s, with a bus that takes {outbox.CALL * 1000:.0f} ms a call:"
-        f" {sent / spent:,.0f} a second."
-    )
+def _outbox(part: Part, bus: outbox.Bus, process: FunctionProcess, db: filling.Connection) -> None:
+    seconds, sentence = outbox.measure(bus, process, db, 10_000, outbox.EVENTS)
+    part.values["scale.outbox"] = seconds
+    part.notes.append(sentence)
 
 
 def _remove(part: Part, process: FunctionProcess) -> None:
@@ -284,7 +220,3 @@ def _remove(part: Part, process: FunctionProcess) -> None:
     if answer["statusCode"] != 204:
         part.notes.append(f"The removal was answered {answer['statusCode']} after {seconds:.1f} s.")
     part.values["scale.remove"] = seconds if answer["statusCode"] == 204 else math.inf
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Warm functions beside bare handlers and beside the original's stack: `python -m tests.benchmarks.warm`.
+"""Warm functions beside bare handlers and beside the original's stack.
 
 What `sam build` made on the real Lambda runtime, on real PostgreSQL and Valkey, without API Gateway. Ours and
 what it is compared with take turns, request by request, so that the noise of the machine falls on all alike;
@@ -7,13 +7,13 @@ printed are the medians of several rounds. "Bare" does the same one command or t
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,20 +45,7 @@ class Measured(NamedTuple):
     cpu: float
 
     def percentile(self, part: float) -> float:
-        """Seconds."""
         return sorted(self.seconds)[int(len(self.seconds) * part)]
-
-
-def main() -> None:
-    """Build, measure, print; ends with 1 where a figure is over its limit."""
-    arguments = argparse.ArgumentParser(prog="python -m tests.benchmarks.warm")
-    arguments.add_argument("--rounds", type=int, default=ROUNDS)
-    arguments.add_argument("--requests", type=int, default=REQUESTS, help="of each subject in a round")
-    chosen = arguments.parse_args()
-    built.build()
-    with Stand() as stand:
-        part = measure(stand, chosen.rounds, chosen.requests)
-    sys.exit(not part.print())
 
 
 def measure(stand: Stand, rounds: int = ROUNDS, requests: int = REQUESTS) -> Part:
@@ -70,14 +57,15 @@ def measure(stand: Stand, rounds: int = ROUNDS, requests: int = REQUESTS) -> Par
             subjects = prepare(Start(stand.plain, running), stand)
             check(name, subjects)
             found = take_turns(subjects, rounds, requests if key != "login" else requests // 4)
-            resident = {who: _resident(subject.environment) for who, subject in subjects.items()}
+            resident = {who: it.environment.process.memory_info().rss / 1e6 for who, it in subjects.items()}
         ratios = {who: ratios_of(found[OURS], found[who]) for who in found if who != OURS}
         for who, turns in found.items():
+            times = [statistics.median(turn.percentile(p) for turn in turns) * 1000 for p in (0.5, 0.99)]
             cpu = statistics.median(turn.cpu for turn in turns) * 1000
-            times = [f"{_median(turns, share) * 1000:.2f}" for share in (0.5, 0.99)]
             ratio = [f"{value:.2f}" for value in ratios[who]] if who in ratios else ["", ""]
-            rows.append([f"{name}, {who}", *times, f"{cpu:.3f}", f"{resident[who]:.0f}", *ratio])
-        if BARE in ratios and key in {"product", "favorites"}:
+            shown = [*(f"{ms:.2f}" for ms in times), f"{cpu:.3f}", f"{resident[who]:.0f}"]
+            rows.append([f"{name}, {who}", *shown, *ratio])
+        if key in {"product", "favorites"}:
             part.values[f"warm.{key}.p50"], part.values[f"warm.{key}.cpu"] = ratios[BARE]
         kind = "memory.product" if key in {"product", "products"} else "memory.database"
         part.values[kind] = max(part.values.get(kind, 0.0), resident[OURS])
@@ -132,12 +120,12 @@ def _cached(function: str, key: str) -> Callable[[Start, Stand], dict[str, Subje
 
 
 def _favorites(start: Start, stand: Stand) -> dict[str, Subject]:
-    event = stand.event("list_favorites") | {"queryStringParameters": {"limit": "20"}}
-    original = stand.original("list_favorites") | {"queryStringParameters": {"limit": "20"}}
+    query = {"queryStringParameters": {"limit": "20"}, "rawQueryString": "limit=20"}
+    event, original = stand.event("list_favorites") | query, stand.original("list_favorites") | query
     return {
         OURS: Subject(start.ours("list_favorites"), event),
         BARE: Subject(start.bare("statement"), start.statements("list_favorites", event)),
-        STACK: Subject(start.stack(), original | {"rawQueryString": "limit=20"}),
+        STACK: Subject(start.stack(), original),
     }
 
 
@@ -146,12 +134,8 @@ def _add(start: Start, stand: Stand) -> dict[str, Subject]:
     removing = start.ours("remove_favorite")
     original, stack = stand.original("add_favorite"), start.stack()
 
-    def undo() -> None:
-        invoke(removing, remove)
-
-    def undo_original() -> None:
-        invoke(stack, stand.original("remove_favorite"))
-
+    undo = partial(invoke, removing, remove)
+    undo_original = partial(invoke, stack, stand.original("remove_favorite"))
     undo()
     undo_original()
     statements = start.statements("add_favorite", event)
@@ -212,10 +196,6 @@ def take_turns(subjects: dict[str, Subject], rounds: int, requests: int) -> dict
     return found
 
 
-def _median(turns: list[Measured], part: float) -> float:
-    return statistics.median(turn.percentile(part) for turn in turns)
-
-
 def ratios_of(ours: list[Measured], theirs: list[Measured]) -> tuple[float, float]:
     """p50 and CPU of ours in those of theirs: the medians of the rounds' ratios."""
     pairs = list(zip(ours, theirs, strict=True))
@@ -236,12 +216,3 @@ def _cpu(environment: Environment) -> float:
     if not tasks.exists():
         return float(sum(psutil.Process(pid).cpu_times()[:2]))
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks.iterdir()) / 1e9
-
-
-def _resident(environment: Environment) -> float:
-    """MB."""
-    return float(environment.process.memory_info().rss / 1e6)
-
-
-if __name__ == "__main__":
-    main()

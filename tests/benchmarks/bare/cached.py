@@ -9,7 +9,6 @@ valkey = redis.Redis.from_url(os.environ["REDIS_URL"])
 
 
 def lambda_handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """Return the value of the key that the event names as a response body."""
     value = valkey.get(event["key"])
     body = value.decode() if isinstance(value, bytes) else ""
     return {"statusCode": 200, "headers": {"Content-Type": "application/json"}, "body": body}

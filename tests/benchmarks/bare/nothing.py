@@ -4,5 +4,4 @@ from typing import Any
 
 
 def lambda_handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """Answer."""
     return {"statusCode": 200, "headers": {}, "body": "", "isBase64Encoded": False}

@@ -13,7 +13,6 @@ connection = psycopg.connect(
 
 
 def lambda_handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """Return the rows of the last of the statements that the event brings."""
     for text, parameters in event["statements"]:
         rows = connection.execute(cast("LiteralString", text), parameters).fetchall()
     body = json.dumps(rows, default=str)

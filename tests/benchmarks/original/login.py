@@ -22,34 +22,25 @@ hasher = PasswordHasher()
 
 
 class Client(Model):
-    """Somebody who can log in."""
-
     id = fields.BigIntField(primary_key=True)
     email = fields.TextField()
     password_hash = fields.TextField()
 
     class Meta:
-        """Where it is kept."""
-
         table = "original_clients"
 
 
 class Credentials(BaseModel):
-    """What somebody logs in with."""
-
     email: str
     password: str
 
 
 class Token(BaseModel):
-    """What they get."""
-
     access_token: str
 
 
 @app.post("/auth/login")
 async def login(credentials: Credentials) -> Token:
-    """Check the password and sign a token."""
     client = await Client.get_or_none(email=credentials.email)
     try:
         hasher.verify(client.password_hash if client else "", credentials.password)

@@ -25,36 +25,26 @@ from tortoise.models import Model
 
 
 class Product(Model):
-    """A row of the table that ours keeps too."""
-
     product_id = fields.CharField(max_length=64, primary_key=True)
     title = fields.TextField()
     price = fields.DecimalField(max_digits=12, decimal_places=2)
     image = fields.TextField()
 
     class Meta:
-        """Where it is kept."""
-
         table = "products"
 
 
 class Favorite(Model):
-    """A product that a client marked."""
-
     id = fields.BigIntField(primary_key=True)
     client_id = fields.TextField()
     product: Any = fields.ForeignKeyField("models.Product", db_constraint=False)
     favorited_at = fields.DatetimeField(auto_now_add=True)
 
     class Meta:
-        """Where it is kept."""
-
         table = "original_favorites"
 
 
 class FavoriteOut(BaseModel):
-    """A favorite as the API shows it."""
-
     product_id: str
     title: str
     price: float
@@ -102,18 +92,15 @@ ClientId = Annotated[str, Header()]
 
 @app.get("/products/{product_id}")
 async def get_product(product_id: str) -> Response:
-    """Return the cached body."""
     return await cached(f"original:{product_id}")
 
 
 @app.get("/products")
 async def list_products(limit: int = 20) -> Response:
-    """Return the cached page."""
     return await cached(f"original:page:{limit}")
 
 
 async def cached(key: str) -> Response:
-    """What the cache has under the key."""
     body = await redis.get(key)
     if body is None:
         raise HTTPException(404)
@@ -122,14 +109,12 @@ async def cached(key: str) -> Response:
 
 @app.get("/favorites")
 async def list_favorites(client_id: ClientId, limit: int = 20) -> list[FavoriteOut]:
-    """Return a page of the client's favorites, newest first."""
     rows = Favorite.filter(client_id=client_id).order_by("-favorited_at").limit(limit)
     return [shown(row) for row in await rows.select_related("product")]
 
 
 @app.put("/favorites/{product_id}")
 async def add_favorite(product_id: str, client_id: ClientId) -> FavoriteOut:
-    """Mark a product; repeating it changes nothing."""
     product = await Product.get_or_none(product_id=product_id)
     if product is None:
         raise HTTPException(404)
@@ -140,12 +125,10 @@ async def add_favorite(product_id: str, client_id: ClientId) -> FavoriteOut:
 
 @app.delete("/favorites/{product_id}", status_code=204)
 async def remove_favorite(product_id: str, client_id: ClientId) -> None:
-    """Unmark a product."""
     await Favorite.filter(client_id=client_id, product_id=product_id).delete()
 
 
 def shown(favorite: Favorite) -> FavoriteOut:
-    """The favorite with its product."""
     product = favorite.product
     return FavoriteOut(
         product_id=product.product_id,

@@ -22,33 +22,30 @@ RECORD = {
 }
 
 
-def test_a_line_of_a_function_is_its_message_and_its_facts() -> None:
-    line = f"warm_product_cache | {json.dumps(RECORD)}"
-    assert shortened(line) == "warm_product_cache | catalog read: products=66, seconds=0.08"
-
-
-def test_what_is_worse_than_info_says_so_and_a_traceback_stands_below() -> None:
-    record = RECORD | {"level": "ERROR", "message": "unforeseen", "exception": "Traceback:\n  ValueError: no"}
-    first, *rest = (shortened(f"login | {json.dumps(record)}") or "").splitlines()
-    assert first == "login | ERROR unforeseen: products=66, seconds=0.08"
-    assert rest == ["    Traceback:", "      ValueError: no"]
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ({}, "catalog read: products=66, seconds=0.08"),
+        (
+            {"level": "ERROR", "message": "unforeseen", "exception": "Traceback:\n  ValueError: no"},
+            "ERROR unforeseen: products=66, seconds=0.08\n    Traceback:\n      ValueError: no",
+        ),
+    ],
+)
+def test_a_record_is_shown_by_its_message_its_facts_and_its_traceback(
+    changes: dict[str, str], shown: str
+) -> None:
+    assert shortened(f"login | {json.dumps(RECORD | changes)}") == f"login | {shown}"
 
 
 @pytest.mark.parametrize(
-    "line",
-    [
-        "GET /products/7 200 3.1 ms",
-        "login | {not json",
-        'login | {"level": "INFO"}',
-        "schedule | a: 1 sent",
-        "",
-    ],
+    "line", ["GET /products/7 200 3.1 ms", "login | {not json", 'login | {"level": "INFO"}', "a | b: 1", ""]
 )
 def test_any_other_line_stays_as_it_is(line: str) -> None:
     assert shortened(line) == line
 
 
-def test_what_the_line_of_a_schedule_says_is_not_shown_twice() -> None:
+def test_a_poll_is_left_to_the_line_of_its_schedule() -> None:
     assert shortened(f"warm | {json.dumps(RECORD | {'message': 'catalog polled'})}") is None
 
 
@@ -67,15 +64,14 @@ def test_json_can_be_asked_for_and_metrics_go_to_their_file(
     assert (tmp_path / "metrics.jsonl").read_text() == '{"_aws": {}}\n'
 
 
-def test_metrics_that_cannot_be_written_are_told_once_and_stop_nothing(
+def test_metrics_that_cannot_be_written_are_reported_once_and_stop_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / ".local"
     log = log_to(folder / "metrics.jsonl", {})
     for _ in range(3):
         log('get_product | {"_aws": {}}')
-    (told,) = capsys.readouterr().out.splitlines()
-    assert told.startswith("Metrics cannot be written and are lost: ")
+    assert len(capsys.readouterr().out.splitlines()) == 1
     folder.mkdir()
     log('get_product | {"_aws": {}}')
     assert (folder / "metrics.jsonl").read_text() == '{"_aws": {}}\n'
@@ -90,6 +86,6 @@ def test_a_console_that_is_gone_stops_nothing(tmp_path: Path, monkeypatch: pytes
     log_to(tmp_path / "metrics.jsonl", {})("get_product | a line")
 
 
-def test_another_way_to_log_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ServiceFailed, match=r"^LOCAL_LOGS must be short or json, not 'xml'\.$"):
+def test_an_unknown_way_to_log_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ServiceFailed, match=r"^LOCAL_LOGS [^\n]*'xml'"):
         log_to(tmp_path / "metrics.jsonl", {"LOCAL_LOGS": "xml"})

@@ -21,17 +21,11 @@ def test_a_decimal_keeps_all_of_its_digits(number: Decimal) -> None:
     assert back.as_tuple() == number.as_tuple() or (number == 0 == back)
 
 
-@pytest.mark.parametrize("digits", ["22.30", "0.1", "109.95", "999999999999.999999", "0", "7", "1.10"])
-def test_a_price_is_written_as_it_came(digits: str) -> None:
-    assert json_text.dumps(Decimal(digits)) == digits
-
-
 @given(st.integers(0, 10**12 - 1), st.integers(-6, 3))
 def test_a_plain_decimal_is_the_same_number_without_an_exponent(digits: int, exponent: int) -> None:
     number = Decimal(digits).scaleb(exponent)
     plain = json_text.plain_decimal(number)
     assert plain == number
-    assert "E" not in str(plain) or plain == 0 or abs(plain) < Decimal("0.000001")
     assert str(plain) == f"{number:f}" or abs(plain) < Decimal("0.000001")
 
 
@@ -40,10 +34,6 @@ def test_a_plain_decimal_is_the_same_number_without_an_exponent(digits: int, exp
 )
 def test_an_exponent_becomes_digits(number: str, plain: str) -> None:
     assert str(json_text.plain_decimal(Decimal(number))) == plain
-
-
-def test_text_is_written_as_it_is() -> None:
-    assert json_text.dumps({"name": "Zoë 李 🎈"}) == '{"name":"Zoë 李 🎈"}'
 
 
 def test_a_time_is_rfc_3339_in_utc_to_the_microsecond() -> None:
@@ -68,12 +58,12 @@ def test_a_model_is_written_by_its_fields_however_deep() -> None:
         inner: list[Inner]
 
     value = Outer(id=UUID(int=7), inner=[Inner(price=Decimal("1.10"))])
-    assert json_text.dumps(value) == (
-        '{"id":"00000000-0000-0000-0000-000000000007","inner":[{"price":1.10}]}'
-    )
+    inner = '[{"price":1.10}]'
+    assert json_text.dumps(value) == f'{{"id":"00000000-0000-0000-0000-000000000007","inner":{inner}}}'
 
 
-def test_what_was_rendered_before_is_left_alone() -> None:
+def test_text_and_what_was_rendered_before_are_left_alone() -> None:
+    assert json_text.dumps({"name": "Zoë 李 🎈"}) == '{"name":"Zoë 李 🎈"}'
     assert json_text.dumps(Rendered('{"price" : 1.10}')) == '{"price" : 1.10}'
 
 
