@@ -17,6 +17,22 @@ def alarms(resources: dict[str, Resource]) -> dict[str, dict[str, Any]]:
     return of_type(resources, "AWS::CloudWatch::Alarm")
 
 
+def composites(resources: dict[str, Resource]) -> dict[str, dict[str, Any]]:
+    return of_type(resources, "AWS::CloudWatch::CompositeAlarm")
+
+
+def parts(composite: dict[str, Any]) -> list[str]:
+    """The alarms that have to ring for a composite one to ring."""
+    return re.findall(r'ALARM\("\$\{(\w+)\}"\)', composite["AlarmRule"]["Fn::Sub"])
+
+
+def ringing(resources: dict[str, Resource]) -> dict[str, dict[str, Any]]:
+    """All alarms but those that are only a part of another one."""
+    silent = {part for composite in composites(resources).values() for part in parts(composite)}
+    everything = alarms(resources) | composites(resources)
+    return {name: alarm for name, alarm in everything.items() if name not in silent}
+
+
 def metrics(alarm: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The metrics that an alarm looks at, by their ids."""
     return {query["Id"]: query["MetricStat"] for query in alarm["Metrics"] if "MetricStat" in query}
@@ -32,12 +48,51 @@ def watched(alarm: dict[str, Any], metric: str) -> dict[str, str]:
 
 
 def test_every_alarm_tells_somebody(resources: dict[str, Resource]) -> None:
-    listening = {"SchedulesAlarm", "CatalogPollsAlarm", "AccessTokenKeysAlarm"}  # for silence
-    for name, alarm in alarms(resources).items():
-        assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "Alerts"}], name
+    for_deploys = {"ApiFailuresAlarm"}  # FastBurn tells of the same, where it matters
+    for name, alarm in ringing(resources).items():
+        told = [None, None] if name in for_deploys else [[{"Ref": "Alerts"}]] * 2
+        assert [alarm.get("AlarmActions"), alarm.get("OKActions")] == told, name
         assert alarm["AlarmDescription"], name
+    listening = {"SchedulesAlarm", "CatalogPollsAlarm", "AccessTokenKeysAlarm", "ExternalCheckAlarm"}
+    for name, alarm in alarms(resources).items():
         silence = "breaching" if name in listening else "notBreaching"
         assert alarm["TreatMissingData"] == silence, name
+
+
+def test_the_error_budget_rings_by_how_fast_it_burns(resources: dict[str, Resource]) -> None:
+    budget, month = 0.1, 30 * 24  # percent of the answers, and hours
+    for name, rate, used in (("FastBurnAlarm", 14.4, 0.02), ("SlowBurnAlarm", 6, 0.05)):
+        long, short = (alarms(resources)[part] for part in parts(composites(resources)[name]))
+        hours = [{stat["Period"] / 3600 for stat in metrics(alarm).values()} for alarm in (long, short)]
+        assert hours == [{rated := used * month / rate}, {rated / 12}]
+        assert long["Threshold"] == short["Threshold"] == pytest.approx(rate * budget)
+        assert "AlarmActions" not in long | short
+
+
+def test_what_api_gateway_itself_refuses_rings(resources: dict[str, Resource]) -> None:
+    pattern = of_type(resources, "AWS::Logs::MetricFilter")["ApiRefusalsMetric"]["FilterPattern"]
+    assert '$.integration_status = "-"' in pattern
+    assert '$.status = "429" || $.status = "5*"' in pattern
+    (stat,) = metrics(alarms(resources)["RefusalsAlarm"]).values()
+    assert stat["Metric"]["MetricName"] == "ApiRefusals"
+
+
+def test_a_check_from_outside_rings_where_its_metric_is(transformed: dict[str, Any]) -> None:
+    check = transformed["Resources"]["HealthCheck"]["Properties"]["HealthCheckConfig"]
+    assert (check["Type"], check["ResourcePath"], check["EnableSNI"]) == ("HTTPS", "/health", True)
+    assert len(check["Regions"]) == 3
+    assert {"Fn::Equals": [{"Ref": "AWS::Region"}, "us-east-1"]} in transformed["Conditions"][
+        transformed["Resources"]["ExternalCheckAlarm"]["Condition"]
+    ]["Fn::And"]
+
+
+def test_a_budget_tells_somebody(resources: dict[str, Resource]) -> None:
+    budget = resources["Budget"]["Properties"]
+    assert budget["Budget"]["BudgetLimit"] == {"Amount": {"Ref": "MonthlyBudget"}, "Unit": "USD"}
+    kinds = {it["Notification"]["NotificationType"] for it in budget["NotificationsWithSubscribers"]}
+    assert kinds == {"ACTUAL", "FORECASTED"}
+    for notification in budget["NotificationsWithSubscribers"]:
+        assert [it["Address"] for it in notification["Subscribers"]] == [{"Ref": "AlertsEmail"}]
 
 
 POLL_SECONDS: dict[str, int] = yaml_parse(TEXT)["Mappings"]["CatalogPolls"]["Seconds"]
@@ -55,17 +110,18 @@ def test_three_polls_of_six_that_are_missed_are_an_alarm_however_often_there_is_
 
 def test_the_page_for_operators_says_what_each_alarm_means(resources: dict[str, Resource]) -> None:
     page = (ROOT / "docs" / "operating.md").read_text()
-    told = dict(re.findall(r"^\| `(\w+)`( [¹²])? \|", page, re.MULTILINE))
-    assert told.keys() == {name.removesuffix("Alarm") for name in alarms(resources)}
+    told = dict(re.findall(r"^\| `(\w+)`( [¹²³])? \|", page, re.MULTILINE))
+    assert told.keys() == {name.removesuffix("Alarm") for name in ringing(resources)}
     taking_back = resources["LoginFunctionDeploymentGroup"]["Properties"]["AlarmConfiguration"]["Fn::If"][1]
     expected = {ref(alarm["Name"]).removesuffix("Alarm") for alarm in taking_back["Alarms"]}
     assert {name for name, mark in told.items() if mark == " ¹"} == expected
-    conditional = {name for name in told if resources[f"{name}Alarm"].get("Condition") == "KeepsHot"}
-    assert {name for name, mark in told.items() if mark == " ²"} == conditional
+    for sign, condition in ((" ²", "KeepsHot"), (" ³", "IsCheckedFromHere")):
+        conditional = {name for name in told if resources[f"{name}Alarm"].get("Condition") == condition}
+        assert {name for name, mark in told.items() if mark == sign} == conditional
 
 
 def test_no_alarm_is_beyond_what_cloudwatch_takes(resources: dict[str, Resource]) -> None:
-    assert 12 <= len(alarms(resources)) <= 16
+    assert 12 <= len(ringing(resources)) <= 20
     for name, alarm in alarms(resources).items():
         assert len(metrics(alarm)) <= 10, name
         assert len(alarm["Metrics"]) <= 20, name
@@ -221,7 +277,7 @@ def test_the_access_log_is_json_and_names_the_request_as_problems_do(resources: 
     # No header, path, address or user agent: they hold tokens and personal data, and a caller writes them.
     assert set(line.values()) == {
         *("$context.requestId", "$context.routeKey", "$context.status", "$context.responseLatency"),
-        *("$context.integration.integrationStatus", "$context.integration.error"),
+        "$context.integration.integrationStatus",
     }
     assert '"milliseconds":$context.responseLatency,' in stage["AccessLogSettings"]["Format"]  # a number
 
@@ -234,11 +290,13 @@ def access_log_line(stage: dict[str, Any]) -> dict[str, str]:
 
 
 def dashboard(resources: dict[str, Resource]) -> str:
-    """The dashboard's JSON where the schedules run, with its references."""
+    """The dashboard's JSON where all that it may show is there, with its references."""
     body, more = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
-    condition, there, otherwise = more["OfSchedules"]["Fn::If"]
-    assert (condition, otherwise) == ("KeepsHot", "")
-    return str(body.replace("${OfSchedules}", there["Fn::Sub"]))
+    for name, expected in (("OfSchedules", "KeepsHot"), ("OfTheCheck", "IsCheckedFromHere")):
+        condition, there, otherwise = more[name]["Fn::If"]
+        assert (condition, otherwise) == (expected, "")
+        body = body.replace(f"${{{name}}}", there["Fn::Sub"])
+    return str(body)
 
 
 def test_the_dashboard_is_json_and_shows_what_exists(resources: dict[str, Resource]) -> None:
@@ -253,4 +311,4 @@ def test_the_dashboard_shows_every_alarm(resources: dict[str, Resource]) -> None
         it["properties"] for it in json.loads(dashboard(resources))["widgets"] if it["type"] == "alarm"
     ]
     shown = {re.sub(r"\$\{(\w+)\.Arn\}", r"\1", arn) for arn in widget["alarms"]}
-    assert shown == alarms(resources).keys()
+    assert shown == ringing(resources).keys()
