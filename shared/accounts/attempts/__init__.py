@@ -1,1 +1,1 @@
-"""What one source IP may try: guesses at a password, and how many taken e-mails it may learn of."""
+"""What one source address may try: guesses at passwords, and taken e-mails that it may find."""

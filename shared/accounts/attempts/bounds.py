@@ -1,9 +1,8 @@
-"""How often one network may learn that an e-mail is taken, and fail at the passwords of any accounts.
+"""Bounds of one network over all accounts: taken e-mails that it may find, and failed log-ins.
 
-Each bound is one key in Valkey for a network: the time at which the network has its whole allowance again
-(GCRA). The key expires then. An attempt is counted before anything is looked at, so that many at once get no
-more than one after the other, and is given back if it was none. While Valkey is down, API Gateway's limits of
-the routes are the only bounds.
+Each bound is one key in Valkey for a network: the time at which the whole allowance is restored (GCRA); the
+key expires then. An attempt is counted before it is made, so that many at once get no more than one after the
+other, and uncounted if it turns out harmless. While Valkey is down, only API Gateway's limits remain.
 """
 
 from __future__ import annotations
@@ -29,33 +28,30 @@ class Bound:
     detail: str
 
 
-# A registration, or a change of the e-mail, that answers 409 tells that the e-mail is taken.
+# Registrations and changes of the e-mail that are answered 409.
 TAKEN_EMAILS = Bound("taken", 100, 1, "Too many e-mails that are taken.")
-# A few common passwords, tried at many accounts. An account at which the network is known does not count.
+# Against a few common passwords tried at many accounts. Accounts at which the network is known do not count.
 FAILED_LOG_INS = Bound("failures", 50, 10, "Too many failed attempts.")
 # The links of shared lists have 128 random bits: this bounds the load of guessing, not its success.
 UNKNOWN_SHARES = Bound("shares", 30, 10, "Too many links that lead to no list.")
 
-# ARGV: at_once, interval, and 1 to take or -1 to give back. Returns the seconds to wait, 0 if it was taken.
+# ARGV: at_once, interval, and 1 to count or -1 to uncount. Returns the seconds to wait, 0 if it was counted.
 _GCRA = """
 local at_once, interval, count = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local now = redis.call('TIME')
 now = tonumber(now[1]) + tonumber(now[2]) / 1e6
-local whole_again = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now) + count * interval
-local wait = whole_again - now - at_once * interval
+local restored = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now) + count * interval
+local wait = restored - now - at_once * interval
 if count > 0 and wait > 0 then return tostring(wait) end
-if whole_again <= now then redis.call('DEL', KEYS[1]) return '0' end
-redis.call('SET', KEYS[1], string.format('%.6f', whole_again), 'EX', math.ceil(whole_again - now))
+if restored <= now then redis.call('DEL', KEYS[1]) return '0' end
+redis.call('SET', KEYS[1], string.format('%.6f', restored), 'EX', math.ceil(restored - now))
 return '0'
 """
 
 
 @contextmanager
 def counted(bound: Bound, source_ip: str, *, if_raised: type[DomainError]) -> Iterator[None]:
-    """Count an attempt that ends in the error `if_raised`, and no other.
-
-    Raises TooManyAttempts where the network has used up the bound.
-    """
+    """Count the block only if it raises `if_raised`. Raises TooManyAttempts where the bound is used up."""
     take(bound, source_ip)
     try:
         yield
@@ -68,23 +64,23 @@ def counted(bound: Bound, source_ip: str, *, if_raised: type[DomainError]) -> It
 
 
 def take(bound: Bound, source_ip: str) -> None:
-    """Count an attempt. Raises TooManyAttempts where the network has used up the bound."""
-    wait = _ask(bound, source_ip, 1)
+    """Count an attempt. Raises TooManyAttempts where the bound is used up."""
+    wait = _execute(bound, source_ip, 1)
     if wait > 0:
         raise TooManyAttempts(bound.detail, retry_after=math.ceil(wait))
 
 
 def give_back(bound: Bound, source_ip: str) -> None:
     """Uncount an attempt."""
-    _ask(bound, source_ip, -1)
+    _execute(bound, source_ip, -1)
 
 
-def _ask(bound: Bound, source_ip: str, count: int) -> float:
-    """The seconds to wait, 0 where the attempt was counted or Valkey is down."""
+def _execute(bound: Bound, source_ip: str, count: int) -> float:
+    """The seconds to wait; 0 if the attempt was counted, or Valkey is down."""
     key = f"{bound.key}:{network_of(source_ip)}"
     with suppress(CacheDown):
         command = valkey.script(_GCRA, key, bound.at_once, bound.interval, count)
-        # An attempt that is not counted because a new environment connects would be a gift.
+        # The slow timeout: an attempt that is not counted because a new environment connects would be free.
         (answer,) = valkey.pipeline(command, seconds=valkey.SLOW_TIMEOUT)
         return float(answer)
     return 0

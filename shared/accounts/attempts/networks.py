@@ -1,4 +1,4 @@
-"""The network of a source IP, as the attempts are counted by."""
+"""The network of a source IP, by which attempts are counted."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from shared.platform import settings
 
 
 def network_of(source_ip: str) -> str:
-    """A keyed hash of what one customer of a provider has of the address: of IPv6 a /64 (RFC 6177).
+    """A keyed hash of the address, of IPv6 the /64 that one customer has (RFC 6177).
 
-    There are so few addresses that a plain hash would be undone in hours. Raises SecretUnavailable.
+    A hash without a key could be reversed in hours: there are few addresses. Raises SecretUnavailable.
     """
     try:
         address = ipaddress.ip_address(source_ip.partition("%")[0])
