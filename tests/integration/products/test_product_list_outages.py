@@ -1,7 +1,5 @@
 """The list while it is not believed, or does not come, or Valkey is down."""
 
-import time
-
 import psycopg
 import pytest
 import simplejson
@@ -21,28 +19,15 @@ __all__ = ["six"]  # which programs the catalog for each test
 pytestmark = pytest.mark.usefixtures("environment")
 
 
+# What makes a list useless in test_poll_refusals.py does so here: one of each kind.
 USELESS: dict[str, Says] = {
     "empty list": Says.json([]),
     "less than half": Says.json(SIX[:2]),
-    "null": Says.null(),
-    "no body": Says.empty(),
-    "404": Says.status(404),
-    "500": Says.status(500),
-    "an object": Says.json({"products": SIX}),
-    "a product": Says.json(SIX[0]),
     "mostly bad": Says.json([*SIX[:3], *[{**each, "price": "free"} for each in SIX[:4]]]),
+    "500": Says.status(500),
     "truncated JSON": Says.truncated_json(simplejson.dumps(SIX, use_decimal=True).encode()),
-    "truncated body": Says.truncated_body(simplejson.dumps(SIX, use_decimal=True).encode()),
-    "not JSON": Says.html(),
-    "more after its end": Says.text(simplejson.dumps(SIX, use_decimal=True) + "[]"),
-    "a number without end": Says.text('[{"id": 1e99999999999999999999}]'),
-    "nested too deep": Says.text("[" * 100_000 + "]" * 100_000),
-    "redirect": Says.redirect("/products?page=1"),
     "reset": Says.reset(),
     "50 MB": Says.flood(),
-    "50 MB without a length": Says.flood(with_length=False),
-    "gzip": Says.gzip_bomb(),
-    "hang": Says.hang(),
     "slow drip": Says.drip(simplejson.dumps(SIX, use_decimal=True).encode(), 0.05),
 }
 
@@ -74,7 +59,6 @@ def test_a_useless_list_leaves_what_is_known(
     before = db.execute("SELECT * FROM products").fetchall()
     catalog.answer("/products", USELESS[what])
     catalog.forget_calls()
-    started = time.monotonic()
     if known == "nothing" and what in {"empty list", "less than half"}:
         assert len(ids(page())) <= 2  # where nothing was known, there is nothing to doubt it by
     elif known == "nothing":
@@ -88,7 +72,6 @@ def test_a_useless_list_leaves_what_is_known(
         listed = product_cache.list_state()
         assert listed is None or not listed.is_fresh  # never cached as good
         assert page().state == "stale"
-    assert time.monotonic() - started < 0.3 + 0.3
     # Not again by the second page; but a kept connection may have been closed by the other side.
     assert catalog.calls == ({"/products": 2} if what == "reset" and known != "nothing" else LIST)
 
@@ -99,23 +82,6 @@ def test_one_bad_product_among_good_ones_is_left_out(catalog: HostileCatalog, ag
     age_everything(TTL)
     catalog.answer("/products", Says.json([{**SIX[0], "title": None}, *SIX[1:]]))
     assert "3" in ids(page())  # spoiled is not gone
-
-
-def test_two_products_with_one_id_are_shown_once(catalog: HostileCatalog) -> None:
-    catalog.answer("/products", Says.json([*SIX, {**SIX[0], "title": "A double"}]))
-    assert ids(page()) == ["3", "1", "2", "6", "5", "4"]
-
-
-def test_mass_removal_can_be_allowed(
-    catalog: HostileCatalog, age_everything: Age, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    page()
-    age_everything(TTL)
-    catalog.answer("/products", Says.json(SIX[:1]))
-    monkeypatch.setenv("ALLOW_MASS_REMOVAL", "true")
-    page()
-    age_everything(TTL)
-    assert ids(page()) == ["3"]
 
 
 # ── Without Valkey ────────────────────────────────────────────────────────────────────────────────────────
