@@ -126,6 +126,8 @@ NONSENSE: dict[str, Answer] = {
     "nothing": Answer.empty(),
     "null": Answer.null(),
     "an object": Answer.json({"products": numbered(1)}),
+    "a product": Answer.json(product(1)),
+    "a number without end": Answer.text('[{"id": 1e99999999999999999999}]'),
     "something behind the array": Answer.raw(WHOLE + b"x"),
     "two arrays": Answer.raw(WHOLE + WHOLE),
     "a comma too much": Answer.raw(WHOLE[:-1] + b",]"),

@@ -17,12 +17,10 @@ from typing import Any
 
 import psycopg
 import pytest
-import redis
 import simplejson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from local.servers.valkey import Valkey
 from shared.errors import UnknownProduct
 from shared.favorites import items
 from shared.formats.etags import etag_of
@@ -42,7 +40,7 @@ from tests.integration.catalog_messages import (
     removed,
 )
 
-pytestmark = pytest.mark.usefixtures("environment")
+pytestmark = pytest.mark.usefixtures("environment", "patient_cache")
 
 HISTORIES = int(os.environ.get("HISTORIES", "60"))
 ENVIRONMENTS = 3
@@ -375,9 +373,3 @@ def test_a_slow_request_never_brings_back_what_an_event_removed(
     assert slow.written == [True, False]
     with pytest.raises(UnknownProduct):
         read_through.detail("7")
-
-
-def test_a_removal_is_remembered_longer_than_any_function_may_run(valkey: Valkey) -> None:
-    deliver(changed_product(T), removed(T + 1))
-    with redis.Redis.from_url(valkey.url) as client:
-        assert 14 * 60 < client.ttl("product:7") <= 15 * 60

@@ -1,22 +1,23 @@
 """Pushes beside other writers, after a crash, and beside pages that are kept."""
 
-import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from types import ModuleType
 from typing import LiteralString
 
 import psycopg
 import pytest
 import simplejson
 
-from local.servers.services import wait_until
+from functions.refresh_product_cache import handler
 from shared.favorites import items
-from shared.platform import settings as service_settings
 from shared.platform import valkey as cache
+from shared.platform.settings import database_url
 from shared.products import list_pages, poll, product_cache, product_copy, push, read_through, write_through
 from shared.products.product_cache import pages
 from tests.hostile_catalog import Answer, HostileCatalog, product
-from tests.integration import accounts
+from tests.integration import accounts, concurrency
 from tests.integration.catalog_messages import (
     Event,
     changed_product,
@@ -30,18 +31,12 @@ pytestmark = pytest.mark.usefixtures("environment")
 
 def while_uncommitted(db: psycopg.Connection, statement: LiteralString, then: Event) -> None:
     """Take the event while another's statement on product 7 is done but not committed; that commits later."""
-    with db.transaction():
-        db.execute(statement)
-        late = threading.Thread(target=push.take, args=[then])
-        late.start()
-        assert wait_until(_somebody_waits_for_a_lock, 5)
-    late.join()
-
-
-def _somebody_waits_for_a_lock() -> bool:
-    with psycopg.connect(service_settings.database_url()) as other:
-        row = other.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone()
-    return bool(row and row[0])
+    with ThreadPoolExecutor(1) as pool:
+        with db.transaction(), psycopg.connect(database_url(), autocommit=True) as other:
+            db.execute(statement)
+            late = pool.submit(push.take, then)
+            concurrency.wait_for_a_lock(other)
+        late.result()
 
 
 NEW_ROW: LiteralString = """
@@ -106,8 +101,9 @@ def crash(*_: object) -> None:
 
 
 @pytest.fixture
-def listed(catalog: HostileCatalog) -> HostileCatalog:
-    """A catalog of two products, which was read into the copy and the cache, and its first page shown."""
+def listed(catalog: HostileCatalog, environment: pytest.MonkeyPatch) -> HostileCatalog:
+    """A catalog of two products, in the copy and, with the first page, in the cache."""
+    environment.setattr(pages, "INTERVAL", 0)  # seconds between two changes of the pages
     catalog.answer("/products", Answer.json([product(7), product(8)]))
     list_pages.page(limit=20, cursor=None, category=None, sort=None)
     for number in (7, 8):
@@ -123,28 +119,20 @@ def in_list() -> dict[str, Decimal]:
     return {item["product_id"]: item["price"] for item in items}
 
 
+CRASHES = [(write_through, "write_through"), (product_cache, "put"), (product_cache, "advance_list_version")]
+
+
 @pytest.mark.usefixtures("listed")
+@pytest.mark.parametrize(("module", "function"), CRASHES, ids=[name for _, name in CRASHES])
 def test_a_crash_between_postgres_and_the_cache_is_healed_by_the_next_delivery(
-    environment: pytest.MonkeyPatch,
+    environment: pytest.MonkeyPatch, module: ModuleType, function: str
 ) -> None:
     event = changed_product(now() + 1, price=1)
     with environment.context() as crashing:
-        crashing.setattr(write_through, "write_through", crash)
+        crashing.setattr(module, function, crash)
         assert deliver(event) == ["m0"]
     assert deliver(event) == []
     assert simplejson.loads(read_through.detail("7").entry.body)["price"] == 1
-
-
-@pytest.mark.usefixtures("listed")
-@pytest.mark.parametrize("where", ["put", "advance_list_version"])
-def test_after_a_crash_at_the_cache_the_next_delivery_brings_the_list_up_to_date(
-    environment: pytest.MonkeyPatch, where: str
-) -> None:
-    event = changed_product(now() + 1, price=1)
-    with environment.context() as crashing:
-        crashing.setattr(product_cache, where, crash)
-        assert deliver(event) == ["m0"]
-    assert deliver(event) == []
     assert in_list() == {"7": 1, "8": Decimal("22.30")}
 
 
@@ -152,6 +140,7 @@ def test_an_event_that_came_while_the_cache_was_down_is_in_the_list_after_the_ne
     environment: pytest.MonkeyPatch, listed: HostileCatalog
 ) -> None:
     with environment.context() as cut_off:
+        cut_off.setattr(handler, "PAUSE", 0.01)
         cut_off.setenv("REDIS_URL", "redis://127.0.0.1:9")
         cache.close()
         deliver(changed_product(now() + 1, price=1))
@@ -191,35 +180,24 @@ INVISIBLE: dict[str, Callable[[], Event]] = {
 
 @pytest.mark.usefixtures("listed")
 @pytest.mark.parametrize("event", VISIBLE)
-def test_what_customers_see_changed_makes_the_lists_pages_unreachable(event: str) -> None:
-    before = list_version()
-    deliver(VISIBLE[event]())
-    assert list_version() != before
+def test_a_visible_change_makes_the_lists_pages_unreachable_once(event: str) -> None:
+    before, sent = list_version(), VISIBLE[event]()
+    deliver(sent)
+    after = list_version()
+    assert after != before
+    deliver(sent, sent)
+    assert list_version() == after
 
 
 @pytest.mark.usefixtures("listed")
 @pytest.mark.parametrize("event", INVISIBLE)
-def test_what_nobody_can_see_leaves_the_lists_pages(event: str) -> None:
+def test_an_invisible_change_leaves_the_lists_pages(event: str) -> None:
     before = list_version()
     assert deliver(INVISIBLE[event]()) == []
     assert list_version() == before
 
 
-@pytest.mark.usefixtures("listed")
-@pytest.mark.parametrize("event", VISIBLE)
-def test_a_repeated_event_leaves_the_lists_pages(event: str) -> None:
-    sent = VISIBLE[event]()
-    deliver(sent)
-    before = list_version()
-    deliver(sent, sent)
-    assert list_version() == before
-
-
-@pytest.mark.usefixtures("listed")
-def test_a_product_that_returns_is_in_the_list_again(
-    environment: pytest.MonkeyPatch, listed: HostileCatalog
-) -> None:
-    environment.setattr(pages, "INTERVAL", 0)
+def test_a_product_that_returns_is_in_the_list_again(listed: HostileCatalog) -> None:
     assert in_list().keys() == {"7", "8"}
     deliver(removed(now() + 1))
     assert in_list().keys() == {"8"}
