@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from typing import Literal
 
 from shared.errors import CatalogUnavailable, DatabaseUnavailable
 from shared.models import Health, ServiceHealth
-from shared.platform import database, deadlines, valkey
+from shared.platform import deadlines, valkey
 from shared.platform.valkey import CacheDown
-from shared.products import catalog
+from shared.products import catalog, product_cache, product_copy
 
 DATABASE_SECONDS = 1.5  # for the database, so that the others are asked too when it hangs
 CATALOG_EVERY = 5.0  # seconds: whoever polls this does not become the catalog's heaviest user
+KEPT = "60"  # seconds for which the cache keeps what is written to see whether it takes writes
 
 _catalog: tuple[float, ServiceHealth] | None = None
 
@@ -24,22 +26,41 @@ def check() -> tuple[Health, str]:
 
     Without the cache or the catalog answers are still served; without the database the service is down.
     """
+    polled_at: datetime | None = None
+
+    def read_database() -> None:
+        nonlocal polled_at
+        polled_at = product_copy.listing().synced_at
+
     with deadlines.within(DATABASE_SECONDS):
-        database_health, reason = _timed(
-            lambda: database.run(lambda current: current.execute("SELECT 1"), idempotent=True),
-            DatabaseUnavailable,
-        )
-    cache_health, _ = _timed(lambda: valkey.pipeline(("PING",)), CacheDown)
+        database_health, reason = _timed(read_database, DatabaseUnavailable)
+    # Written, as a cache that is full or became a replica still answers.
+    cache_health, _ = _timed(lambda: valkey.pipeline(("SET", "health", "", "EX", KEPT)), CacheDown)
     catalog_health = _catalog_health()
+    if catalog_health.state == "up" and _is_list_refused(polled_at):
+        catalog_health = catalog_health.model_copy(update={"state": "degraded"})
     status: Literal["ok", "degraded", "down"]
     if database_health.state == "down":
         status = "down"
-    elif "down" in (cache_health.state, catalog_health.state):
+    elif {cache_health.state, catalog_health.state} != {"up"}:
         status = "degraded"
     else:
         status = "ok"
-    health = Health(status=status, database=database_health, cache=cache_health, catalog=catalog_health)
+    health = Health(
+        status=status,
+        database=database_health,
+        cache=cache_health,
+        catalog=catalog_health,
+        polled_at=polled_at,
+    )
     return health, reason
+
+
+def _is_list_refused(polled_at: datetime | None) -> bool:
+    """Whether the last poll could not use the catalog's list."""
+    with suppress(CacheDown):
+        return product_cache.refused_at() > (polled_at.timestamp() if polled_at else 0)
+    return False
 
 
 def _catalog_health() -> ServiceHealth:

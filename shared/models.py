@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -78,7 +79,10 @@ class GatewayError(Model):
 class ServiceHealth(Model):
     """How one backing service is."""
 
-    state: Literal["up", "down"]
+    state: Annotated[
+        Literal["up", "degraded", "down"],
+        Field(description="`degraded`: the catalog answers, but the last poll could not use its list."),
+    ]
     milliseconds: Annotated[float, Field(description="How long its answer took.")]
 
 
@@ -87,8 +91,12 @@ class Health(Model):
 
     status: Annotated[
         Literal["ok", "degraded", "down"],
-        Field(description="`degraded`: answers are served, from copies or without the cache."),
+        Field(description="`degraded`: answers are served, from copies, older ones or without the cache."),
     ]
     database: ServiceHealth
     cache: ServiceHealth
     catalog: ServiceHealth
+    polled_at: Annotated[
+        datetime | None,
+        Field(description="When the catalog's list was last read and used; null if it never was."),
+    ]

@@ -42,6 +42,8 @@ def run(*, is_scheduled: bool = False) -> dict[str, Any]:
         done = _run(lease)
     except CatalogUnavailable:
         metrics.count("CatalogPollsFailed")
+        with suppress(CacheDown):
+            product_cache.note_refused()
         raise
     finally:
         if lease is not None:

@@ -93,6 +93,25 @@ def catalog(environment: pytest.MonkeyPatch, shared_catalog: HostileCatalog) -> 
     return shared_catalog
 
 
+@pytest.fixture(params=["full", "replica"])
+def refuse_writes(request: pytest.FixtureRequest, valkey: Valkey) -> Iterator[Callable[[], None]]:
+    """Let Valkey refuse all writes from now on."""
+    with redis.Redis.from_url(valkey.url, protocol=2) as direct:
+        held = direct.config_get("maxmemory", "maxmemory-policy")
+
+        def refuse() -> None:
+            if request.param == "full":
+                direct.config_set("maxmemory-policy", "noeviction")
+                direct.config_set("maxmemory", 1)
+            else:
+                direct.replicaof("127.0.0.1", 9)  # nobody listens there, and the data stays
+
+        yield refuse
+        direct.replicaof("NO", "ONE")
+        for name, value in held.items():
+            direct.config_set(name, value)
+
+
 @pytest.fixture
 def connection_per_thread(environment: pytest.MonkeyPatch) -> Iterator[None]:
     """Every thread has a connection to PostgreSQL of its own, as every execution environment has."""
@@ -163,6 +182,8 @@ def _make_older(client: redis.Redis, key: str, seconds: float) -> None:
         since, _, product_id = str(client.get(key)).partition(" ")
         client.set(key, f"{float(since) - seconds:.3f} {product_id}")
     elif key == "products":
-        client.hincrbyfloat(key, "synced_at", -seconds)
+        for field in map(str, client.hkeys(key)):
+            if field.endswith("_at"):
+                client.hincrbyfloat(key, field, -seconds)
         return
     client.pexpire(key, left)  # gone where nothing is left

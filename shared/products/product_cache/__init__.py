@@ -5,7 +5,7 @@ the one line in front of the body. This module loads on every product request: i
 
     product:{id}                   the entry of a product that the copy has
     unknown:{place}                one of the ids that nobody has; there are NEGATIVE_SLOTS
-    products                       a hash: `list_version` and `synced_at` of the list (see ListState)
+    products                       a hash: versions and times of the list (see pages.ListState)
     products:{sort}:{limit}        the first page in that order, of up to `limit` products
     products:category:{place}      the first page of a category; there are CATEGORY_SLOTS
     lease:{name}                   who refreshes `name` just now
@@ -44,5 +44,7 @@ from shared.products.product_cache.pages import get_page as get_page
 from shared.products.product_cache.pages import keep_list as keep_list
 from shared.products.product_cache.pages import list_page as list_page
 from shared.products.product_cache.pages import list_state as list_state
+from shared.products.product_cache.pages import note_refused as note_refused
 from shared.products.product_cache.pages import put_page as put_page
+from shared.products.product_cache.pages import refused_at as refused_at
 from shared.products.product_cache.pages import slot_for as slot_for

@@ -120,6 +120,17 @@ def _keep_list(list_version: int, *synced_at: str) -> None:
     valkey.pipeline(valkey.script(_KEEP_LIST, "products", list_version, now, INTERVAL, *synced_at))
 
 
+def note_refused() -> None:
+    """Remember that a poll could not use the catalog's list. Raises CacheDown."""
+    valkey.pipeline(("HSET", "products", "refused_at", f"{time.time():.3f}"))
+
+
+def refused_at() -> float:
+    """When a poll last could not use the catalog's list (seconds since the epoch), or 0. Raises CacheDown."""
+    (found,) = valkey.pipeline(("HGET", "products", "refused_at"))
+    return float(found or 0)
+
+
 def get_page(state: ListState, slot: Slot) -> Entry | None:
     """The page as the list's state says it is now; None where nobody made it yet. Raises CacheDown."""
     (value,) = valkey.pipeline(("GET", slot.key))

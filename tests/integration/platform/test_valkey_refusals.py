@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from redis import Redis
 
 from local.servers.valkey import Valkey
 from shared.errors import UnknownProduct
@@ -17,25 +16,6 @@ from tests.integration.conftest import Age
 from tests.integration.hindered import HinderedServer
 
 KNOWN = range(1, 21)
-
-
-@pytest.fixture(params=["full", "replica"])
-def refuse_writes(request: pytest.FixtureRequest, valkey: Valkey) -> Iterator[Callable[[], None]]:
-    """Let Valkey refuse all writes from now on."""
-    with Redis.from_url(valkey.url, protocol=2) as direct:
-        held = direct.config_get("maxmemory", "maxmemory-policy")
-
-        def refuse() -> None:
-            if request.param == "full":
-                direct.config_set("maxmemory-policy", "noeviction")
-                direct.config_set("maxmemory", 1)
-            else:
-                direct.replicaof("127.0.0.1", 9)  # nobody listens there, and the data stays
-
-        yield refuse
-        direct.replicaof("NO", "ONE")
-        for name, value in held.items():
-            direct.config_set(name, value)
 
 
 @pytest.fixture

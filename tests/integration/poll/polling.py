@@ -60,13 +60,15 @@ def told(db: psycopg.Connection) -> list[Any]:
 
 
 def cached(valkey: Valkey) -> dict[bytes, Any]:
-    """All that Valkey has, save for leases."""
+    """All that Valkey has, save for leases and the time of a poll that failed."""
     with redis.Redis.from_url(valkey.url) as client:
-        return {
+        found: dict[bytes, Any] = {
             key: client.hgetall(key) if client.type(key) == b"hash" else client.get(key)
             for key in client.scan_iter()
             if not key.startswith(b"lease:")
         }
+    found.get(b"products", {}).pop(b"refused_at", None)
+    return found
 
 
 def price_of(product_id: str) -> Decimal | None:

@@ -1,8 +1,13 @@
 """GET /health"""
 
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from shared import health
+from shared.errors import CatalogUnavailable
+from shared.products import poll
 from tests.calls import Answer as Answered
 from tests.calls import call
 from tests.hostile_catalog import Answer, HostileCatalog
@@ -51,6 +56,31 @@ def test_without_the_catalog_answers_are_still_served(catalog: HostileCatalog, f
 
 def test_a_catalog_without_product_1_is_up(catalog: HostileCatalog) -> None:
     catalog.answer("/products/1", Answer.null())
+    assert call("get_health").json["status"] == "ok"
+
+
+def test_a_cache_that_takes_no_writes_is_down(refuse_writes: Callable[[], None]) -> None:
+    refuse_writes()
+    answer = call("get_health")
+    assert (answer.json["status"], states(answer)["cache"]) == ("degraded", "down")
+
+
+def test_it_tells_the_last_good_poll_and_that_the_catalogs_list_is_refused(catalog: HostileCatalog) -> None:
+    assert call("get_health").json["polled_at"] is None
+    before = datetime.now(UTC)
+    poll.run()
+    answer = call("get_health")
+    polled_at = datetime.fromisoformat(answer.json["polled_at"])
+    assert before - timedelta(seconds=1) < polled_at <= datetime.now(UTC)
+    catalog.answer("/products", Answer.json([]))
+    with pytest.raises(CatalogUnavailable):
+        poll.run()
+    refused = call("get_health")
+    assert (refused.status, refused.json["status"]) == (200, "degraded")
+    assert states(refused) == {"database": "up", "cache": "up", "catalog": "degraded"}
+    assert refused.json["polled_at"] == answer.json["polled_at"]
+    catalog.behave()
+    poll.run()
     assert call("get_health").json["status"] == "ok"
 
 
