@@ -11,8 +11,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -307,69 +309,41 @@ def test_events_and_requests_for_the_product_end_with_what_the_catalog_has(
 
 # ── The cache, where PostgreSQL cannot help ───────────────────────────────────────────────────────────────
 
-
-@pytest.fixture
-def slow(environment: pytest.MonkeyPatch) -> Iterator["SlowWriter"]:
-    writer = SlowWriter()
-    environment.setattr(product_cache, "put", writer.put)
-    yield writer
-    writer.go_on()
-
-
-class SlowWriter:
-    """The first thread that writes a product to the cache waits before it does."""
-
-    def __init__(self) -> None:
-        self._put = product_cache.put
-        self._first: threading.Thread | None = None
-        self._arrived, self._released = threading.Event(), threading.Event()
-        self.written: list[bool] = []
-
-    def put(self, product_id: str, entry: Entry) -> bool:
-        if not self._arrived.is_set():
-            self._arrived.set()
-            assert self._released.wait(10)
-        self.written.append(self._put(product_id, entry))
-        return self.written[-1]
-
-    def begin(self, work: Callable[[], object]) -> None:
-        """Do the work in another thread; returns when that stands before the cache."""
-        self._first = threading.Thread(target=work)
-        self._first.start()
-        assert self._arrived.wait(10)
-
-    def go_on(self) -> None:
-        """Let it write, and end."""
-        self._released.set()
-        if self._first is not None:
-            self._first.join()
-
-
 OLDER = {"a change": changed_product(T + 1, price=1), "a removal": removed(T + 1)}
 NEWER = {"a change": changed_product(T + 2, price=2), "a removal": removed(T + 2)}
+LATE: dict[str, Callable[[], object]] = {
+    "a request": lambda: read_through.detail("7"),
+    **{name: partial(push.take, event) for name, event in OLDER.items()},
+}
 
 
 @pytest.mark.usefixtures("connection_per_thread")
 @pytest.mark.parametrize("newer", NEWER)
-@pytest.mark.parametrize("older", OLDER)
-def test_a_slow_writer_never_overwrites_what_is_newer(slow: SlowWriter, older: str, newer: str) -> None:
-    slow.begin(lambda: push.take(OLDER[older]))
-    push.take(NEWER[newer])
-    slow.go_on()
-    assert slow.written == [True, False]
+@pytest.mark.parametrize("older", LATE)
+def test_a_slow_writer_never_overwrites_the_newer_entry(
+    catalog: HostileCatalog, environment: pytest.MonkeyPatch, older: str, newer: str
+) -> None:
+    catalog.answer("/products/7", Answer.json(product(7)))
+    environment.setattr(catalog_client, "now_version", lambda: T + 1)
+    arrived, go_on, written = threading.Event(), threading.Event(), []
+    put = product_cache.put
+
+    def put_late(product_id: str, entry: Entry) -> bool:
+        """The first one to write stands still before it does."""
+        if not arrived.is_set():
+            arrived.set()
+            assert go_on.wait(60)
+        written.append(put(product_id, entry))
+        return written[-1]
+
+    environment.setattr(product_cache, "put", put_late)
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(LATE[older])
+        assert arrived.wait(30)
+        push.take(NEWER[newer])
+        go_on.set()
+        late.exception()
+    assert written == [True, False]
     entry = product_cache.get("7")
     assert entry
     assert (entry.version, entry.status) == (T + 2, 200 if newer == "a change" else 404)
-
-
-@pytest.mark.usefixtures("connection_per_thread")
-def test_a_slow_request_never_brings_back_what_an_event_removed(
-    catalog: HostileCatalog, slow: SlowWriter
-) -> None:
-    catalog.answer("/products/7", Answer.json(product(7)))
-    slow.begin(lambda: read_through.detail("7"))
-    deliver(removed(time.time_ns() // 1_000_000 + 1))
-    slow.go_on()
-    assert slow.written == [True, False]
-    with pytest.raises(UnknownProduct):
-        read_through.detail("7")
