@@ -23,11 +23,10 @@ _CLAIMS = ("iss", "aud", "sub", "role", "token_generation", "auth_time", "iat", 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who makes a request, as their access token says.
+    """Who makes a request, according to the access token.
 
-    The token is revoked once the client's row has another `token_generation`; whatever statement reads the
-    row for the request compares the two. `authenticated_at` is when the client last gave
-    the password for this session, in seconds since the epoch.
+    The token is revoked if the client's row has another `token_generation`; every statement for a request
+    compares the two. `authenticated_at` is the time of the log-in, in seconds since the epoch.
     """
 
     client_id: uuid.UUID
@@ -51,7 +50,7 @@ class Caller:
 
 
 def issue(caller: Caller) -> str:
-    """A signed access token that makes its bearer this caller, for `LIFETIME` seconds."""
+    """A signed access token for this caller, valid for `LIFETIME` seconds."""
     from jwt import api_jwt  # see verify
 
     key_id, key = next(iter(settings.access_token_keys().items()))
@@ -79,10 +78,9 @@ def token_revoked() -> InvalidToken:
 
 
 def verify(token: str) -> Caller:
-    """Whose token it is. Raises InvalidToken, whatever is wrong with it.
+    """The caller whose token it is. Raises InvalidToken.
 
-    Only the one algorithm is accepted (RFC 8725 §3.1), only tokens of the type `at+jwt` (RFC 9068 §4), and
-    only keys named by a `kid` of ours.
+    Accepts only our algorithm (RFC 8725 §3.1), the type `at+jwt` (RFC 9068 §4), and a `kid` of our keys.
     """
     caller, ends_at = _checked(token, tuple(settings.access_token_keys().items()))
     if ends_at <= time.time():
@@ -90,11 +88,11 @@ def verify(token: str) -> Caller:
     return caller
 
 
-# A page of a shop asks several times with one token; what its signature says does not change, only the time.
+# A client sends a token many times; only the comparison with the time changes.
 @lru_cache(maxsize=256)  # tokens, of 500 bytes each
 def _checked(token: str, keys: tuple[tuple[str, str], ...]) -> tuple[Caller, float]:
-    """Whose token it is and when it ends, in seconds since the epoch. Raises InvalidToken."""
-    # Not at the top: the functions without a caller need none of it.
+    """The caller, and when the token ends, in seconds since the epoch. Raises InvalidToken."""
+    # Imported here: functions without a caller do not need it.
     from jwt import api_jws, api_jwt, exceptions
 
     try:
@@ -108,7 +106,7 @@ def _checked(token: str, keys: tuple[tuple[str, str], ...]) -> tuple[Caller, flo
             algorithms=[_ALGORITHM],
             audience=AUDIENCE,
             issuer=ISSUER,
-            leeway=LEEWAY,  # of `iat`: `verify` looks at `exp` without
+            leeway=LEEWAY,  # for `iat`; `verify` checks `exp` without it
             options={"require": [*_CLAIMS]},
         )
         caller = Caller(

@@ -1,7 +1,7 @@
-"""Statements in the name of a caller, or of the client that a request is about.
+"""Statements for a caller, or for the client that a request is about.
 
-Each compares the client's row with the access token: a statement whose condition has
-`client_id = %(client_id)s AND token_generation = %(token_generation)s` finds no row for a revoked token.
+Their condition has `client_id = %(client_id)s AND token_generation = %(token_generation)s`, so that they find
+no row for a revoked token.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def fetch_one(
     current: database.Connection | None = None,
     idempotent: bool = True,
 ) -> Row:
-    """The first row of a statement that gets the client's parameters beside its own.
+    """The first row of a statement, which gets the client's parameters and its own.
 
     `current` is the connection of a transaction that the statement is a part of.
     Raises `who.not_found()` where there is no row, and DatabaseUnavailable.

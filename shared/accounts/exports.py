@@ -1,7 +1,6 @@
-"""Everything that is held about a client, table by table; never a hash or a token.
+"""Everything that is stored about a client, table by table, but no hashes and tokens.
 
-What is here is what a removal erases, and a test holds the two together: a table or a column that knows a
-client fails it until it is named here (or, for a hash, in that test).
+It is what a removal erases: a test fails for a table or column with a client's data that is not here.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from shared.events import client_events
 from shared.formats.json_text import Rendered
 from shared.models import Model
 
-# Of a table; a client has more only while the bus takes nothing. A thousand have 500 kB, 5,000 favorites less
-# than 2 MB: an export stays under the 6 MB that Lambda answers with.
+# Of a table; a client has more only while the bus is down. They have 500 kB, and 5,000 favorites less than
+# 2 MB: an export stays below the 6 MB of Lambda's answers.
 MOST_EVENTS = 1_000
 
 
@@ -106,7 +105,7 @@ class _Exported:
 
 
 def export(caller: Caller, ref: ClientRef) -> Rendered[Export]:
-    """The export as JSON. One statement, so all of it is of one moment.
+    """The export as JSON, by one statement, so that it is consistent.
 
     Raises Forbidden, UnknownClient, and InvalidToken where the caller's token is revoked.
     """

@@ -1,7 +1,7 @@
-"""Rotating the keys of access tokens without anybody noticing.
+"""Rotating the keys of access tokens without an interruption.
 
-A key is published one rotation before it signs: by then every function has read it, whatever it keeps and for
-how long. The key that signed before stays for one rotation more, so that its last tokens can be verified.
+A key is published one rotation before it signs, so that every function has read it by then. The key that
+signed before stays for one more rotation, so that its last tokens can be verified.
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambda-functions.html
 """
 
@@ -19,14 +19,11 @@ KEY_BYTES = 48  # random bytes of a new key; HS256 wants 32 at the least (RFC 75
 
 
 class RotationImpossible(RuntimeError):
-    """Secrets Manager asked for a step that does not fit the state of the secret."""
+    """The step does not fit the state of the secret."""
 
 
 def rotated(keys: Mapping[str, str]) -> dict[str, str]:
-    """The keys after a rotation: the one that was published last signs, a new one is published.
-
-    Of key ids [signing, published, earlier] comes [published, new, signing].
-    """
+    """The keys after a rotation: [signing, published, earlier] becomes [published, new, signing]."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     signing, *others = keys
     published = others[0] if others else signing
@@ -34,9 +31,9 @@ def rotated(keys: Mapping[str, str]) -> dict[str, str]:
 
 
 def report_age(secret_id: str) -> float:
-    """Seconds since the keys were renewed, which become the metric AccessTokenKeysAge. Raises boto3's errors.
+    """Put the metric AccessTokenKeysAge (seconds since a rotation) and return it. Raises boto3's errors.
 
-    A rotation that does not happen sends nothing and fails nowhere; what is sent every day can be missed.
+    An alarm can notice that a daily value is too high, but not that a rotation did not happen.
     """
     import boto3  # the Lambda runtime's own, and slow to load
 
@@ -48,9 +45,9 @@ def report_age(secret_id: str) -> float:
 
 
 def do_step(step: str, secret_id: str, version: str) -> None:
-    """Do a step of the rotation that makes `version` the secret's current one; each may be repeated.
+    """Do a step of the rotation to `version` of the secret; each is idempotent.
 
-    Raises RotationImpossible, settings.MissingSetting for keys that cannot be used, and boto3's errors.
+    Raises RotationImpossible, settings.MissingSetting for invalid keys, and boto3's errors.
     """
     import boto3  # the Lambda runtime's own, and slow to load
 
@@ -73,7 +70,7 @@ def do_step(step: str, secret_id: str, version: str) -> None:
             RemoveFromVersionId=current,
         )
         logs.logger().info("access token keys rotated", version=version)
-    elif step != "setSecret":  # there is no other service to be told of the new keys
+    elif step != "setSecret":  # no other service has the keys
         raise RotationImpossible(f"there is no step {step!r}")
 
 

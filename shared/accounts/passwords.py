@@ -13,8 +13,8 @@ from shared.errors import InvalidInput
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
 
-# Nobody's password, hashed with the same parameters: verifying against it costs what a real one costs.
-_NOBODYS_HASH = (
+# For unknown accounts: a hash with the same parameters, so that verifying costs the same.
+_DUMMY_HASH = (
     "$argon2id$v=19$m=19456,t=2,p=1$iMeMW2MSxdugFQypqsIy1g$bUj3IUC9xx1XkRLjLVoXhtxONyZqE5sJMwHyixQIzF8"
 )
 _OF_THE_SERVICE = ("favorites", "favorites service", "favorites api")
@@ -27,8 +27,8 @@ _SHORTEST_WORD = 4  # characters of a name that say something about a password
 def checked_password(password: str) -> str:
     """The password, unless it is among the most common ones. Raises ValueError.
 
-    No rules of composition: NIST SP 800-63B §3.1.1.2 and OWASP ASVS 5.0 §6.2.4 ask for a length and a list.
-    Marks are left out of a second comparison, so `Senha@123` is as common as `senha123`.
+    A length and a list, and no rules of composition: NIST SP 800-63B §3.1.1.2, OWASP ASVS 5.0 §6.2.4. A
+    second comparison ignores marks, so `Senha@123` is as common as `senha123`.
     """
     folded = _folded(password)
     if not folded or any(_is_common(form) for form in (folded, _without_marks(folded)) if form):
@@ -37,9 +37,9 @@ def checked_password(password: str) -> str:
 
 
 def check_personal(password: str, *, name: str, email: str) -> None:
-    """Raises InvalidInput for a password made of the own name or e-mail, or of the service's name.
+    """Raises InvalidInput for the own name or e-mail, or the service's name, with digits and marks or not.
 
-    Digits and marks around it make it no better (OWASP ASVS 5.0 §6.2.11).
+    OWASP ASVS 5.0 §6.2.11.
     """
     local, _, domain = email.partition("@")
     words = {_core(word) for word in (name, *name.split(), local, email, domain, *_OF_THE_SERVICE)}
@@ -69,10 +69,10 @@ def _is_common(folded: str) -> bool:
 
 @cache
 def _common_passwords() -> str:
-    """20,000 of them, each on a line of its own, folded as they are compared.
+    """20,000 of them in folded form, one a line.
 
-    From Django 5.2.8 (django/contrib/auth/common-passwords.txt.gz; its license is common_passwords.LICENSE),
-    with some of our own. One text: to search it takes 0.1 ms, and to make a set of it 5 ms.
+    From Django 5.2.8 (django/contrib/auth/common-passwords.txt.gz, license in common_passwords.LICENSE), and
+    some of our own. Searching the text takes 0.1 ms; making a set of it would take 5 ms.
     """
     packed = Path(__file__).with_name("common_passwords.txt.gz").read_bytes()
     return zlib.decompress(packed, wbits=31).decode()
@@ -82,25 +82,25 @@ def _common_passwords() -> str:
 
 
 def hash_password(password: str) -> str:
-    """The password's Argon2id hash, with its parameters and salt (PHC string format).
+    """The Argon2id hash (PHC string format) of the password in its normal form (NIST SP 800-63B §3.1.1.2).
 
-    Of its normal form: keyboards differ in how they type é (NIST SP 800-63B §3.1.1.2).
+    Keyboards differ in how they type é.
     """
     return _hasher().hash(_normal(password))
 
 
 def is_password(password: str, password_hash: str | None) -> bool:
-    """Whether the hash was made of this password; the same work is done where there is no hash (None).
+    """Whether the hash is of this password; None takes the same time as a hash.
 
-    Until 1.1 the hash was made of the password as it was typed.
+    Until 1.1 hashes were made without the normal form.
     """
-    held = password_hash or _NOBODYS_HASH
+    held = password_hash or _DUMMY_HASH
     forms = dict.fromkeys((_normal(password), password))
     return any(_is_of(form, held) for form in forms) and password_hash is not None
 
 
 def needs_rehash(password_hash: str, password: str) -> bool:
-    """Whether the hash of this password has other parameters than today's, or is not of its normal form."""
+    """Whether the hash has old parameters, or is not of the normal form."""
     normal = _normal(password)
     return _hasher().check_needs_rehash(password_hash) or (
         normal != password and not _is_of(normal, password_hash)
@@ -122,7 +122,7 @@ def _is_of(password: str, password_hash: str) -> bool:
 
 @cache
 def _hasher() -> PasswordHasher:
-    # Imported on first use: of the functions that know clients, only a few ever see a password.
+    # Imported on first use: only few functions hash.
     from argon2 import PasswordHasher
 
     return PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)  # memory in KiB

@@ -1,4 +1,4 @@
-"""Who may read and change which client: oneself, or as an admin anybody."""
+"""Who may read and change which client: each client itself, and admins all."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ RECENT_LOG_IN = 5 * 60  # seconds since the password was given
 class Target:
     """The client that a request is about.
 
-    `token_generation` is that of the caller's token where the client is the caller, whose token may be
-    revoked. It is None for another client: an admin's own token was checked already.
+    `token_generation` is that of the caller's token if the client is the caller, and None for another client:
+    the admin's token was checked already.
     """
 
     client_id: UUID
@@ -48,10 +48,10 @@ class _Held:
 
 
 def permitted(caller: Caller, ref: ClientRef) -> Target:
-    """The client that `ref` names, if it is the caller or the caller is an admin.
+    """The client of `ref`, if it is the caller, or the caller is an admin.
 
-    Nobody else learns whether it exists: nothing is looked up. Raises Forbidden, and InvalidToken where an
-    admin's token is revoked.
+    For others no client is looked up, so that they do not learn whether it exists. Raises Forbidden, and
+    InvalidToken for a revoked token of an admin.
     """
     if ref == "me" or ref == caller.client_id:
         return Target(caller.client_id, caller.token_generation)
@@ -62,10 +62,7 @@ def permitted(caller: Caller, ref: ClientRef) -> Target:
 
 
 def require_admin(caller: Caller) -> None:
-    """Compare with the role of now, not with that of when the token was issued.
-
-    Raises Forbidden, and InvalidToken where the token is revoked.
-    """
+    """Raise Forbidden unless the caller is an admin now, and InvalidToken for a revoked token."""
     held = callers.fetch_one(
         caller,
         _Held,
@@ -80,6 +77,6 @@ def require_admin(caller: Caller) -> None:
 
 
 def require_recent_log_in(caller: Caller, detail: str) -> None:
-    """Raises LogInTooLongAgo where the caller gave the password longer ago than `RECENT_LOG_IN`."""
+    """Raise LogInTooLongAgo if the log-in was more than `RECENT_LOG_IN` ago."""
     if time.time() - caller.authenticated_at > RECENT_LOG_IN:
         raise LogInTooLongAgo(detail, max_age=RECENT_LOG_IN)

@@ -87,7 +87,7 @@ def _update(target: Target, changes: ClientChanges, preconditions: Preconditions
         except psycopg.errors.UniqueViolation as error:
             raise EmailTaken.by_another() from error
         except InvalidToken:
-            if confirmed is not None:  # noted as right, and then the client may have been removed
+            if confirmed is not None:  # stored as a success, perhaps after a removal
                 guesses.forget(None, target.client_id)
             raise
         if done is not None:
@@ -101,7 +101,7 @@ def _update(target: Target, changes: ClientChanges, preconditions: Preconditions
 
 
 def _change(current: database.Connection, work: _Work) -> tuple[Client, Client] | None:
-    """The client before and after; None where the hash is not the `confirmed` one any more."""
+    """The client before and after; None if the password changed since it was confirmed."""
     held = callers.found(
         work.target,
         current.execute(
@@ -138,7 +138,7 @@ def _change(current: database.Connection, work: _Work) -> tuple[Client, Client] 
 def _save(
     current: database.Connection, before: Client, name: str, email: str, new_hash: str | None
 ) -> Client:
-    """The client, whose row is locked, with these values; a new hash revokes the access tokens."""
+    """Update the client, whose row is locked; a new hash revokes the access tokens."""
     row = current.execute(
         """
         UPDATE clients
@@ -161,10 +161,7 @@ def _save(
 
 
 def _confirm(target: Target, password: str, source_ip: str) -> str:
-    """The hash of the current password, if it is this one.
-
-    A stolen access token allows no more guesses at the password than the log-in does.
-    """
+    """The hash of the current password. Guesses are slowed as at the log-in: the token may be stolen."""
     held = callers.fetch_one(
         target,
         _Held,

@@ -30,18 +30,19 @@ def remove(caller: Caller, ref: ClientRef, preconditions: Preconditions = NO_PRE
 def _remove(
     current: database.Connection, caller: Caller, target: Target, preconditions: Preconditions
 ) -> str:
-    """Delete the client's row; the e-mail that it had."""
+    """Delete the client's row and return its e-mail."""
     while True:  # a second time only if the client has changed after it was read
-        held = current.execute(
+        client = callers.fetch_one(
+            target,
+            Client,
             """
             SELECT client_id, name, email, role, created_at, updated_at
               FROM clients
              WHERE client_id = %(client_id)s
                AND token_generation = coalesce(%(token_generation)s, token_generation)
             """,
-            target.as_parameters,
-        ).fetchone()
-        client = Client(**callers.found(target, held))
+            current=current,
+        )
         permissions.require_recent_log_in(caller, "Log in again before you remove the account.")
         if client.role == "admin":
             _keep_an_admin(current, target.client_id)
@@ -61,10 +62,7 @@ def _remove(
 
 
 def _keep_an_admin(current: database.Connection, client_id: UUID) -> None:
-    """Lock the admins, all of them in one order, so that two who remove each other come one after the other.
-
-    Raises LastAdmin where there is no other.
-    """
+    """Raise LastAdmin where there is no other. Locks all admins, so that two cannot remove each other."""
     admins = current.execute(
         "SELECT client_id FROM clients WHERE role = 'admin' ORDER BY client_id FOR UPDATE"
     ).fetchall()

@@ -9,12 +9,12 @@ from shared.platform import database
 
 
 def log_out(refresh_token: str) -> None:
-    """End the session that the token is of; a token without one is no error (RFC 7009 §2.2)."""
+    """End the session of the token, if there is one (RFC 7009 §2.2)."""
     database.run(lambda current: revoke(current, refresh_token), idempotent=False)
 
 
 def revoke(current: database.Connection, refresh_token: str) -> int:
-    """End the session that the token is of; 0 where there is none."""
+    """End the session of the token; 0 where there is none."""
     return current.execute(
         "DELETE FROM sessions WHERE session_hash = %(session_hash)s",
         {"session_hash": refresh_tokens.session_hash(refresh_token)},
@@ -22,5 +22,5 @@ def revoke(current: database.Connection, refresh_token: str) -> int:
 
 
 def revoke_all(current: database.Connection, client_id: UUID) -> None:
-    """End every session of the client, as part of the caller's transaction."""
+    """End every session of the client."""
     current.execute("DELETE FROM sessions WHERE client_id = %(client_id)s", {"client_id": client_id})

@@ -1,18 +1,15 @@
-"""Removes the sessions that have expired, whether or not their owners return.
-
-A module of its own: the scheduled function that runs it needs nothing of a log-in.
-"""
+"""Removes expired sessions. In its own module: its scheduled function needs nothing else of sessions."""
 
 from __future__ import annotations
 
 from shared.platform import database
 
-AT_ONCE = 1_000  # rows a statement removes: some milliseconds
-MOST = 20_000  # rows a run removes; the next run goes on
+AT_ONCE = 1_000  # rows for a statement of some milliseconds
+MOST = 20_000  # rows in a run; the next run goes on
 
 
 def purge_expired_sessions() -> int:
-    """How many sessions were removed now. Raises DatabaseUnavailable."""
+    """Remove expired sessions and return their number. Raises DatabaseUnavailable."""
     removed = 0
     while removed < MOST:
         batch = database.execute(

@@ -1,8 +1,8 @@
-"""Refresh tokens: random, with two parts, and stored as hashes only.
+"""Refresh tokens: random, in two parts, stored as hashes only.
 
-All tokens of a session share the first part, which finds the session's row. The second part is the token's
-own. A token's successor is made of the token and of the key that signs access tokens, and not random: so the
-same token gives the same successor again, and somebody who has an old token but not the key cannot make it.
+All tokens of a session share the first part, which finds the session's row. The second part differs. It is
+derived from the token before and a key that signs access tokens: the same token has the same successor, which
+cannot be made without the key.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ def new() -> str:
 
 
 def session_hash(refresh_token: str) -> bytes:
-    """What finds the row of the token's session."""
+    """The key of the session's row."""
     return token_hash(refresh_token[:_SHARED_PART])
 
 
 def token_hash(token: str) -> bytes:
-    """What is stored of the token. It is random and long: a plain hash is as good as a slow one."""
+    """The stored hash. Tokens are random and long, so it need not be slow."""
     return hashlib.sha256(token.encode()).digest()
 
 
 def successor(refresh_token: str, key: str) -> str:
     """The next token of the session, made with a key that signs access tokens."""
-    # No access token is ever signed for such a text: those have no spaces.
+    # No access token is signed with the same input: those have no spaces.
     own = hmac.digest(key.encode(), f"refresh token after {refresh_token}".encode(), "sha256")
     return refresh_token[:_SHARED_PART] + base64.urlsafe_b64encode(own).rstrip(b"=").decode()
 
@@ -55,5 +55,5 @@ def pair(caller: Caller, refresh_token: str) -> Tokens:
 
 
 def not_valid() -> InvalidRefreshToken:
-    """The refusal of a token, whatever is wrong with it."""
+    """The error for any token that is not valid."""
     return InvalidRefreshToken("The refresh token is unknown, expired, revoked or was used before.")

@@ -1,11 +1,8 @@
-"""Staying logged in: each refresh token works once, and the next one takes its place.
+"""Rotating refresh tokens: each works once, and returns its successor.
 
-A session is one row. If a token is used again later, two parties have it, and the session is revoked
-(RFC 9700 §4.14.2), however old the token is.
-
-An answer can get lost, a request can be sent twice, two tabs can refresh at once. So for `GRACE` the token
-before the current one still works, and gives the same next token as the first time. Both tabs then go on with
-the same token. With two different ones, the slower tab would look like a thief at its next refresh.
+If a token is used again later, two parties have it, and the session is revoked (RFC 9700 §4.14.2), however
+old the token is. Within `GRACE` the same successor is returned again instead: an answer may get lost, or two
+tabs refresh at once. With different successors, the slower tab would look like a thief at its next refresh.
 """
 
 from __future__ import annotations
@@ -22,11 +19,8 @@ GRACE = timedelta(seconds=30)  # for a lost answer, a retry after a 503, a secon
 
 
 def refresh(refresh_token: str) -> Tokens:
-    """The next tokens of the session; the same refresh token for the same one within `GRACE`.
-
-    Raises InvalidRefreshToken.
-    """
-    # By each key, as another environment may sign with another one while the keys are rotated.
+    """The next tokens of the session. Raises InvalidRefreshToken."""
+    # For each key: during a rotation of the keys, environments sign with different ones.
     successors = [
         refresh_tokens.successor(refresh_token, key) for key in settings.access_token_keys().values()
     ]
@@ -62,7 +56,7 @@ def refresh(refresh_token: str) -> Tokens:
             ends.revoke(current, refresh_token)
         return held
 
-    # Idempotent: a token that was used a moment ago is answered as it was then.
+    # Idempotent because of `GRACE`.
     held = database.run(work, idempotent=True)
     if held is not None:
         current_hash = held.pop("token_hash")

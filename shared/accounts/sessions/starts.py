@@ -18,7 +18,7 @@ from shared.platform import database, settings
 MAX_ATTEMPTS = (
     2  # at an account during a log-in: another log-in may renew the hash between the first and its end
 )
-MOST_SESSIONS = 100  # of a client; a log-in ends those that were not used for the longest time
+MOST_SESSIONS = 100  # of a client; a log-in ends the least recently used
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class _Account:
 def log_in(email: str, password: str, *, source_ip: str = "") -> Tokens:
     """Tokens for the client with that e-mail and password.
 
-    Raises InvalidCredentials, at the same cost whether the e-mail or the password is wrong, and
-    TooManyAttempts.
+    Raises TooManyAttempts, and InvalidCredentials after the same time for an unknown e-mail as for a wrong
+    password.
     """
     attempts = guesses.of_log_in(email, source_ip)
     wait, is_known = guesses.begin(attempts)
@@ -63,7 +63,7 @@ def log_in(email: str, password: str, *, source_ip: str = "") -> Tokens:
                     bounds.give_back(bounds.FAILED_LOG_INS, source_ip)
                 return tokens
     except DatabaseUnavailable:
-        guesses.take_back(attempts)  # it was no wrong password
+        guesses.take_back(attempts)
         if not is_known:
             bounds.give_back(bounds.FAILED_LOG_INS, source_ip)
         raise
@@ -73,7 +73,7 @@ def log_in(email: str, password: str, *, source_ip: str = "") -> Tokens:
 
 
 def _begin(current: database.Connection, account: _Account, new_hash: str | None) -> Tokens | None:
-    """A session of the account; None where it is gone, or has another e-mail or password by now."""
+    """A session; None if the account was removed, or its e-mail or password changed meanwhile."""
     held = current.execute(
         """
         UPDATE clients SET password_hash = %(new_hash)s

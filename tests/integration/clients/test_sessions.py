@@ -71,7 +71,7 @@ def test_password_of_the_hash_for_unknown_emails_lets_no_client_in(
     verified: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = passwords.hash_password("nobody's password")
-    monkeypatch.setattr(passwords, "_NOBODYS_HASH", known)
+    monkeypatch.setattr(passwords, "_DUMMY_HASH", known)
     with pytest.raises(InvalidCredentials):
         log_in("nobody@example.com", "nobody's password")
     assert verified == [known]

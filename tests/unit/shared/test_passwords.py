@@ -18,7 +18,7 @@ def test_a_hash_is_argon2id_with_19_mib_two_passes_and_one_lane(password_hash: s
     parameters = extract_parameters(password_hash)
     assert parameters.type is Type.ID
     assert (parameters.memory_cost, parameters.time_cost, parameters.parallelism) == (19 * 1024, 2, 1)
-    assert extract_parameters(passwords._NOBODYS_HASH) == parameters
+    assert extract_parameters(passwords._DUMMY_HASH) == parameters
 
 
 def test_a_hash_fits_its_password_and_no_other_and_has_a_salt(password_hash: str) -> None:
@@ -31,7 +31,7 @@ def test_a_hash_fits_its_password_and_no_other_and_has_a_salt(password_hash: str
 
 
 def test_without_a_hash_no_password_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passwords, "_NOBODYS_HASH", passwords.hash_password(PASSWORD))
+    monkeypatch.setattr(passwords, "_DUMMY_HASH", passwords.hash_password(PASSWORD))
     for password in (PASSWORD, "", "\0", "password", "nobody"):
         assert not passwords.is_password(password, None)
 
