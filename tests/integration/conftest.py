@@ -23,6 +23,7 @@ from shared.products import product_cache, write_through
 from shared.products.catalog.availability import breaker
 from tests.hostile_catalog import HostileCatalog
 from tests.integration import accounts
+from tests.integration.readers import PATIENCE
 
 Age = Callable[[float], None]
 
@@ -132,6 +133,13 @@ def connection_per_thread(environment: pytest.MonkeyPatch) -> Iterator[None]:
     for each in opened:
         with suppress(psycopg.Error):
             each.close()
+
+
+@pytest.fixture
+def patient_cache(environment: pytest.MonkeyPatch) -> None:
+    """A command of Valkey may take longer than in production, so that noise is not taken for an outage."""
+    assert cache.pipeline.__kwdefaults__
+    environment.setitem(cache.pipeline.__kwdefaults__, "seconds", PATIENCE)
 
 
 @pytest.fixture

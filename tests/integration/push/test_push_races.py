@@ -24,7 +24,7 @@ from tests.integration.catalog_messages import (
     deliver,
     removed,
 )
-from tests.integration.products.test_catalog_histories import OLDER, T, now
+from tests.integration.push.test_catalog_histories import OLDER, T, now
 
 pytestmark = pytest.mark.usefixtures("environment")
 

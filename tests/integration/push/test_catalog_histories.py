@@ -3,7 +3,7 @@
 Random histories of a few products are shuffled, repeated, cut into batches and taken by several execution
 environments at once, against real PostgreSQL and Valkey. A short run is part of `make test`; the long one:
 
-    HISTORIES=2000 pytest tests/integration/products/test_catalog_histories.py
+    HISTORIES=2000 pytest tests/integration/push/test_catalog_histories.py
 """
 
 import itertools
