@@ -1,5 +1,6 @@
 """CATALOG_MAPPING and CATALOG_URL: what is wrong with them is one sentence."""
 
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -14,46 +15,34 @@ from shared.products.catalog.whole_list import next_link
 PLAIN = '"product_id": "id", "title": "title", "price": "price"'
 
 
+def paging(**values: object) -> str:
+    return f'{{{PLAIN}, "paging": {json.dumps(values)}}}'
+
+
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("text", "named"),
     [
-        ("shopify", "names the preset 'shopify'; there are fake-store, dummyjson, woocommerce, medusa"),
-        ("{", "is no JSON object: Expecting property name"),
-        ('{"preset": 7}', "names the preset 7"),
-        ('{"prise": "x"}', "has 'prise'; known are category, count, currency"),
-        ("{}", "has no expression for 'product_id'"),
-        ('{"product_id": "id", "title": "t["}', "has no expression for 'price'"),
-        ('{"product_id": "id", "title": "t[", "price": "p"}', "has an invalid expression for 'title': 't['"),
-        (
-            '{"product_id": 7, "title": "t", "price": "p"}',
-            "has an expression for 'product_id' that is no text",
-        ),
-        (f'{{{PLAIN}, "list": "products"}}', "has a 'list' that is no path: it begins with a slash"),
-        (f'{{{PLAIN}, "product": "/p"}}', "has a 'product' without {product_id} in it"),
-        (f'{{{PLAIN}, "query": {{"a": 1}}}}', "has a 'query' that is no object of texts"),
-        (
-            f'{{{PLAIN}, "paging": {{"stile": "page"}}}}',
-            "has a 'paging' that is no object of style, parameter",
-        ),
-        (
-            f'{{{PLAIN}, "paging": {{"style": "scroll"}}}}',
-            "has the paging style 'scroll'; there are none, link",
-        ),
-        (
-            f'{{{PLAIN}, "paging": {{"style": "page"}}}}',
-            "has paging by page without the name of its 'parameter'",
-        ),
-        (
-            f'{{{PLAIN}, "paging": {{"style": "page", "parameter": "p", "size": 0}}}}',
-            "has a paging 'size' that is no number from 1 to 10000",
-        ),
+        ("shopify", "'shopify'; there are fake-store, dummyjson, woocommerce, medusa"),
+        ("{", "is no JSON object"),
+        ('{"preset": 7}', "the preset 7"),
+        ('{"prise": "x"}', "'prise'; known are category, count, currency"),
+        ("{}", "no expression for 'product_id'"),
+        ('{"product_id": "id", "title": "t["}', "no expression for 'price'"),
+        ('{"product_id": "id", "title": "t[", "price": "p"}', "invalid expression for 'title'"),
+        ('{"product_id": 7, "title": "t", "price": "p"}', "expression for 'product_id' that is no text"),
+        (f'{{{PLAIN}, "list": "products"}}', "'list' that is no path"),
+        (f'{{{PLAIN}, "product": "/p"}}', "'product' without {product_id}"),
+        (f'{{{PLAIN}, "query": {{"a": 1}}}}', "'query' that is no object of texts"),
+        (paging(stile="page"), "'paging' that is no object of style, parameter"),
+        (paging(style="scroll"), "paging style 'scroll'; there are none, link"),
+        (paging(style="page"), "without the name of its 'parameter'"),
+        (paging(style="page", parameter="p", size=0), "'size' that is no number from 1 to 10000"),
     ],
 )
-def test_a_mapping_that_is_wrong_is_one_clear_sentence(text: str, sentence: str) -> None:
-    with pytest.raises(MissingSetting) as refusal:
+def test_a_bad_mapping_is_one_sentence_that_names_the_fault(text: str, named: str) -> None:
+    with pytest.raises(MissingSetting, match=r"^CATALOG_MAPPING [^\n]+$") as refusal:
         mapping.parse(text)
-    assert str(refusal.value).startswith(f"CATALOG_MAPPING {sentence}")
-    assert "\n" not in str(refusal.value)
+    assert named in str(refusal.value)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -124,23 +113,20 @@ def test_a_total_is_where_the_mapping_says(
 
 
 @pytest.mark.parametrize(
-    ("url", "sentence"),
+    ("url", "named"),
     [
-        ("https://shop.test/products", "ends in /products, which is added to it: write https://shop.test"),
-        (
-            "https://shop.test/api/products/",
-            "ends in /products, which is added to it: write https://shop.test/api",
-        ),
-        ("https://ana:secret@shop.test", "has a user or password: set CATALOG_AUTHORIZATION instead"),
-        ("https://shop.test?key=secret", "has a query: it belongs into the 'query' of CATALOG_MAPPING"),
-        ("shop.test", "must begin with http:// or https:// and name a host"),
+        ("https://shop.test/products", "write https://shop.test"),
+        ("https://shop.test/api/products/", "write https://shop.test/api"),
+        ("https://ana:secret@shop.test", "set CATALOG_AUTHORIZATION"),
+        ("https://shop.test?key=secret", "'query' of CATALOG_MAPPING"),
+        ("shop.test", "http:// or https://"),
         ("https://shop.test:port", "is no address"),
     ],
 )
-def test_an_address_of_another_form_is_one_clear_sentence(url: str, sentence: str) -> None:
-    with pytest.raises(MissingSetting) as refusal:
+def test_a_bad_address_is_one_sentence_that_names_the_fault(url: str, named: str) -> None:
+    with pytest.raises(MissingSetting, match=r"^CATALOG_URL [^\n]+$") as refusal:
         settings.checked_catalog_url(url)
-    assert str(refusal.value).startswith(f"CATALOG_URL {sentence}")
+    assert named in str(refusal.value)
     assert "secret" not in str(refusal.value)
 
 

@@ -23,9 +23,6 @@ def product(**changes: object) -> CatalogProduct:
     return CatalogProduct.model_validate(GOOD | changes)
 
 
-# ── A product as foreign input ────────────────────────────────────────────────────────────────────────────
-
-
 def test_a_product_of_the_contract_passes() -> None:
     assert product().model_dump() == {
         "product_id": "7",
@@ -102,16 +99,13 @@ def test_any_price_of_four_decimals_passes_unchanged(price: Decimal) -> None:
     assert product(price=price).price == price
 
 
-@pytest.mark.parametrize("field", ["description", "category", "image"])
-def test_a_text_that_is_missing_or_null_is_empty(field: str) -> None:
-    assert getattr(product(**{field: None}), field) == ""
-    without = {name: value for name, value in GOOD.items() if name != field}
-    assert getattr(CatalogProduct.model_validate(without), field) == ""
-
-
 @pytest.mark.parametrize("field", ["title", "description", "category", "image"])
-def test_texts_are_trimmed(field: str) -> None:
+def test_texts_are_trimmed_and_only_the_title_is_needed(field: str) -> None:
     assert getattr(product(**{field: " Opna Women's \n"}), field) == "Opna Women's"
+    if field != "title":
+        assert getattr(product(**{field: None}), field) == ""
+        without = {name: value for name, value in GOOD.items() if name != field}
+        assert getattr(CatalogProduct.model_validate(without), field) == ""
 
 
 UNKEEPABLE: dict[str, list[object]] = {
@@ -159,40 +153,23 @@ def test_an_image_may_be_any_text(image: str) -> None:
 @pytest.mark.parametrize(
     "rating",
     [
-        None,
-        {},
-        {"rate": None, "count": None},
-        {"stars": 5},
-        {"rate": 4},
-        {"count": 7},
-        "4.6",
-        4,
-        True,
-        [4, 120],
+        *(None, {}, {"rate": None, "count": None}, {"stars": 5}, {"rate": 4}, {"count": 7}, "4.6", 4, True),
+        *([4, 120], {"rate": "good", "count": 120}, {"rate": True, "count": 120}),
+        *({"rate": 1_000, "count": 120}, {"rate": -1, "count": 120}, {"rate": 4, "count": "120"}),
+        *({"rate": 4, "count": Decimal("1.5")}, {"rate": 4, "count": -1}, {"rate": 4, "count": 2**31}),
+        *({"rate": 4, "count": True}, {"rate": Decimal("NaN"), "count": 1}),
+        {"rate": Decimal("1E-21"), "count": 1},
     ],
 )
-def test_half_a_review_or_none_is_none(rating: object) -> None:
-    assert product(rating=rating).rating is None
+def test_half_a_review_or_a_bad_one_is_none_and_no_reason_to_refuse_the_product(rating: object) -> None:
+    assert product(rating=rating).model_dump() == product().model_dump() | {"rating": None}
 
 
-@pytest.mark.parametrize(
-    "rating",
-    [
-        *({"rate": "good", "count": 120}, {"rate": True, "count": 120}, {"rate": 1_000, "count": 120}),
-        *({"rate": -1, "count": 120}, {"rate": 4, "count": "120"}, {"rate": 4, "count": Decimal("1.5")}),
-        *({"rate": 4, "count": -1}, {"rate": 4, "count": 2**31}, {"rate": 4, "count": True}),
-        *({"rate": Decimal("NaN"), "count": 1}, {"rate": Decimal("1E-21"), "count": 1}),
-    ],
-)
-def test_a_review_of_another_shape_is_none_and_no_reason_to_refuse_the_product(rating: object) -> None:
-    assert product(rating=rating) == product(rating=None)
-
-
-def test_fields_that_nobody_asked_for_are_let_pass() -> None:
+def test_other_fields_are_let_pass() -> None:
     assert product(stock=5, variants=[{}]) == product()
 
 
 @pytest.mark.parametrize("value", ["text", 7, [], [GOOD], True])
-def test_what_is_no_object_is_refused(value: object) -> None:
+def test_a_product_is_an_object(value: object) -> None:
     with pytest.raises(ValueError, match="CatalogProduct"):
         CatalogProduct.model_validate(value)

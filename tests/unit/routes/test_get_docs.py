@@ -1,7 +1,5 @@
-import json
 import re
 from html.parser import HTMLParser
-from typing import Any
 
 import pytest
 
@@ -29,42 +27,30 @@ class Addresses(HTMLParser):
         self.found += [value or "" for name, value in attrs if name in loading]
 
 
-def test_the_document_is_openapi_3_1() -> None:
-    answer = get("/openapi.json")
-    assert answer.status == 200
-    assert answer.headers["Content-Type"] == "application/json"
-    assert answer.json["openapi"].startswith("3.1")
+def test_the_document_and_the_page_that_carries_it_may_be_cached_by_anybody() -> None:
+    document, page = get("/openapi.json"), get("/docs")
+    assert (document.status, page.status) == (200, 200)
+    assert document.headers["Content-Type"] == "application/json"
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert document.headers["Cache-Control"] == page.headers["Cache-Control"] == "public, max-age=300"
+    assert document.json["openapi"].startswith("3.1")
+    assert "SwaggerUIBundle" in page.body
+    assert all(path.replace("/", "\\/") in page.body or path in page.body for path in document.json["paths"])
+    linked = get("/docs", format="json")  # the page's link to its source
+    assert (linked.headers["Content-Type"], linked.body) == ("application/json", document.body)
+    assert get("/docs/secret").problem == "not-found"
 
 
-def test_the_page_is_html_and_carries_the_document_with_it() -> None:
-    answer = get("/docs")
-    assert answer.status == 200
-    assert answer.headers["Content-Type"].startswith("text/html")
-    assert "SwaggerUIBundle" in answer.body
-    assert all(path.replace("/", "\\/") in answer.body or path in answer.body for path in document()["paths"])
-
-
-def test_the_page_loads_nothing_from_elsewhere() -> None:
+def test_the_page_loads_nothing_from_elsewhere_and_forbids_it_to_the_browser() -> None:
+    page = get("/docs")
     addresses = Addresses()
-    addresses.feed(get("/docs").body)
+    addresses.feed(page.body)
     assert [address for address in addresses.found if re.match(r"(https?:)?//", address)] == []
-
-
-def test_the_browser_is_told_to_load_nothing_from_elsewhere_either() -> None:
-    policy = dict(
-        directive.strip().split(" ", 1)
-        for directive in get("/docs").headers["Content-Security-Policy"].split(";")
-    )
-    assert policy["default-src"] == "'none'"
-    assert policy["frame-ancestors"] == "'none'"
+    directives = page.headers["Content-Security-Policy"].split(";")
+    policy = dict(directive.strip().split(" ", 1) for directive in directives)
+    assert policy["default-src"] == policy["frame-ancestors"] == "'none'"
     allowed = {source for sources in policy.values() for source in sources.split()}
     assert allowed <= {"'none'", "'self'", "'unsafe-inline'", "data:"}
-
-
-@pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
-def test_both_may_be_cached_by_anybody(path: str) -> None:
-    answer = get(path)
-    assert answer.headers["Cache-Control"] == "public, max-age=300"
 
 
 def test_nothing_in_the_document_ends_the_script_that_carries_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,22 +58,6 @@ def test_nothing_in_the_document_ends_the_script_that_carries_it(monkeypatch: py
     page = pages.swagger_ui.__wrapped__()
     assert '"openapi":"3.1.0"' in page
     assert "</script><script>alert" not in page
-
-
-def test_the_pages_link_to_its_source_leads_to_the_document() -> None:
-    answer = get("/docs", format="json")
-    assert answer.headers["Content-Type"] == "application/json"
-    assert answer.body == get("/openapi.json").body
-
-
-def test_another_address_is_404() -> None:
-    assert get("/docs/secret").problem == "not-found"
-
-
-def document() -> dict[str, Any]:
-    """The API's description."""
-    value: dict[str, Any] = json.loads(get("/openapi.json").body)
-    return value
 
 
 def problem_page(code: str) -> Answer:
@@ -106,5 +76,5 @@ def test_the_type_of_every_problem_leads_to_a_page_about_it(kind: type[DomainErr
 
 
 @pytest.mark.parametrize("code", ["no-such-problem", "<script>", "../docs"])
-def test_a_type_that_there_is_not_is_404(code: str) -> None:
+def test_an_unknown_type_is_404(code: str) -> None:
     assert problem_page(code).problem == "not-found"
