@@ -3,16 +3,15 @@
 from typing import Any
 
 import pytest
-from samcli.yamlhelper import yaml_parse
 
 from tests.unit.deploy import sam_template
 from tests.unit.deploy.sam_template import Resource
+from tests.unit.documents.test_names import TEMPLATE
 
 
 @pytest.fixture(scope="session")
 def written() -> dict[str, Any]:
-    template: dict[str, Any] = yaml_parse(sam_template.TEXT)
-    return template
+    return TEMPLATE
 
 
 @pytest.fixture(scope="session")

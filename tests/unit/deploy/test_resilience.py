@@ -5,17 +5,8 @@ import json
 import re
 from typing import Any
 
-import pytest
-
 from tests.documents import ROOT
-from tests.unit.deploy.sam_template import (
-    Resource,
-    as_list,
-    functions,
-    of_type,
-    ref,
-    statements,
-)
+from tests.unit.deploy.sam_template import Resource, as_list, functions, of_type, ref, statements
 from tests.unit.documents.test_names import CONTRACT, FOLDERS
 
 # What Aurora PostgreSQL makes of a largest capacity, in ACUs: its user guide, "Maximum connections".
@@ -25,22 +16,10 @@ KEPT_FOR_OTHERS = 20  # RDS's own connections, and a person's
 ACCOUNT_CONCURRENCY, UNRESERVED = 1_000, 100
 
 
-def test_every_asynchronous_source_has_a_dead_letter_queue(resources: dict[str, Resource]) -> None:
+def test_every_asynchronous_source_has_a_dead_letter_queue_and_may_send_there(
+    resources: dict[str, Resource],
+) -> None:
     queues = of_type(resources, "AWS::SQS::Queue")
-    for name, function in functions(resources).items():
-        assert ref(function["DeadLetterConfig"]["TargetArn"]) in queues, name
-    schedules = of_type(resources, "AWS::Scheduler::Schedule")
-    assert len(schedules) == 3
-    for name, schedule in schedules.items():
-        assert ref(schedule["Target"]["DeadLetterConfig"]["Arn"]) in queues, name
-    for name, rule in of_type(resources, "AWS::Events::Rule").items():
-        for target in rule["Targets"]:
-            assert ref(target["DeadLetterConfig"]["Arn"]) in queues, name
-    for name, mapping in of_type(resources, "AWS::Lambda::EventSourceMapping").items():
-        assert "RedrivePolicy" in queues[ref(mapping["EventSourceArn"])], name
-
-
-def test_who_sends_dead_letters_may(resources: dict[str, Resource]) -> None:
     allowed = {
         (name, ref(resource))
         for name, statement in statements(resources)
@@ -48,11 +27,20 @@ def test_who_sends_dead_letters_may(resources: dict[str, Resource]) -> None:
         for resource in as_list(statement["Resource"])
     }
     assert ("FunctionPolicy", "FailedInvocations") in allowed
-    for name, schedule in of_type(resources, "AWS::Scheduler::Schedule").items():
+    for name, function in functions(resources).items():
+        assert ref(function["DeadLetterConfig"]["TargetArn"]) in queues, name
+        role = resources[ref(function["Role"])]["Properties"]
+        assert {"Ref": "FunctionPolicy"} in role["ManagedPolicyArns"], name
+    schedules = of_type(resources, "AWS::Scheduler::Schedule")
+    assert len(schedules) == 3
+    for name, schedule in schedules.items():
+        assert ref(schedule["Target"]["DeadLetterConfig"]["Arn"]) in queues, name
         assert (ref(schedule["Target"]["RoleArn"]), "FailedInvocations") in allowed, name
-    for name, role in of_type(resources, "AWS::IAM::Role").items():
-        if name in {ref(function["Role"]) for function in functions(resources).values()}:
-            assert {"Ref": "FunctionPolicy"} in role["ManagedPolicyArns"], name
+    for name, rule in of_type(resources, "AWS::Events::Rule").items():
+        for target in rule["Targets"]:
+            assert ref(target["DeadLetterConfig"]["Arn"]) in queues, name
+    for name, mapping in of_type(resources, "AWS::Lambda::EventSourceMapping").items():
+        assert "RedrivePolicy" in queues[ref(mapping["EventSourceArn"])], name
 
 
 def test_prod_keeps_its_data_for_longest_and_cannot_lose_it_by_mistake(
@@ -64,6 +52,8 @@ def test_prod_keeps_its_data_for_longest_and_cannot_lose_it_by_mistake(
     assert database["BackupRetentionPeriod"]["Fn::FindInMap"][2] == "BackupDays"
     assert database["DeletionProtection"] == {"Fn::If": ["IsProd", True, False]}
     assert resources["DatabaseReader"]["Condition"] == "IsProd"
+    stages = written["Mappings"]["Stages"]
+    assert stages["dev"]["MinAcu"] == 0 < stages["prod"]["MinAcu"]  # dev pauses its database
 
 
 def test_a_zone_that_fails_takes_no_other_with_it_in_prod(resources: dict[str, Resource]) -> None:
@@ -111,16 +101,12 @@ def test_the_way_out_is_there_for_as_long_as_the_migrations_are(resources: dict[
     }
 
 
-def test_a_queue_waits_six_times_as_long_as_its_function_may_take(resources: dict[str, Resource]) -> None:
-    queue = resources["CatalogEventsQueue"]["Properties"]
-    assert queue["VisibilityTimeout"] >= 6 * functions(resources)["RefreshProductCacheFunction"]["Timeout"]
-
-
 def test_the_database_and_the_key_outlive_the_stack(resources: dict[str, Resource]) -> None:
-    assert resources["Database"]["DeletionPolicy"] == "Snapshot"
-    assert resources["Key"]["DeletionPolicy"] == "RetainExceptOnCreate"
-    assert resources["Database"]["UpdateReplacePolicy"] == "Snapshot"
-    assert resources["Key"]["UpdateReplacePolicy"] == "Retain"
+    policies = {
+        name: (resources[name]["DeletionPolicy"], resources[name]["UpdateReplacePolicy"])
+        for name in ("Database", "Key")
+    }
+    assert policies == {"Database": ("Snapshot", "Snapshot"), "Key": ("RetainExceptOnCreate", "Retain")}
 
 
 def reserved(resources: dict[str, Resource]) -> dict[str, int]:
@@ -130,23 +116,23 @@ def reserved(resources: dict[str, Resource]) -> dict[str, int]:
     }
 
 
-@pytest.mark.parametrize("stage", ["staging", "prod"])
 def test_all_functions_together_open_fewer_connections_than_the_database_takes(
-    written: dict[str, Any], resources: dict[str, Resource], stage: str
+    written: dict[str, Any], resources: dict[str, Resource]
 ) -> None:
-    most = written["Mappings"]["Stages"][stage]["MaxAcu"]
-    assert sum(reserved(resources).values()) + KEPT_FOR_OTHERS <= MAX_CONNECTIONS[most]
-    assert sum(reserved(resources).values()) <= ACCOUNT_CONCURRENCY - UNRESERVED
+    used = sum(reserved(resources).values())
+    assert used <= ACCOUNT_CONCURRENCY - UNRESERVED
+    for stage in ("staging", "prod"):
+        most = written["Mappings"]["Stages"][stage]["MaxAcu"]
+        assert used + KEPT_FOR_OTHERS <= MAX_CONNECTIONS[most], stage
+    threshold = resources["DatabaseConnectionsAlarm"]["Properties"]["Threshold"]
+    assert used <= threshold < MAX_CONNECTIONS[4]
 
 
-def test_the_alarm_of_connections_lies_between_what_is_used_and_what_there_is(
+def test_the_queue_waits_for_its_function_and_asks_for_no_more_executions_than_are_reserved(
     resources: dict[str, Resource],
 ) -> None:
-    threshold = resources["DatabaseConnectionsAlarm"]["Properties"]["Threshold"]
-    assert sum(reserved(resources).values()) <= threshold < MAX_CONNECTIONS[4]
-
-
-def test_the_queue_does_not_ask_for_more_executions_than_are_reserved(resources: dict[str, Resource]) -> None:
+    queue = resources["CatalogEventsQueue"]["Properties"]
+    assert queue["VisibilityTimeout"] >= 6 * functions(resources)["RefreshProductCacheFunction"]["Timeout"]
     (mapping,) = of_type(resources, "AWS::Lambda::EventSourceMapping").values()
     most = mapping["ScalingConfig"]["MaximumConcurrency"]
     assert most <= reserved(resources)["RefreshProductCacheFunction"]
@@ -178,9 +164,3 @@ def test_a_page_of_another_origin_reads_every_header_of_ours_and_our_clock(writt
     _, allowed, _ = written["Resources"]["Api"]["Properties"]["CorsConfiguration"]["Fn::If"]
     # A browser corrects its clock by Date (docs/contract.md: favorited_at).
     assert set(allowed["ExposeHeaders"]) == sent | {"date"}
-
-
-def test_dev_pauses_its_database_and_prod_never_does(written: dict[str, Any]) -> None:
-    stages = written["Mappings"]["Stages"]
-    assert stages["dev"]["MinAcu"] == 0
-    assert stages["prod"]["MinAcu"] > 0

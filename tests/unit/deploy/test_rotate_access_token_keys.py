@@ -60,28 +60,22 @@ class Keys:
 
 @pytest.fixture
 def keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[Keys]:
-    for name, value in (
-        ("AWS_DEFAULT_REGION", "us-east-1"),
-        ("AWS_ACCESS_KEY_ID", "a"),
-        ("AWS_SECRET_ACCESS_KEY", "b"),
-    ):
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
     with mock_aws():
         yield Keys()
 
 
-def test_every_day_the_keys_age_is_told(keys: Keys, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_keys_are_as_old_as_their_making_or_their_last_rotation(
+    keys: Keys, capsys: pytest.CaptureFixture[str]
+) -> None:
     keys.stored().created_date -= 40 * 86_400
     lambda_handler({"SecretId": keys.arn}, None)
     line = json.loads(capsys.readouterr().out)
     assert line["AccessTokenKeysAge"] == pytest.approx(40 * 86_400, abs=60)
-    assert line["_aws"]["CloudWatchMetrics"][0]["Metrics"] == [
-        {"Name": "AccessTokenKeysAge", "Unit": "Seconds"}
-    ]
-
-
-def test_keys_that_were_rotated_are_as_old_as_that(keys: Keys) -> None:
-    keys.stored().created_date -= 40 * 86_400
+    (metric,) = line["_aws"]["CloudWatchMetrics"][0]["Metrics"]
+    assert metric == {"Name": "AccessTokenKeysAge", "Unit": "Seconds"}
     keys.stored().rotation_requested = True
     keys.stored().last_rotation_date = keys.stored().created_date + 39 * 86_400
     assert key_rotation.report_age(keys.arn) == pytest.approx(86_400, abs=60)
@@ -125,22 +119,18 @@ def test_tokens_of_before_and_after_a_rotation_are_good_for_who_has_not_read_the
             assert access_tokens.verify(token_of_after).client_id == ANA
 
 
-def test_a_step_that_is_repeated_changes_nothing_more(keys: Keys) -> None:
+def test_only_the_last_step_changes_the_keys_and_a_repeated_one_changes_nothing_more(keys: Keys) -> None:
     version = keys.begin()
     keys.step("createSecret", version)
     once = keys.client.get_secret_value(SecretId=keys.arn, VersionId=version)["SecretString"]
     keys.step("createSecret", version)
     assert keys.client.get_secret_value(SecretId=keys.arn, VersionId=version)["SecretString"] == once
-    for step in (*STEPS, *STEPS):
-        keys.step(step, version)
-    assert keys.now == json.loads(once)
-
-
-def test_the_old_keys_are_the_current_ones_until_the_last_step(keys: Keys) -> None:
-    version = keys.begin()
     for step in STEPS[:3]:
         keys.step(step, version)
         assert keys.now == {"first": FIRST}
+    for step in (*STEPS, *STEPS):
+        keys.step(step, version)
+    assert keys.now == json.loads(once)
 
 
 def test_keys_that_nobody_could_use_do_not_become_the_current_ones(keys: Keys) -> None:

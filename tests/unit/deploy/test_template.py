@@ -88,16 +88,16 @@ def test_the_api_is_an_openapi_document(transformed: dict[str, Any], holds: bool
     assert unexpected_faults(transformed, holds=holds) == []
 
 
-def test_it_fits_into_cloudformations_limits(transformed: dict[str, Any]) -> None:
+def test_it_fits_into_cloudformations_limits_and_a_guided_deploy_needs_no_answer(
+    written: dict[str, Any], transformed: dict[str, Any]
+) -> None:
     assert len(transformed["Resources"]) < 500
     assert len(json.dumps(transformed)) < 1_000_000
     assert len(transformed["Parameters"]) < 200
-
-
-def test_every_parameter_has_a_default_so_that_a_guided_deploy_needs_nothing(written: dict[str, Any]) -> None:
     assert all("Default" in declared for declared in written["Parameters"].values())
 
 
+@pytest.mark.slow
 def test_a_guided_deploy_is_not_asked_whether_each_route_is_meant_to_be_open() -> None:
     stacks, _ = SamLocalStackProvider.get_stacks(str(ROOT / "template.yaml"))
     asked = [route for route, is_guarded in auth_per_resource(stacks) if not is_guarded]
@@ -110,19 +110,15 @@ def test_the_migrations_are_done_before_any_function_changes(resources: dict[str
     assert code["Type"] == "AWS::Lambda::Version"
     assert ref(code["Properties"]["FunctionName"]) == "RunMigrationsFunction"
     assert "DatabaseWriter" in migrations["DependsOn"]
+    timeout = functions(resources)["RunMigrationsFunction"]["Timeout"]
+    assert migrations["Properties"]["ServiceTimeout"] > timeout
     for name, function in functions(resources).items():
         waits = ref(function["Environment"]["Variables"]["SCHEMA_VERSION"] or {"Ref": ""}) == "Migrations"
         # The one cannot wait for itself; the other has nothing to do with the database.
         assert waits == (name not in {"RunMigrationsFunction", "RotateAccessTokenKeysFunction"}), name
 
 
-def test_cloudformation_waits_longer_for_the_migrations_than_they_may_take(
-    resources: dict[str, Resource],
-) -> None:
-    timeout = functions(resources)["RunMigrationsFunction"]["Timeout"]
-    assert resources["Migrations"]["Properties"]["ServiceTimeout"] > timeout
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -156,29 +152,25 @@ def test_every_route_leads_to_the_alias_whose_traffic_is_shifted(resources: dict
             assert f"{resource_of(CONTRACT[method.upper(), path])}Aliaslive" in uri
 
 
-def test_new_code_is_tried_on_a_tenth_of_the_traffic_in_prod(resources: dict[str, Resource]) -> None:
+def test_new_code_is_tried_on_a_tenth_of_the_traffic_in_prod_and_taken_back_by_alarms(
+    resources: dict[str, Resource],
+) -> None:
     groups = of_type(resources, "AWS::CodeDeploy::DeploymentGroup")
     assert len(groups) == len(FOLDERS) - 2
-    for group in groups.values():
-        condition, prod, others = group["DeploymentConfigName"]["Fn::If"]
-        assert condition == "IsProd"
-        assert prod["Fn::Sub"][1]["ConfigName"] == "Canary10Percent10Minutes"
-        assert others["Fn::Sub"][1]["ConfigName"] == "AllAtOnce"
-
-
-def test_alarms_take_a_deploy_back(resources: dict[str, Resource]) -> None:
-    groups = of_type(resources, "AWS::CodeDeploy::DeploymentGroup")
     expected = {
         *("ApiFailuresAlarm", "ApiLatencyAlarm", "InternalErrorsAlarm"),
         *("EventErrorsAlarm", "PollErrorsAlarm"),
     }
     for group in groups.values():
+        condition, prod, others = group["DeploymentConfigName"]["Fn::If"]
+        assert condition == "IsProd"
+        assert prod["Fn::Sub"][1]["ConfigName"] == "Canary10Percent10Minutes"
+        assert others["Fn::Sub"][1]["ConfigName"] == "AllAtOnce"
         condition, heeded, ignored = group["AlarmConfiguration"]["Fn::If"]
         assert (condition, ignored) == ("HeedsAlarms", {})
         assert heeded["Enabled"] is True
-        assert {ref(alarm["Name"]) for alarm in heeded["Alarms"]} == expected
+        assert {ref(alarm["Name"]) for alarm in heeded["Alarms"]} == expected  # 10 at most
         assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
-    assert len(expected) <= 10  # CodeDeploy takes no more
 
 
 @pytest.mark.slow

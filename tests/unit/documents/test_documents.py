@@ -78,17 +78,13 @@ def test_the_settings_are_those_that_make_run_takes() -> None:
     assert told == known | set(settings.VARIABLES)
 
 
-def test_the_defaults_of_the_settings_are_those_of_the_template() -> None:
-    for parameter, _, default, *_ in table(SETTINGS, "in the cloud"):
+def test_the_defaults_and_limits_of_the_settings_are_those_of_the_template() -> None:
+    for parameter, _, default, *_, meaning in table(SETTINGS, "in the cloud"):
         if parameter in PARAMETERS:
-            assert default.strip("`") == str(PARAMETERS[parameter]["Default"]), parameter
-
-
-def test_the_limits_of_the_settings_are_those_of_the_template() -> None:
-    for parameter, *_, meaning in table(SETTINGS, "in the cloud"):
-        declared = PARAMETERS.get(parameter, {})
-        if "MinValue" in declared:
-            assert f"{declared['MinValue']} to {declared['MaxValue']}" in meaning, parameter
+            declared = PARAMETERS[parameter]
+            assert default.strip("`") == str(declared["Default"]), parameter
+            if "MinValue" in declared:
+                assert f"{declared['MinValue']} to {declared['MaxValue']}" in meaning, parameter
 
 
 def test_every_parameter_of_the_template_is_told_of() -> None:
@@ -154,11 +150,6 @@ def metric_names(tree: ast.Module) -> Iterator[str]:
 # ── Names and commands ────────────────────────────────────────────────────────────────────────────────────
 
 
-def code_of(page: str) -> list[str]:
-    """What the page shows as code: spans and fenced blocks."""
-    return [*codes(documents.prose(page)), *(fence.text for fence in documents.fences(page))]
-
-
 @pytest.mark.parametrize("page", [page for page in documents.pages() if page != "CHANGELOG.md"])
 def test_a_file_that_is_named_is_there(page: str) -> None:
     folders = {"docs", "events", "functions", "layers", "local", "shared", "tests", "tools"}
@@ -176,16 +167,11 @@ def test_what_mutation_testing_tries_and_runs_is_there() -> None:
 
 
 @pytest.mark.parametrize("page", documents.pages())
-def test_a_make_target_that_is_named_is_in_the_makefile(page: str) -> None:
+def test_a_make_target_or_module_that_is_named_is_there(page: str) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for code in code_of(page):
+    for code in [*codes(documents.prose(page)), *(fence.text for fence in documents.fences(page))]:
         for target in re.findall(r"^(?:[A-Z_]+=\S* )*make ([a-z][a-z-]*)", code, re.MULTILINE):
             assert target in targets, f"{page}: make {target}"
-
-
-@pytest.mark.parametrize("page", documents.pages())
-def test_a_module_that_is_named_can_be_run(page: str) -> None:
-    for code in code_of(page):
         for module in re.findall(r"python -m ((?:local|tests|tools)[\w.]*)", code):
             assert find_spec(module.rstrip(".")) is not None, f"{page}: python -m {module}"
 
@@ -195,23 +181,16 @@ def test_a_module_that_is_named_can_be_run(page: str) -> None:
 ENGLISH, PORTUGUESE = "README.md", "README.pt-BR.md"
 
 
-def test_the_readme_is_read_in_three_minutes() -> None:
-    for page in (ENGLISH, PORTUGUESE):
-        assert len(documents.text(page).splitlines()) <= 150, page
-
-
-def test_both_readmes_have_the_same_headings() -> None:
-    english, portuguese = documents.headings(ENGLISH), documents.headings(PORTUGUESE)
-    assert [level for level, _ in english] == [level for level, _ in portuguese]
-
-
-def test_both_readmes_have_the_same_commands_and_answers() -> None:
-    english, portuguese = documents.fences(ENGLISH), documents.fences(PORTUGUESE)
-    assert [fence.language for fence in english] == [fence.language for fence in portuguese]
-    for here, there in zip(english, portuguese, strict=True):
+def test_both_readmes_have_the_same_headings_commands_and_answers_on_150_lines_at_most() -> None:
+    levels = [[level for level, _ in documents.headings(page)] for page in (ENGLISH, PORTUGUESE)]
+    assert levels[0] == levels[1]
+    for here, there in zip(documents.fences(ENGLISH), documents.fences(PORTUGUESE), strict=True):
+        assert here.language == there.language
         if here.language != "mermaid":  # whose labels are translated
             assert here == there
         assert here.text.count("\n") == there.text.count("\n")
+    for page in (ENGLISH, PORTUGUESE):
+        assert len(documents.text(page).splitlines()) <= 150, page
 
 
 def test_both_readmes_have_the_same_links() -> None:

@@ -46,11 +46,8 @@ def regions(project: Path, target: str, **variables: str) -> set[str]:
     return {line for line in ran.stdout.splitlines() if not line.startswith(".venv")}
 
 
-def test_make_deploy_leaves_the_region_to_the_profile(project: Path) -> None:
+def test_make_deploy_takes_the_region_of_the_shell_or_of_the_profile(project: Path) -> None:
     assert regions(project, "deploy") == {"of the profile"}
-
-
-def test_make_deploy_takes_the_region_of_the_shell(project: Path) -> None:
     assert regions(project, "deploy", AWS_DEFAULT_REGION="eu-west-1") == {"eu-west-1"}
     # SAM CLI does not read the variable that AWS's own CLI reads first.
     both = {"AWS_REGION": "sa-east-1", "AWS_DEFAULT_REGION": "eu-west-1"}

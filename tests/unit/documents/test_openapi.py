@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from jsonschema.exceptions import ValidationError
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
@@ -21,10 +20,7 @@ from shared.products.models import Product
 from tools import openapi
 
 DOCUMENT: dict[str, Any] = json.loads(openapi.DOCUMENT.read_text(encoding="utf-8"))
-MODELS: dict[str, Any] = {
-    "Page_Client_": Page[Client],
-    "Page_Product_": Page[Product],
-}
+MODELS: dict[str, Any] = {"Page_Client_": Page[Client], "Page_Product_": Page[Product]}
 MODULES = (models, accounts, exports, products, favorites)
 OPERATIONS = [
     (path, method, operation)
@@ -33,17 +29,10 @@ OPERATIONS = [
 ]
 
 
-def test_committed_document_is_what_the_handlers_say() -> None:
+def test_the_committed_document_is_current_and_valid() -> None:
     assert openapi.DOCUMENT.read_text(encoding="utf-8") == openapi.text(), "run `make generate` and commit it"
-
-
-def test_document_is_valid_openapi_3_1() -> None:
     assert DOCUMENT["openapi"].startswith("3.1.")
     validate(DOCUMENT)
-
-
-def _model(name: str) -> Any:
-    return next(getattr(module, name) for module in MODULES if hasattr(module, name))
 
 
 EXAMPLES = {
@@ -53,50 +42,38 @@ EXAMPLES = {
 
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
-def test_example_fits_its_model(name: str) -> None:
-    model = MODELS.get(name) or _model(name)
+def test_an_example_fits_its_model(name: str) -> None:
+    model = MODELS.get(name) or next(getattr(it, name) for it in MODULES if hasattr(it, name))
     model.model_validate_json(json.dumps(EXAMPLES[name]))
 
 
 @pytest.mark.parametrize("slug", sorted(DOCUMENT["components"]["examples"]))
-def test_problem_example_fits_its_model(slug: str) -> None:
+def test_an_example_of_a_problem_fits_its_model(slug: str) -> None:
     Problem.model_validate(DOCUMENT["components"]["examples"][slug]["value"])
 
 
-@pytest.mark.parametrize(("path", "operation"), [(path, operation) for path, _, operation in OPERATIONS])
-def test_route_that_takes_a_token_says_how_it_refuses_one(path: str, operation: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
+def test_a_route_documents_its_failures(path: str, method: str, operation: dict[str, Any]) -> None:
     is_public = operation["security"] == []
     assert is_public == ("401" not in operation["responses"]) or path.startswith("/auth/")
+    if method == "head":
+        return
+    problems = {}
+    for status, answer in operation["responses"].items():
+        # Not /health, whose body names the failing part, nor what only API Gateway answers.
+        if status >= "400" and (path, status) != ("/health", "503") and "$ref" not in answer:
+            problems[status] = answer["content"]["application/problem+json"]["examples"]
+            assert problems[status], status
+            for slug in problems[status]:
+                assert DOCUMENT["components"]["examples"][slug]["value"]["status"] == int(status)
+    assert "500" in problems
+    if not is_public or path.split("/")[1] in ("clients", "auth"):
+        assert problems["503"].keys() >= {"database-unavailable", "secret-unavailable"}
 
 
 @pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
-def test_route_says_how_it_fails(path: str, method: str, operation: dict[str, Any]) -> None:
-    failures = {status: answer for status, answer in operation["responses"].items() if status >= "400"}
-    assert "500" in failures
-    for status, answer in failures.items():
-        if (path, status) == ("/health", "503") or method == "head" or "$ref" in answer:
-            continue  # its own body, which names the failing part; none; or one of API Gateway alone
-        examples = answer["content"]["application/problem+json"]["examples"]
-        assert examples, (method, path, status)
-        for slug in examples:
-            assert DOCUMENT["components"]["examples"][slug]["value"]["status"] == int(status)
-
-
-@pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
-def test_what_needs_the_database_or_a_secret_says_how_that_fails(
-    path: str, method: str, operation: dict[str, Any]
-) -> None:
-    needs = bool(operation["security"]) or path.split("/")[1] in ("clients", "auth")
-    if needs and method != "head":
-        content = operation["responses"]["503"]["content"]["application/problem+json"]
-        assert content["examples"].keys() >= {"database-unavailable", "secret-unavailable"}
-
-
-@pytest.mark.parametrize(
-    ("method", "operation"), [(method, operation) for _, method, operation in OPERATIONS]
-)
 def test_the_errors_of_api_gateway_are_documented_on_every_route(
-    method: str, operation: dict[str, Any]
+    path: str, method: str, operation: dict[str, Any]
 ) -> None:
     for status in ("404", "405", "413", "429", "500", "503"):
         answer = operation["responses"][status]
@@ -105,9 +82,8 @@ def test_the_errors_of_api_gateway_are_documented_on_every_route(
             continue
         if "$ref" in answer:
             answer = DOCUMENT["components"]["responses"][answer["$ref"].rpartition("/")[2]]
-        assert "application/json" in answer["content"]
+        assert "application/json" in answer["content"], path
         for content in answer["content"].values():
-            schema = content["schema"] | {"components": DOCUMENT["components"]}
-            OAS31Validator(schema).validate({"message": "Service Unavailable"})
-            with pytest.raises(ValidationError):
-                OAS31Validator(schema).validate({})
+            validator = OAS31Validator(content["schema"] | {"components": DOCUMENT["components"]})
+            assert validator.is_valid({"message": "Service Unavailable"})
+            assert not validator.is_valid({})
