@@ -1,5 +1,6 @@
 """Failed log-ins by address: an owner elsewhere gets in, a network is bounded over all accounts."""
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -125,6 +126,19 @@ def test_queue_slot_is_kept_for_its_address_and_is_one_guess(server: redis.Redis
     let_pass(server, 2)
     assert fail(source=address(30)) == 16  # admitted, and from now on it waits
     assert 10 <= fail(source=address(30)) <= 16
+
+
+def test_longest_queue_has_a_slot_in_five_seconds_and_half_of_them_for_addresses_that_failed(
+    server: redis.Redis,
+) -> None:
+    fail(source=HERE)
+    [key] = server.keys("login:*")
+    server.hset(key, "all", f"1000 {time.time():.3f} 0")
+    waits = fail_from_addresses(5)
+    assert waits[0] == 16  # admitted at once
+    assert 10 < waits[4] <= 20
+    assert fail(source=HERE) == guesses.LONGEST_QUEUE
+    assert 15 < fail(source=address(5)) <= 25
 
 
 def test_what_is_kept_of_an_account_is_bounded(server: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""PostgreSQL that hangs, sleeps or may only read: given up in time, and written to once."""
+"""PostgreSQL that hangs, slept or may only read: given up in time, and written to once."""
 
 import socket
 import threading
@@ -14,11 +14,13 @@ from shared.errors import DatabaseUnavailable
 from shared.platform import database, deadlines
 from shared.platform.database import BoundedConnection, Connection
 from tests.integration.hindered import HinderedServer
-from tests.integration.platform.test_database import NOISE, notes, read, session, write
+from tests.integration.platform.test_database import notes, read, session, write
 
 __all__ = ["notes"]
 
 pytestmark = pytest.mark.usefixtures("environment")
+
+IN_TIME = 2  # seconds over the deadline: a busy machine takes some, and the timeouts without one are longer
 
 
 @pytest.fixture
@@ -30,33 +32,23 @@ def hindered(migrated_postgres: Postgres, environment: pytest.MonkeyPatch) -> It
 
 
 def assert_given_up(work: Callable[[], object], seconds: float) -> None:
-    """The work ends with DatabaseUnavailable, no later than that."""
+    """The work ends with DatabaseUnavailable, soon after that many seconds."""
     started = time.monotonic()
     with deadlines.within(seconds), pytest.raises(DatabaseUnavailable) as failed:
         work()
     assert failed.value.retry_after == 1
-    assert time.monotonic() - started < seconds + NOISE
+    assert time.monotonic() - started < seconds + IN_TIME
 
 
 @pytest.mark.parametrize("how", ["silent", "trickling"])
 @pytest.mark.parametrize("idempotent", [False, True])
-def test_connecting_to_a_server_that_hangs_is_given_up_at_the_deadline_and_works_right_after(
-    hindered: HinderedServer, how: str, idempotent: bool
+@pytest.mark.parametrize("connected", [False, True])
+def test_server_that_hangs_is_given_up_at_the_deadline_and_the_next_statement_works(
+    hindered: HinderedServer, how: str, idempotent: bool, connected: bool
 ) -> None:
+    before = session() if connected else None
     setattr(hindered, how, True)
-    assert_given_up(lambda: database.run(read, idempotent=idempotent), 0.5)
-    setattr(hindered, how, False)
-    assert database.run(read, idempotent=False) == 42
-
-
-@pytest.mark.parametrize("how", ["silent", "trickling"])
-@pytest.mark.parametrize("idempotent", [False, True])
-def test_a_statement_to_a_server_that_hangs_is_given_up_at_the_deadline_and_the_next_works(
-    hindered: HinderedServer, how: str, idempotent: bool
-) -> None:
-    before = session()
-    setattr(hindered, how, True)
-    assert_given_up(lambda: database.run(read, idempotent=idempotent), 0.5)
+    assert_given_up(lambda: database.run(read, idempotent=idempotent), 0.3)
     setattr(hindered, how, False)
     assert database.run(read, idempotent=False) == 42
     assert session() != before
@@ -64,7 +56,7 @@ def test_a_statement_to_a_server_that_hangs_is_given_up_at_the_deadline_and_the_
 
 def test_several_statements_share_the_deadline() -> None:
     def work(current: Connection) -> None:
-        for _ in range(5):
+        for _ in range(20):
             current.execute("SELECT pg_sleep(0.2)")
 
     session()
@@ -81,15 +73,13 @@ def test_nothing_is_begun_after_the_deadline(
     assert hindered.accepted == 1
 
 
-def test_a_name_that_is_not_found_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_name_that_is_not_found_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(3))
     monkeypatch.setenv("DATABASE_URL", "postgresql://any@database.test/any")
     assert_given_up(lambda: database.run(read, idempotent=True), 0.3)
 
 
-def test_a_connection_that_is_made_too_late_is_closed(
-    hindered: HinderedServer, db: psycopg.Connection
-) -> None:
+def test_connection_that_is_made_too_late_is_closed(hindered: HinderedServer, db: psycopg.Connection) -> None:
     hindered.trickling = True
     assert_given_up(lambda: database.run(read, idempotent=True), 0.3)
     hindered.trickling = False
@@ -101,7 +91,7 @@ def test_a_connection_that_is_made_too_late_is_closed(
     assert wait_until(lambda: sessions() == (0,), 10)
 
 
-def test_without_a_deadline_a_server_that_hangs_is_given_up_all_the_same(
+def test_server_that_hangs_is_given_up_without_a_deadline_too(
     hindered: HinderedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(BoundedConnection, "longest", 0.3)
@@ -125,62 +115,32 @@ def sleep(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return sleep_for
 
 
-def test_a_connection_that_slept_is_kept_while_its_server_is_there(sleep: Callable[[float], None]) -> None:
+def test_connection_that_slept_is_kept_while_its_server_answers(sleep: Callable[[float], None]) -> None:
     before = session()
     sleep(database.PING_AFTER_IDLE + 1)
     assert session() == before
 
 
-def test_a_write_on_a_connection_whose_server_vanished_while_it_slept_is_made_once(
-    hindered: HinderedServer, sleep: Callable[[float], None], notes: Callable[[], list[str]]
+@pytest.mark.parametrize("idle", ["until its server vanished", "longer than networks keep it"])
+def test_write_on_a_connection_that_was_lost_while_it_slept_is_made_once(
+    hindered: HinderedServer, sleep: Callable[[float], None], notes: Callable[[], list[str]], idle: str
 ) -> None:
     session()
-    sleep(database.PING_AFTER_IDLE + 1)
-    hindered.silent = True
-    threading.Timer(database.PING_TIMEOUT / 2, setattr, (hindered, "silent", False)).start()
+    if idle == "until its server vanished":
+        sleep(database.PING_AFTER_IDLE + 1)
+        hindered.silent = True
+        threading.Timer(database.PING_TIMEOUT / 2, setattr, (hindered, "silent", False)).start()
+    else:
+        sleep(deadlines.KEPT_BY_NETWORKS + 1)
     assert write("once") == 1
     assert notes() == ["once"]
     assert hindered.accepted == 2
 
 
-def test_a_connection_that_slept_longer_than_networks_keep_one_is_opened_anew(
-    hindered: HinderedServer, sleep: Callable[[float], None], notes: Callable[[], list[str]]
-) -> None:
-    session()
-    sleep(deadlines.KEPT_BY_NETWORKS + 1)
-    assert write("once") == 1
-    assert notes() == ["once"]
-    assert hindered.accepted == 2
+# ── A server that refuses ─────────────────────────────────────────────────────────────────────────────────
 
 
-# ── A server that may only read ───────────────────────────────────────────────────────────────────────────
-
-
-def let_the_old_server_only_read() -> None:
-    """Put the environment's session where nothing can be written, as after a failover; a new one can."""
-    database.connection().execute("SET default_transaction_read_only = on")
-
-
-@pytest.mark.parametrize("idempotent", [False, True])
-def test_a_write_on_a_server_that_became_read_only_goes_to_the_new_one(
-    notes: Callable[[], list[str]], idempotent: bool
-) -> None:
-    before = session()
-    let_the_old_server_only_read()
-    assert database.execute("INSERT INTO notes VALUES ('once')", {}, idempotent=idempotent) == 1
-    assert notes() == ["once"]
-    assert session() != before
-
-
-def test_a_transaction_on_a_server_that_became_read_only_goes_to_the_new_one(
-    notes: Callable[[], list[str]],
-) -> None:
-    let_the_old_server_only_read()
-    database.transaction(lambda current: current.execute("INSERT INTO notes VALUES ('once')"))
-    assert notes() == ["once"]
-
-
-def test_a_server_that_may_only_read_is_not_connected_to(db: psycopg.Connection) -> None:
+def test_server_that_may_only_read_is_not_connected_to(db: psycopg.Connection) -> None:
     name = db.info.dbname
     db.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
     try:
@@ -191,18 +151,8 @@ def test_a_server_that_may_only_read_is_not_connected_to(db: psycopg.Connection)
     session()
 
 
-def test_the_refusal_tells_nothing_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refusal_tells_nothing_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://somebody:secret@127.0.0.1:9/somewhere")
     with pytest.raises(DatabaseUnavailable) as failed:
         database.run(read, idempotent=False)
     assert failed.value.detail == "The database cannot be reached."
-
-
-def test_statements_are_not_prepared(db: psycopg.Connection) -> None:
-    for number in range(10):  # psycopg prepares a statement when it comes for the sixth time
-        database.execute("DELETE FROM clients WHERE name = %(name)s", {"name": str(number)})
-    rows = database.run(
-        lambda current: current.execute("SELECT name FROM pg_prepared_statements").fetchall(), idempotent=True
-    )
-    assert rows == []
-    assert db.execute("SELECT count(*) FROM clients").fetchone() == (0,)

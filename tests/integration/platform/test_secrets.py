@@ -76,7 +76,7 @@ def extension(monkeypatch: pytest.MonkeyPatch) -> Iterator[Extension]:
     extension.server.stop()
 
 
-def test_what_reading_takes_is_known_to_who_will_need_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_modules_to_preload_are_those_of_reading_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_CREDENTIALS", "ServiceCredentials")  # as SAM CLI has it on this machine
     monkeypatch.setenv("ACCESS_TOKEN_KEYS", "{}")
     assert secrets_manager.modules() == ()
@@ -84,38 +84,33 @@ def test_what_reading_takes_is_known_to_who_will_need_it(monkeypatch: pytest.Mon
     assert secrets_manager.modules() == ("http.client",)
 
 
-def test_a_secret_is_read_by_its_arn(extension: Extension) -> None:
-    extension.secrets[ARN] = "what nobody may know"
-    assert secrets_manager.read(ARN) == "what nobody may know"
-
-
-def test_an_extension_that_is_a_moment_late_is_asked_again(extension: Extension) -> None:
+def test_extension_that_is_not_ready_yet_is_asked_again(extension: Extension) -> None:
     extension.secrets[ARN] = "late"
     extension.failures = [(400, b"not ready to serve traffic, please wait")] * 2
     assert secrets_manager.read(ARN) == "late"
     assert extension.asked == 3
 
 
-def test_a_secret_that_cannot_be_read_is_an_error_that_names_it(extension: Extension) -> None:
+def test_secret_that_cannot_be_read_is_an_error_that_names_it(
+    extension: Extension, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(SecretUnavailable, match=r"AccessTokenKeys/x-a1b2c3 could not be read: 400 an unexp"):
         secrets_manager.read(ARN)
     assert extension.asked == secrets_manager.ATTEMPTS
+    extension.secrets[ARN] = "x"
+    monkeypatch.delenv("AWS_SESSION_TOKEN")
+    with pytest.raises(SecretUnavailable, match="401"):
+        secrets_manager.read(ARN)
+    extension.server.stop()
+    with pytest.raises(SecretUnavailable, match="refused"):
+        secrets_manager.read(ARN)
 
 
 @pytest.mark.parametrize(
     "body",
-    [
-        b"",
-        b"<html>",
-        b"[]",
-        b"null",
-        b"{}",
-        b'{"SecretString": null}',
-        b'{"SecretString": ""}',
-        b'{"SecretBinary": "eA=="}',
-    ],
+    [b"", b"<html>", b"[]", b"null", b"{}", b'{"SecretString": null}', b'{"SecretString": ""}'],
 )
-def test_an_answer_that_is_none_is_a_secret_that_cannot_be_read(
+def test_invalid_answer_is_a_secret_that_cannot_be_read_and_known_keys_stay_good(
     extension: Extension, monkeypatch: pytest.MonkeyPatch, body: bytes
 ) -> None:
     extension.failures = [(200, body)] * secrets_manager.ATTEMPTS
@@ -130,7 +125,7 @@ def test_an_answer_that_is_none_is_a_secret_that_cannot_be_read(
     assert access_tokens.verify(token).role == "client"
 
 
-def test_a_cut_off_answer_is_asked_for_again(extension: Extension) -> None:
+def test_cut_off_answer_is_asked_for_again(extension: Extension) -> None:
     extension.secrets[ARN] = "x"
     extension.cut_off = 2
     assert secrets_manager.read(ARN) == "x"
@@ -139,7 +134,7 @@ def test_a_cut_off_answer_is_asked_for_again(extension: Extension) -> None:
         secrets_manager.read(ARN)
 
 
-def test_keys_that_were_never_read_are_no_fault_of_the_token(
+def test_token_is_not_refused_because_the_keys_could_not_be_read(
     extension: Extension, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ACCESS_TOKEN_KEYS", json.dumps(KEYS))
@@ -150,48 +145,25 @@ def test_keys_that_were_never_read_are_no_fault_of_the_token(
     assert extension.asked == secrets_manager.ATTEMPTS
 
 
-def test_a_role_without_its_token_is_refused(extension: Extension, monkeypatch: pytest.MonkeyPatch) -> None:
-    extension.secrets[ARN] = "x"
-    monkeypatch.delenv("AWS_SESSION_TOKEN")
-    with pytest.raises(SecretUnavailable, match="401"):
-        secrets_manager.read(ARN)
-
-
-def test_an_extension_that_is_not_there_is_an_error(extension: Extension) -> None:
-    extension.server.stop()
-    with pytest.raises(SecretUnavailable, match="refused"):
-        secrets_manager.read(ARN)
-
-
-def test_the_keys_of_tokens_are_read_once_in_a_quarter_of_an_hour(
+def test_keys_of_tokens_are_kept_for_a_while_and_longer_where_they_cannot_be_read_anew(
     extension: Extension, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     extension.secrets[ARN] = json.dumps(KEYS)
     monkeypatch.setenv("ACCESS_TOKEN_KEYS", ARN)
     assert [settings.access_token_keys() for _ in range(5)] == [KEYS] * 5
     assert extension.asked == 1
-    extension.secrets[ARN] = json.dumps({"second": KEYS["second"]})
     monkeypatch.setattr(secrets_manager, "KEPT", -1)
-    assert settings.access_token_keys() == {"second": KEYS["second"]}
-
-
-def test_keys_that_cannot_be_read_anew_are_good_for_longer(
-    extension: Extension, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    extension.secrets[ARN] = json.dumps(KEYS)
-    monkeypatch.setenv("ACCESS_TOKEN_KEYS", ARN)
-    assert settings.access_token_keys() == KEYS
+    second = {"second": KEYS["second"]}
+    extension.secrets[ARN] = json.dumps(second)
+    assert settings.access_token_keys() == second
     extension.secrets.clear()
-    monkeypatch.setattr(secrets_manager, "KEPT", -1)
-    assert settings.access_token_keys() == KEYS
+    assert settings.access_token_keys() == second
     secrets_manager.forget()
     with pytest.raises(SecretUnavailable):
         settings.access_token_keys()
 
 
-def test_the_first_admins_password_may_be_a_secret(
-    extension: Extension, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_first_admins_password_may_be_a_secret(extension: Extension, monkeypatch: pytest.MonkeyPatch) -> None:
     extension.secrets[ARN] = "a generated password"
     monkeypatch.setenv("ADMIN_EMAIL", "admin@example.com")
     monkeypatch.setenv("ADMIN_PASSWORD", ARN)
@@ -216,7 +188,7 @@ def guarded(
     return credentials
 
 
-def test_an_address_without_a_password_gets_it_from_the_secret(guarded: dict[str, str]) -> None:
+def test_address_without_a_password_gets_it_from_the_secret(guarded: dict[str, str]) -> None:
     row = database.connection().execute("SELECT current_user AS who").fetchone()
     assert row == {"who": guarded["username"]}
 
@@ -229,7 +201,7 @@ def test_each_connection_reads_the_password_anew(extension: Extension, guarded: 
     assert isinstance(database.connection(), psycopg.Connection)
 
 
-def test_an_address_with_a_password_asks_nobody(
+def test_address_with_a_password_reads_no_secret(
     extension: Extension,
     guarded: dict[str, str],
     environment: pytest.MonkeyPatch,
@@ -241,7 +213,7 @@ def test_an_address_with_a_password_asks_nobody(
     assert extension.asked == 0
 
 
-def test_a_secret_that_cannot_be_read_is_a_database_that_is_not_there(
+def test_database_is_unavailable_while_its_secret_cannot_be_read(
     extension: Extension, guarded: dict[str, str]
 ) -> None:
     assert guarded

@@ -1,4 +1,4 @@
-"""An end to every command to Valkey, whatever the server does."""
+"""Every command to Valkey ends in time, whatever the server does."""
 
 import socket
 import struct
@@ -17,7 +17,7 @@ from tests.integration.hindered import HinderedServer
 
 CacheThat = Callable[[Callable[[socket.socket], None]], None]
 
-NOISE = 0.15  # seconds that a busy machine may add
+IN_TIME = cache.SLOW_TIMEOUT  # seconds: longer than TIMEOUT, and shorter than anything without a deadline
 
 
 @pytest.fixture
@@ -46,23 +46,9 @@ PING = ("PING",)
 # ── A server that went away ───────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_server_that_restarted_meanwhile_is_asked_on_a_new_connection(
-    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("REDIS_URL", valkey.url)
-    cache.close()
-    cache.pipeline(PING)
-    valkey.stop()
-    valkey.start()
-    cache.pipeline(PING)
-    cache.close()
-
-
-def test_a_connection_that_the_server_forgot_is_opened_again_and_the_command_is_counted(
+def test_connection_that_the_server_reset_is_opened_again_and_the_command_repeated(
     cache_that: CacheThat,
 ) -> None:
-    """Of a server that is gone without a word, the kernel learns when it sends something."""
-
     def forget_the_first(listener: socket.socket) -> None:
         first, _ = listener.accept()
         first.recv(100)
@@ -80,11 +66,16 @@ def test_a_connection_that_the_server_forgot_is_opened_again_and_the_command_is_
 
 
 @pytest.mark.parametrize(
-    "answer", [b"", b"$4\r\nha", b"-LOADING not yet\r\n", b"-ERR max number of clients\r\n"]
+    "answer",
+    [
+        b"",
+        b"$4\r\nha",
+        b"-LOADING not yet\r\n",
+        b"-ERR max number of clients\r\n",
+        b"HTTP/1.1 400 Bad\r\n\r\n",
+    ],
 )
-def test_a_server_that_breaks_off_or_refuses_on_a_new_connection_is_not_asked_twice(
-    cache_that: CacheThat, answer: bytes
-) -> None:
+def test_command_that_fails_on_a_new_connection_is_not_repeated(cache_that: CacheThat, answer: bytes) -> None:
     asked: list[bytes] = []
 
     def break_off(listener: socket.socket) -> None:
@@ -99,7 +90,7 @@ def test_a_server_that_breaks_off_or_refuses_on_a_new_connection_is_not_asked_tw
     assert len(asked) == 1
 
 
-def test_a_connection_that_slept_longer_than_networks_keep_one_is_opened_anew(
+def test_connection_that_slept_longer_than_networks_keep_one_is_opened_anew(
     hindered: HinderedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache.pipeline(PING)
@@ -119,7 +110,7 @@ BIG = ("GET", "big")
 @pytest.mark.parametrize("how", ["silent", "trickling"])
 @pytest.mark.parametrize("connected", [False, True])
 @pytest.mark.parametrize("commands", [1, 20])
-def test_a_command_takes_no_longer_than_its_limit_whatever_the_server_does(
+def test_command_ends_in_time_on_a_server_that_hangs(
     valkey: Valkey, hindered: HinderedServer, how: str, connected: bool, commands: int
 ) -> None:
     with Redis.from_url(valkey.url) as direct:
@@ -130,62 +121,58 @@ def test_a_command_takes_no_longer_than_its_limit_whatever_the_server_does(
     started = time.monotonic()
     with pytest.raises(CacheDown):
         cache.pipeline(*[BIG] * commands)
-    assert time.monotonic() - started < cache.TIMEOUT + NOISE
+    assert time.monotonic() - started < IN_TIME
     setattr(hindered, how, False)
     cache._not_before = 0
     assert cache.pipeline(BIG) == [b"x" * 1_000]  # and nothing of the answer that came too late
 
 
-def test_a_name_that_is_not_found_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_name_that_is_not_found_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(3))
     monkeypatch.setenv("REDIS_URL", "redis://cache.test:6379")
     cache.close()
     started = time.monotonic()
     with pytest.raises(CacheDown):
         cache.pipeline(BIG)
-    assert time.monotonic() - started < cache.TIMEOUT + NOISE
+    assert time.monotonic() - started < IN_TIME
     cache.close()
 
 
-def test_a_command_takes_no_longer_than_what_is_left_of_the_request(hindered: HinderedServer) -> None:
-    cache.pipeline(BIG)
-    hindered.silent = True
-    started = time.monotonic()
-    with deadlines.within(0.02), pytest.raises(CacheDown):
-        cache.pipeline(BIG)
-    assert time.monotonic() - started < cache.TIMEOUT
-
-
 @pytest.mark.parametrize("seconds", [0.0, 0.02])
-def test_a_request_that_is_out_of_time_says_nothing_of_the_server(
+def test_request_that_is_out_of_time_ends_the_command_and_tells_nothing_of_the_server(
     hindered: HinderedServer, seconds: float
 ) -> None:
     cache.pipeline(PING)
     hindered.silent = True
+    started = time.monotonic()
     with deadlines.within(seconds), pytest.raises(CacheDown):
-        cache.pipeline(PING)
+        cache.pipeline(PING, seconds=30)
+    assert time.monotonic() - started < 5
     hindered.silent = False
     cache.pipeline(PING)
 
 
-def test_commands_are_answered_in_the_order_that_they_were_asked_in(
+def test_replies_are_in_the_order_of_their_commands_and_a_restart_is_not_noticed(
     valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REDIS_URL", valkey.url)
     cache.close()
+    cache.pipeline(PING)
+    valkey.stop()
+    valkey.start()
     cache.pipeline(("SET", "ä", "1\r\n2"), ("HSET", "hash", "field", "value"))
-    answers = cache.pipeline(
+    replies = cache.pipeline(
         ("GET", "ä"), ("HMGET", "hash", "other", "field"), ("GET", "nothing"), ("EXISTS", "hash")
     )
-    assert answers == [b"1\r\n2", [None, b"value"], None, 1]
+    assert replies == [b"1\r\n2", [None, b"value"], None, 1]
     with pytest.raises(CacheDown):
-        cache.pipeline(("HMGET", "ä", "field"), ("GET", "ä"))  # no hash: an error, with an answer behind it
+        cache.pipeline(("HMGET", "ä", "field"), ("GET", "ä"))  # no hash: an error, with a reply behind it
     monkeypatch.setattr(cache, "_not_before", 0)
     assert cache.pipeline(("GET", "ä")) == [b"1\r\n2"]
     cache.close()
 
 
-def test_an_answer_that_comes_after_an_error_is_nobody_elses(
+def test_reply_that_comes_after_an_error_is_not_taken_for_the_next_one(
     cache_that: CacheThat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def answer_late(listener: socket.socket) -> None:
@@ -201,14 +188,3 @@ def test_an_answer_that_comes_after_an_error_is_nobody_elses(
         cache.pipeline(BIG, BIG)
     monkeypatch.setattr(cache, "_not_before", 0)
     assert cache.pipeline(BIG) == [b"mine"]
-
-
-def test_a_server_that_does_not_speak_the_protocol_is_down(cache_that: CacheThat) -> None:
-    def answer(listener: socket.socket) -> None:
-        with listener.accept()[0] as connection:
-            connection.recv(100)
-            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-
-    cache_that(answer)
-    with pytest.raises(CacheDown):
-        cache.pipeline(BIG)

@@ -8,14 +8,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from functions.get_product.handler import lambda_handler as get_product
-from functions.list_products.handler import lambda_handler as list_products
 from functions.publish_events.handler import lambda_handler as publish_events
 from functions.warm_product_cache.handler import lambda_handler as warm_product_cache
-from shared.errors import CatalogUnavailable
 from shared.events import event_bridge, outbox_reader
 from shared.platform import metrics as metrics_of_the_log
-from shared.products import read_through as products
+from tests.calls import call
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import accounts, recorder
 from tests.integration.catalog_messages import changed_product, deliver, deliver_texts, removed
@@ -45,39 +42,16 @@ def measured(capsys: pytest.CaptureFixture[str]) -> Metrics:
     return lambda: recorder.metrics(capsys)
 
 
-def request(path: str, **path_parameters: str) -> dict[str, Any]:
-    return {
-        "version": "2.0",
-        "routeKey": "GET " + ("/products/{product_id}" if path_parameters else path),
-        "rawPath": path,
-        "rawQueryString": "",
-        "headers": {},
-        "pathParameters": path_parameters,
-        "requestContext": {"http": {"method": "GET", "path": path}, "requestId": "1", "stage": "$default"},
-        "isBase64Encoded": False,
-    }
-
-
-class Context:
-    """What Lambda tells a function of itself."""
-
-    function_name = "test"
-    memory_limit_in_mb = 512
-    invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:test"
-    aws_request_id = "1"
-
-
-def get(product_id: str = "7") -> str:
+def get(product_id: str = "7") -> str | None:
     """X-Cache."""
-    headers = get_product(request(f"/products/{product_id}", product_id=product_id), Context())["headers"]
-    return str(headers["X-Cache"])
+    return call("get_product", path={"product_id": product_id}).headers.get("X-Cache")
 
 
 def named(metrics: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     return [metric for metric in metrics if name in metric]
 
 
-def test_a_miss_is_an_answer_a_demand_and_the_catalogs_time(measured: Metrics) -> None:
+def test_miss_is_an_answer_a_refresh_on_demand_and_a_time_of_the_catalog(measured: Metrics) -> None:
     assert get() == "miss"
     metrics = measured()
     assert Counter(name for metric in metrics for name in metric) == {
@@ -91,7 +65,7 @@ def test_a_miss_is_an_answer_a_demand_and_the_catalogs_time(measured: Metrics) -
     assert 50 <= call["CatalogTime"] < 2_000  # milliseconds
 
 
-def test_a_hit_is_an_answer_with_its_age_and_nothing_else(measured: Metrics, age_everything: Age) -> None:
+def test_hit_is_an_answer_with_its_age_and_nothing_else(measured: Metrics, age_everything: Age) -> None:
     get()
     age_everything(100)
     measured()
@@ -101,7 +75,7 @@ def test_a_hit_is_an_answer_with_its_age_and_nothing_else(measured: Metrics, age
     assert 100 <= answer["ProductAge"] < 110
 
 
-def test_a_stale_answer_is_told_from_a_fresh_one(
+def test_stale_answer_has_its_own_state_and_a_failure_no_time(
     measured: Metrics, age_everything: Age, catalog: HostileCatalog
 ) -> None:
     get()
@@ -117,47 +91,40 @@ def test_a_stale_answer_is_told_from_a_fresh_one(
     assert not named(metrics, "CatalogTime")  # how long it took to fail says nothing of its answers
 
 
-def test_a_page_of_the_list_is_an_answer_too(measured: Metrics) -> None:
+def test_page_of_the_list_is_an_answer_too(measured: Metrics) -> None:
     states = []
     for _ in range(2):
-        assert list_products(request("/products"), Context())["statusCode"] == 200
+        assert call("list_products").status == 200
         (answer,) = named(measured(), "ProductAnswers")
         states.append(answer["state"])
     assert states == ["miss", "hit"]
 
 
-def test_what_is_unknown_is_no_answer(measured: Metrics, catalog: HostileCatalog) -> None:
+def test_unknown_product_is_no_answer(measured: Metrics, catalog: HostileCatalog) -> None:
     catalog.answer("/products/9", Answer.null())
-    get_product(request("/products/9", product_id="9"), Context())
+    assert get("9") is None
     assert not named(measured(), "ProductAnswers")
 
 
 @pytest.mark.parametrize(
-    "failure",
-    [Answer.status(503), Answer.reset(), Answer.html()],
-    ids=["status", "reset", "html"],
+    "failure", [Answer.status(503), Answer.reset(), Answer.html()], ids=["503", "reset", "html"]
 )
-def test_every_kind_of_failure_of_the_catalog_is_counted_once(
+def test_failure_of_the_catalog_is_counted_once(
     measured: Metrics, catalog: HostileCatalog, failure: Answer
 ) -> None:
     catalog.answer("/products/7", failure)
-    with pytest.raises(CatalogUnavailable):
-        products.detail("7")
+    assert call("get_product").status == 503
     assert [metric["CatalogFailures"] for metric in named(measured(), "CatalogFailures")] == [1]
 
 
-def test_a_push_is_counted_with_its_cause(measured: Metrics) -> None:
+def test_push_is_counted_with_its_cause_unless_it_failed(measured: Metrics) -> None:
     version = time.time_ns() // 1_000_000
     deliver(changed_product(version), removed(version, "8"))
+    deliver_texts("no JSON")
     assert measured() == [{"Refreshes": 1, "cause": "push"}] * 2
 
 
-def test_a_push_that_failed_is_none(measured: Metrics) -> None:
-    deliver_texts("no JSON")
-    assert measured() == []
-
-
-def test_a_pull_counts_what_it_refreshed(measured: Metrics) -> None:
+def test_poll_counts_what_it_refreshed(measured: Metrics) -> None:
     warm_product_cache({}, None)
     metrics = measured()
     assert {"Refreshes": 2, "cause": "pull"} in metrics
@@ -166,20 +133,20 @@ def test_a_pull_counts_what_it_refreshed(measured: Metrics) -> None:
     assert not named(metrics, "ProductAnswers")  # nobody asked
 
 
-def test_a_pull_that_failed_is_counted_as_such(measured: Metrics, catalog: HostileCatalog) -> None:
+def test_failed_poll_is_counted_as_such(measured: Metrics, catalog: HostileCatalog) -> None:
     catalog.answer("/products", Answer.status(500))
     assert list(warm_product_cache({}, None)) == ["failed"]
     assert measured() == [{"CatalogFailures": 1}, {"CatalogPollsFailed": 1}]
 
 
-def test_publishing_tells_how_long_the_oldest_waited(
+def test_relay_measures_how_long_the_oldest_event_waited(
     measured: Metrics, db: psycopg.Connection, environment: pytest.MonkeyPatch
 ) -> None:
     environment.setenv("EVENT_BUS_NAME", "bus")
     environment.setattr(event_bridge, "sender", lambda: lambda entries: [True] * len(entries))
     environment.setattr(
         outbox_reader, "EVENTS_PER_STREAM", 1
-    )  # it is told once, however often the outbox is read
+    )  # the outbox is read twice, and it is told once
     accounts.register()
     accounts.register()
     db.execute("UPDATE outbox SET created_at = created_at - interval '90 seconds' WHERE outbox_id = 1")
@@ -189,9 +156,7 @@ def test_publishing_tells_how_long_the_oldest_waited(
     assert 90 <= lag["OutboxLag"] < 100  # seconds
 
 
-def test_an_outbox_in_which_nothing_waits_has_no_lag(
-    measured: Metrics, environment: pytest.MonkeyPatch
-) -> None:
+def test_empty_outbox_has_no_lag(measured: Metrics, environment: pytest.MonkeyPatch) -> None:
     environment.setenv("EVENT_BUS_NAME", "bus")
     publish_events({}, None)
     assert measured() == [{"OutboxWaiting": 0}]
