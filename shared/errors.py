@@ -1,4 +1,4 @@
-"""What can go wrong, raised where it is known; `shared.web.problems` alone turns it into HTTP."""
+"""Domain errors, raised where they are known; only `shared.web.problems` turns them into HTTP."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 
 class DomainError(Exception):
-    """An error with a sentence for the caller, and what its problem details have (RFC 9457 §3.1).
+    """An error with a sentence for the caller, and the members of its problem details (RFC 9457 §3.1).
 
-    `retry_after` is in whole seconds, where trying again later may help. `reason` is for the log alone.
+    `retry_after` is in whole seconds, where a retry may succeed. `reason` is only for the log.
     """
 
     status: ClassVar[int]
@@ -25,7 +25,7 @@ class DomainError(Exception):
 
     @classmethod
     def kinds(cls) -> list[type[DomainError]]:
-        """All problem types, in the order of this file; those below one of them share its type."""
+        """All problem types, in the order of this file; subclasses of one share its type."""
         return cls.__subclasses__()
 
     @classmethod
@@ -57,7 +57,7 @@ class UnsupportedMediaType(DomainError):
 
 
 class InvalidInput(DomainError):
-    """A value that is not as it has to be; `location` is a path like body.name."""
+    """A value of the request is invalid: `errors` names it, with the reason."""
 
     status, code, title = 422, "invalid-input", "Invalid input"
 
@@ -69,7 +69,7 @@ class InvalidInput(DomainError):
 
 
 class InvalidCursor(InvalidInput):
-    """A page cursor that this service did not give out for this list."""
+    """A cursor that does not belong to this list."""
 
     def __init__(self) -> None:
         super().__init__("is not a cursor of this list", location="query.cursor", kind="cursor")
@@ -79,19 +79,19 @@ class InvalidCursor(InvalidInput):
 
 
 class MissingCredentials(DomainError):
-    """The route needs a caller and the request names none."""
+    """The route needs an access token and the request has none."""
 
     status, code, title = 401, "missing-credentials", "Missing credentials"
 
 
 class InvalidToken(DomainError):
-    """The access token is malformed, forged, expired, for somebody else, or its client is gone."""
+    """The access token is malformed, forged, expired, revoked, or issued for another service."""
 
     status, code, title = 401, "invalid-token", "Invalid access token"
 
 
 class LogInTooLongAgo(DomainError):
-    """The caller is known, but gave the password more than `max_age` seconds ago (RFC 9470)."""
+    """The log-in is more than `max_age` seconds ago, and this request needs a recent one (RFC 9470)."""
 
     status, code, title = 401, "insufficient-user-authentication", "Log-in too long ago"
 
@@ -101,7 +101,7 @@ class LogInTooLongAgo(DomainError):
 
 
 class InvalidCredentials(DomainError):
-    """The password is wrong or nobody has the e-mail: one answer for both."""
+    """The e-mail or the password is wrong; the answer does not say which."""
 
     status, code, title = 401, "invalid-credentials", "Wrong e-mail or password"
 
@@ -113,19 +113,19 @@ class InvalidRefreshToken(DomainError):
 
 
 class TooManyAttempts(DomainError):
-    """Too many guesses at one password; `retry_after` says when the next one may be made."""
+    """Too many failed attempts. Wait as long as `Retry-After` says, and try again."""
 
     status, code, title = 429, "too-many-attempts", "Too many failed attempts"
 
 
 class Forbidden(DomainError):
-    """The caller is known, but may not do this."""
+    """The caller is not allowed to do this."""
 
     status, code, title = 403, "forbidden", "Forbidden"
 
 
 class WrongPassword(DomainError):
-    """The current password that should confirm a change is not the client's."""
+    """The `current_password` that should confirm the change is wrong."""
 
     status, code, title = 403, "wrong-password", "Wrong password"
 
@@ -146,30 +146,30 @@ class EmailTaken(DomainError):
 
     @classmethod
     def by_another(cls) -> Self:
-        """The refusal where another client has the e-mail."""
+        """The error for an e-mail of another client."""
         return cls("Another client has this e-mail.")
 
 
 class LastAdmin(DomainError):
-    """Without this one there would be no admin."""
+    """The only admin cannot be removed."""
 
     status, code, title = 409, "last-admin", "Last admin"
 
 
 class ChangedMeanwhile(DomainError):
-    """The resource is not as `If-Match` or `If-None-Match` says. Read it again, and decide anew."""
+    """The resource does not meet `If-Match` or `If-None-Match`. Read it again, and decide anew."""
 
     status, code, title = 412, "changed-meanwhile", "Changed meanwhile"
 
 
 class UnknownProduct(DomainError):
-    """Neither the catalog nor this service's copy of it has that product."""
+    """Neither the catalog nor this service's copy of it has the product."""
 
     status, code, title = 404, "unknown-product", "Unknown product"
 
     @classmethod
     def of(cls, product_id: str) -> Self:
-        """The refusal for a product that was asked for by this id."""
+        """The error for this id."""
         return cls(f"There is no product {product_id!r}.")
 
 
@@ -180,13 +180,13 @@ class NotFavorite(DomainError):
 
 
 class AlreadyFavorite(DomainError):
-    """The product is one of the caller's favorites already."""
+    """The product is already one of the caller's favorites."""
 
     status, code, title = 409, "already-favorite", "Already a favorite"
 
 
 class FavoritesFull(DomainError):
-    """The caller has as many favorites as a client may have: `maximum`."""
+    """The caller has the most favorites that a client may have: `max`."""
 
     status, code, title = 409, "favorites-full", "Favorites full"
 
@@ -226,13 +226,13 @@ class TooManyChanges(DomainError):
 
 
 class CatalogUnavailable(DomainError):
-    """The catalog gave no usable answer and there is nothing older to give instead."""
+    """The catalog gave no usable answer, and there is no older one to send instead."""
 
     status, code, title = 503, "catalog-unavailable", "Catalog unavailable"
 
     @classmethod
     def silent(cls, retry_after: int, reason: str = "") -> Self:
-        """The refusal where it did not answer, or in a way that is as good as no answer."""
+        """The error for a catalog that gave no answer, or an invalid one."""
         return cls("The catalog is not answering.", retry_after=retry_after, reason=reason)
 
 
@@ -243,7 +243,7 @@ class DatabaseUnavailable(DomainError):
 
 
 class SecretUnavailable(DomainError):
-    """A secret could not be read; the reason, for the log, names it and not what it holds."""
+    """A secret could not be read. The reason, for the log, has its name and not its value."""
 
     status, code, title = 503, "secret-unavailable", "Secret unavailable"
 

@@ -1,4 +1,4 @@
-"""The shapes that every room of `shared` builds on: models, pages, problems, health."""
+"""Shapes that several rooms use: models, pages, problems, health."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Item = TypeVar("Item")
 
-NO_NUL = r"^[^\x00]*$"  # PostgreSQL's texts hold every character but this one
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL's text type holds every other character
 
 
 class Model(BaseModel):
-    """A shape, compiled when the first value is checked with it: a function checks one or two of them."""
+    """A model that pydantic compiles at its first use: a function uses one or two of them."""
 
     model_config = ConfigDict(defer_build=True)
 
 
 def example(value: dict[str, Any]) -> ConfigDict:
-    """The configuration of a model whose example is more than those of its fields (tools.openapi)."""
+    """The configuration of a model with an example of its own (tools.openapi)."""
     return ConfigDict(json_schema_extra={"examples": [value]})
 
 
 class Input(Model):
-    """A request's body. An unknown field is refused, so that a misspelled one is noticed."""
+    """A request's body. Unknown fields are refused, so that misspelled ones are noticed."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -33,14 +33,14 @@ NextCursor = Annotated[str | None, Field(examples=["Jn-33LINL6ZbIjMiLCI0Il0"])]
 
 
 class Page(Model, Generic[Item]):
-    """A part of a list; `next_cursor` leads to what follows and is null on the last page."""
+    """A page of a list; `next_cursor` leads to the next page and is null on the last one."""
 
     items: list[Item]
     next_cursor: NextCursor
 
 
 class InputError(Model):
-    """What is wrong with one value of the request."""
+    """An invalid value of the request, and the reason."""
 
     location: Annotated[str, Field(examples=["body.email"])]
     pointer: Annotated[
@@ -77,13 +77,13 @@ class GatewayError(Model):
 
 
 class ServiceHealth(Model):
-    """How one backing service is."""
+    """The state of one backing service."""
 
     state: Annotated[
         Literal["up", "degraded", "down"],
         Field(description="`degraded`: the catalog answers, but the last poll could not use its list."),
     ]
-    milliseconds: Annotated[float, Field(description="How long its answer took.")]
+    milliseconds: Annotated[float, Field(description="The time that its answer took.")]
 
 
 class Health(Model):

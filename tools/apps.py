@@ -1,4 +1,4 @@
-"""The apps of all functions with routes: what a route declares is read from here and written nowhere else."""
+"""The apps of all functions with routes, from which tools and tests read the declarations of routes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Writes the tables of docs/contract.md that say what the OpenAPI document does: `python -m tools.contract`.
+"""Writes the tables of docs/contract.md from the OpenAPI document: `python -m tools.contract`.
 
-They stand between two comments each. What the page says in sentences is written by hand.
+Each table is between two comments. The rest of the page is written by hand.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ Json = dict[str, Any]
 HEADERS = ("Location", "ETag", "Content-Disposition")
 METHODS = ("POST", "GET", "PUT", "PATCH", "DELETE")
 
-# The page says in a sentence which routes answer with these; they are not repeated in the table.
+# The page describes these in sentences; the table does not repeat them.
 OF_EVERY_ROUTE = {"invalid-input", "internal-error"}
 OF_A_BODY = {"body-too-large", "unsupported-media-type"}
 OF_OUR_OWN_DATA = {"database-unavailable", "secret-unavailable"}
 
 
 def text(page: str, document: Json) -> str:
-    """The page with its tables as the document has them."""
+    """The page with the tables of the document."""
     for name, lines in {"routes": _routes(document), "shapes": _shapes(document)}.items():
         begin, end = f"<!-- {name}: written by `make generate` -->\n", f"\n<!-- {name}: end -->"
         pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
@@ -37,7 +37,7 @@ def text(page: str, document: Json) -> str:
 
 
 def own_failures(path: str, operation: Json) -> list[str]:
-    """The statuses from 400 on, without the problems that the page names once for many routes."""
+    """The statuses from 400 on, without the problems that the page describes once for many routes."""
     named_once = OF_EVERY_ROUTE | OF_A_BODY
     if operation["security"] or path.split("/")[1] in ("clients", "auth"):
         named_once |= OF_OUR_OWN_DATA
@@ -51,7 +51,7 @@ def own_failures(path: str, operation: Json) -> list[str]:
 
 
 def _problems(answer: Json) -> list[str] | None:
-    """The problems of an answer; None where it has another body than a problem."""
+    """The problems of an answer; None if its body is not a problem."""
     examples = answer.get("content", {}).get("application/problem+json", {}).get("examples")
     return None if examples is None else list(examples)
 
@@ -60,7 +60,7 @@ def _routes(document: Json) -> Iterator[str]:
     yield "| function | route | who | success | other failures |"
     yield "|---|---|---|---|---|"
     for folder, operations in _by_function(document):
-        # HEAD is in no row: it answers as GET does.
+        # HEAD has no row: it answers as GET does.
         paths = {path: operation for _, path, operation in operations}
         routes = [f"`{method} {path}{_query(operation)}`" for method, path, operation in operations]
         body = next(filter(None, (_body(document, operation) for operation in paths.values())), "")
@@ -91,7 +91,7 @@ def _query(operation: Json) -> str:
 
 
 def _body(document: Json, operation: Json) -> str:
-    """The fields of the body, with a `?` behind those that may be missing."""
+    """The fields of the body, optional ones with a `?`."""
     if "requestBody" not in operation:
         return ""
     schema = document["components"]["schemas"][
@@ -118,7 +118,7 @@ def _success(operation: Json) -> str:
 
 
 def _words(answer: Json) -> str:
-    """The shape of a body and the headers beside it that are not those of every answer."""
+    """The shape of a body, and the headers of this answer."""
     content = answer.get("content", {})
     schema = content.get("application/json", {}).get("schema", {})
     shapes = [_shape(each) for each in schema.get("anyOf", [schema])]
@@ -134,7 +134,7 @@ def _shape(schema: Json) -> str:
 
 
 def _shapes(document: Json) -> Iterator[str]:
-    """The fields of every shape that an answer has."""
+    """The fields of the shapes of all answers."""
     schemas = document["components"]["schemas"]
     answered = {
         _shape(each)

@@ -1,7 +1,7 @@
-"""Writes the files that a new endpoint begins with: `make endpoint NAME=… ROUTE="GET /…" ROLE=callers`.
+"""Writes the first files of a new endpoint: `make endpoint NAME=… ROUTE="GET /…" ROLE=callers`.
 
-These are the handler, the block of the template, the sample event, a request of examples/favorites.http, and
-a test that fails until the handler does its work.
+They are the handler, the block of the template, the sample event, a request of examples/favorites.http, and a
+test that fails until the handler does its work.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from tools import apps
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
-# What a route may do, and what it is given for that (template.yaml, Permissions).
+# The role of a function and its variables (template.yaml, Permissions).
 ROLES = {
     "callers": ("CallersRole", "{ACCESS_TOKEN_KEYS: !Ref AccessTokenKeys}"),
     "visitors": ("VisitorsRole", ""),
     "products": ("ProductsRole", "{DATABASE_CREDENTIALS: !Ref CatalogCredentials}"),
 }
 
-# The banner in the template behind the group of a path's first word; other paths belong to Operation.
+# The banner that follows the group of a path's first word in the template; other paths are in Operation.
 NEXT_GROUP = {
     "client": "Log-in",
     "auth": "Products",
@@ -114,7 +114,7 @@ AUTHORIZATION = "Authorization: Bearer {{login.response.body.$.access_token}}\n"
 
 
 def write(root: Path, name: str, method: str, path: str, role: str) -> list[Path]:
-    """Write the files of the endpoint; those that were written or changed. Raises FileExistsError."""
+    """Write the files of the endpoint, and return them. Raises FileExistsError."""
     parameters = re.findall(r"{(\w+)}", path)
     tests = root / "tests" / "integration" / "routes" / ROOMS.get(_word(path), "")
     files = {
@@ -129,9 +129,7 @@ def write(root: Path, name: str, method: str, path: str, role: str) -> list[Path
     template = root / "template.yaml"
     template.write_text(_with_block(template.read_text(), name, method, path, role))
     examples = root / "examples" / "favorites.http"
-    authorization = (
-        "Authorization: Bearer {{login.response.body.$.access_token}}\n" if role == "callers" else ""
-    )
+    authorization = AUTHORIZATION if role == "callers" else ""
     with examples.open("a", encoding="utf-8") as requests:
         requests.write(
             REQUEST.format(name=name, method=method, path=_sample(path), authorization=authorization)
@@ -155,7 +153,7 @@ def _handler(name: str, method: str, path: str, role: str, parameters: list[str]
 
 
 def _event(root: Path, method: str, path: str, role: str) -> dict[str, Any]:
-    """The sample event: that of a route like it, with this route."""
+    """The sample event: a copy of that of a similar route."""
     like = "get_favorite" if role == "callers" else "get_product"
     event: dict[str, Any] = json.loads((root / "events" / f"{like}.json").read_text(encoding="utf-8"))
     event["routeKey"] = event["requestContext"]["routeKey"] = f"{method} {path}"
@@ -199,7 +197,7 @@ def _sample(path: str) -> str:
 
 
 def main() -> None:
-    """Write what the arguments say, and tell what to do next."""
+    """Write the files for the arguments, and print the next steps."""
     parser = argparse.ArgumentParser(prog="make endpoint", description=__doc__)
     parser.add_argument("name", help="a verb and a noun: count_favorites")
     parser.add_argument("route", help='"GET /favorite-count"')

@@ -1,4 +1,4 @@
-"""Writes all that is derived from the code: `make generate`."""
+"""Writes all generated files: `make generate`."""
 
 from tools import contract, openapi, schemas
 

@@ -36,7 +36,7 @@ Lists come in pages: follow `Link: <…>; rel="next"`, or send `next_cursor` as 
 
 TAGS = ("clients", "auth", "products", "favorites", "shares")  # beside "operation", which is everything else
 
-# Of a field that gives none itself, by its format or type.
+# Examples of fields without one, by format or type.
 _EXAMPLES = {
     "date-time": "2026-11-23T12:00:00.000000Z",
     "uuid": "6f1c8f3e-5d0b-4a53-9a0e-0c7a4c1f2b11",
@@ -133,7 +133,7 @@ def document() -> Json:
 
 
 def _add_examples(document: Json) -> None:
-    """Give every shape an example, and every body that has one of them."""
+    """Add an example to every shape, and to every body of such a shape."""
     schemas = document["components"]["schemas"]
     for schema in schemas.values():
         schema.setdefault("examples", [_example(schema, schemas)])
@@ -152,9 +152,9 @@ def _add_examples(document: Json) -> None:
 
 
 def _example(schema: Json, schemas: Json, name: str = "") -> Any:
-    """A value that fits the schema: its own first example, or one made of those of its parts.
+    """A valid value: the schema's first example, or one composed of the examples of its parts.
 
-    A field without one takes that of a field with its name.
+    A field without an example takes that of a field with the same name.
     """
     if "examples" in schema:
         return schema["examples"][0]
@@ -183,7 +183,7 @@ def text() -> str:
 
 
 def _complete(operation: Json, path: str, method: str, *, public: bool, source: Any) -> None:
-    """Add to an operation what the types of its route do not say."""
+    """Add the parts of an operation that the types of its route do not give."""
     codes = operation.pop("x-errors", [])
     also = operation.pop("x-also", [])
     tag = _tag(path)
@@ -247,7 +247,7 @@ def _without_null(schema: Json) -> None:
 
 
 def _tag(path: str) -> str:
-    """What the path is about, by its first word: `/favorite-ids` is about favorites."""
+    """The tag of a path, by its first word: `/favorite-ids` belongs to favorites."""
     word = path.split("/")[1].partition("-")[0]
     word = {"shared": "shares"}.get(word, word)
     return next((tag for tag in TAGS if tag in (word, f"{word}s")), "operation")

@@ -16,7 +16,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "events" / "schemas"
 def schemas() -> dict[str, dict[str, Any]]:
     """The schema of every event's detail, by the name of its file: `favorites.FavoriteAdded.json`.
 
-    What comes in is described as it is read, with what may be missing; what goes out as it is written.
+    Incoming events are described as they are parsed, outgoing ones as they are written.
     """
     found = {}
     for name, incoming in INCOMING.items():

@@ -21,7 +21,7 @@ app = routing.resolver()
     ),
 )
 def create_favorite(new: NewFavorite) -> Response[Favorite]:
-    """Mark a product as a favorite of the caller; refused when it is one."""
+    """Mark a product as a favorite of the caller; refused if it already is one."""
     favorite = items.create(app.caller, new.product_id)
     return responses.created(favorite, location=f"/favorites/{new.product_id}")
 

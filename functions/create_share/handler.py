@@ -15,7 +15,7 @@ app = routing.resolver()
 
 @app.post("/shares", status_code=201, openapi_extensions=routing.errors(SharesFull))
 def create_share(new: NewShare) -> Response[Share]:
-    """Share the caller's favorites, as they are whenever they are read, with all who have the link."""
+    """Share the caller's current and future favorites with everyone who has the link."""
     share = shares.create(app.caller, new)
     return responses.created(share, location=share.path, **responses.NOT_STORED)
 

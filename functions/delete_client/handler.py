@@ -19,7 +19,7 @@ app = routing.resolver()
     openapi_extensions=routing.errors(Forbidden, UnknownClient, ChangedMeanwhile, LastAdmin, LogInTooLongAgo),
 )
 def delete_client(client_id: ClientRef) -> Response[None]:
-    """Remove a client with all favorites and sessions: yourself, or anybody as an admin."""
+    """Remove a client with all favorites and sessions: yourself, or any client as an admin."""
     removal.remove(app.caller, client_id, app.preconditions)
     return responses.no_content()
 

@@ -19,7 +19,7 @@ app = routing.resolver()
     openapi_extensions=routing.errors(Forbidden, UnknownClient),
 )
 def end_sessions(client_id: ClientRef) -> Response[None]:
-    """Log out everywhere: end all sessions and access tokens, your own or anybody's as an admin."""
+    """Log out everywhere: end all sessions and access tokens, your own or as an admin any client's."""
     everywhere.log_out(app.caller, client_id)
     return responses.no_content()
 

@@ -16,7 +16,7 @@ app = routing.resolver()
 
 @app.get("/clients/<client_id>/export", openapi_extensions=routing.errors(Forbidden, UnknownClient))
 def export_client(client_id: ClientRef) -> Response[Export]:
-    """Download everything that is held about a client: yourself, or anybody as an admin."""
+    """Download all data about a client: yourself, or any client as an admin."""
     return responses.attachment(exports.export(app.caller, client_id), "favorites-export.json")
 
 

@@ -16,7 +16,7 @@ app = routing.resolver()
 
 @app.get("/clients/<client_id>", openapi_extensions=routing.errors(Forbidden, UnknownClient, also=[304]))
 def get_client(client_id: ClientRef) -> Response[Client]:
-    """Read a client: yourself, or anybody as an admin."""
+    """Read a client: yourself, or any client as an admin."""
     return responses.tagged(app, profiles.get(app.caller, client_id))
 
 

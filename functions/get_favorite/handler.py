@@ -18,7 +18,7 @@ app = routing.resolver()
     "/favorites/<product_id>", openapi_extensions=routing.errors(NotFavorite, UnknownProduct, also=[304])
 )
 def get_favorite(product_id: ProductRef) -> Response[Favorite]:
-    """Tell whether a product is one of the caller's favorites."""
+    """Read one of the caller's favorites, by its product."""
     return responses.tagged(app, items.get(app.caller, product_id))
 
 

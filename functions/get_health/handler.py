@@ -14,7 +14,7 @@ app = routing.resolver(public=True)
 
 @app.get("/health", openapi_extensions=routing.errors(also=[503]))
 def get_health() -> Response[Health]:
-    """Tell the state of the service, its database, its cache and the catalog."""
+    """Read the state of the service, its database, its cache and the catalog."""
     return responses.health(app, *health.check())
 
 

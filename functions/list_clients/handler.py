@@ -18,7 +18,9 @@ app = routing.resolver()
 
 EmailFilter = Annotated[
     str | None,
-    Query(max_length=254, pattern=NO_NUL, description="Only the client with this e-mail, in whatever case."),
+    Query(
+        max_length=254, pattern=NO_NUL, description="Only the client with this e-mail; case does not matter."
+    ),
 ]
 
 

@@ -25,7 +25,7 @@ Asked = Annotated[
     Query(
         max_length=MAX_REQUESTED,
         description=f"Only those of these products that are favorites, in this order: up to {MAX_REQUESTED}, "
-        "repeated or separated by commas. They come on one page, whatever `limit` says; without `cursor`.",
+        "repeated or separated by commas. One page has them all, regardless of `limit`; not with `cursor`.",
         examples=[["7", "12", "40"]],
     ),
 ]
@@ -35,7 +35,7 @@ Asked = Annotated[
 def list_favorite_ids(
     limit: Limit = MAX_IDS_PAGE, cursor: Cursor = None, product_id: Asked = None
 ) -> Response[FavoriteIds]:
-    """Tell which products are favorites of the caller, newest first, or which of those that are asked for."""
+    """List the ids of the caller's favorites, newest first, or those among the requested products."""
     if_none_match = app.header("if-none-match")
     if product_id is None:
         found = ids.list_page(app.caller, limit=limit, cursor=cursor, if_none_match=if_none_match)

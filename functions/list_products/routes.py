@@ -25,8 +25,8 @@ Asked = Annotated[
     Query(
         max_length=MAX_REQUESTED,
         description=f"These products, in this order: up to {MAX_REQUESTED} ids, repeated or separated by "
-        "commas. The answer has `items` and `missing`, all of them, whatever `limit` says; without `cursor`, "
-        "`category` and `sort`.",
+        "commas. The answer has all of them in `items` and `missing`, regardless of `limit`; not with "
+        "`cursor`, `category` or `sort`.",
         examples=[["7", "12", "40"]],
     ),
 ]
@@ -40,7 +40,7 @@ def list_products(
     sort: Sort = None,
     product_id: Asked = None,
 ) -> Response[Page[Product] | AskedProducts]:
-    """List the products of the catalog, or those that are asked for by their ids."""
+    """List the products of the catalog, or products by their ids."""
     if product_id is None:
         return responses.product(
             app, list_pages.page(limit=limit, cursor=cursor, category=category, sort=sort)

@@ -21,7 +21,7 @@ app = routing.resolver(public=True)
 def list_shared_favorites(
     token: ShareToken, limit: Limit = PAGE_SIZE, cursor: Cursor = None
 ) -> Response[SharedFavorites]:
-    """List the products of a shared list, newest favorite first; for all who have the link."""
+    """List the products of a shared list, newest favorite first; for everyone who has the link."""
     page, next_cursor = shared_lists.list_page(token, source_ip=app.source_ip, limit=limit, cursor=cursor)
     return responses.page(app, page, next_cursor, **responses.UNLISTED)
 

@@ -1,4 +1,4 @@
-"""Sends the outbox to the event bus, and removes expired sessions and dead letters, on a schedule."""
+"""Relays the outbox to the event bus, and removes expired sessions and dead letters, on a schedule."""
 
 from shared.platform import lean_imports
 
@@ -16,7 +16,7 @@ SPARE = 3.0  # seconds before Lambda's own end
 
 
 def publish_events(_event: dict[str, Any], _context: Any) -> dict[str, int]:
-    """How many events were sent, refused for now and made dead letters, and how many are left."""
+    """Return how many events were sent, deferred, made dead letters, and are left."""
     # In this function because its role is the only one of a schedule that may delete sessions. First, because
     # it takes milliseconds, and a bus that is down must not prevent it.
     purged = purge_expired_sessions()

@@ -1,4 +1,4 @@
-"""Renews the keys that sign access tokens, every 30 days, for Secrets Manager; tells their age every day."""
+"""Renews the keys of access tokens every 30 days, for Secrets Manager; reports their age every day."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ from shared.accounts import key_rotation
 
 
 def lambda_handler(event: dict[str, Any], _context: Any) -> None:
-    """Do one of the four steps of a rotation, or tell how old the keys are where the event names no step.
+    """Do one of the four steps of a rotation, or report the age of the keys if the event names no step.
 
-    Raises what went wrong; Secrets Manager then leaves the keys as they were, and tries again.
+    After an exception, Secrets Manager keeps the keys and tries again.
     """
     if "Step" not in event:
         key_rotation.report_age(event["SecretId"])

@@ -10,15 +10,15 @@ from functions.run_migrations import custom_resource, first_poll, migrations
 from shared.errors import DatabaseUnavailable
 from shared.platform import database, deadlines, settings
 
-WAIT = 60  # seconds for a database that wakes up from a pause
-SPARE = 15.0  # seconds that stay to tell CloudFormation what became of it
+WAIT = 60  # seconds for a paused database to wake up
+SPARE = 15.0  # seconds for the answer to CloudFormation
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Which migrations were applied now, and whether the first admin was created now.
+    """Return which migrations were applied, and whether the first admin was created.
 
-    CloudFormation, whose event has a ResponseURL, is told there how it went, and the copy of the products is
-    filled for it. Everybody else sees what went wrong raised, and stops.
+    For an event of CloudFormation (with a ResponseURL), the copy of the products is filled too, and the
+    result is sent there. Other callers get errors as exceptions.
     """
     with deadlines.within(deadlines.of_function(context, spare=SPARE)):
         if "ResponseURL" in event:

@@ -1,4 +1,4 @@
-"""Which products are favorites, by their ids alone: for a page that shows which are marked."""
+"""The ids of favorites, without the products: for pages that show which products are marked."""
 
 from __future__ import annotations
 
@@ -118,10 +118,7 @@ def list_page(
 
 
 def _unchanged(caller: Caller, if_none_match: str | None) -> Ids | None:
-    """ "Not modified" for a caller who has the current revision: this reads one row.
-
-    None where the caller has another revision or none, and the list has to be read.
-    """
+    """ "Not modified", if the caller has the current revision; this reads one row. Otherwise None."""
     if not if_none_match or _etag_prefix(caller) not in if_none_match:
         return None
     row = callers.fetch_one(caller, _Revision, REVISION)

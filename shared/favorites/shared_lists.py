@@ -1,4 +1,4 @@
-"""A shared list as anybody sees it who has the link: products, and nothing of the client who likes them."""
+"""A shared list: its products, without any data of the client."""
 
 from __future__ import annotations
 

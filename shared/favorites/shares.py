@@ -1,4 +1,4 @@
-"""Links under which anybody reads a client's favorites: made, listed and ended by the client."""
+"""Links to a client's favorites, for everyone who has them: the client creates, lists and ends them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shared.errors import SharesFull, UnknownShare
 from shared.favorites.models import NewShare, Share, Shares
 from shared.platform import database
 
-MAX_SHARES = 20  # of one client, ended ones not counted: they are shown on one page
+MAX_SHARES = 20  # active ones of a client: one page shows them all
 DEFAULT_LIFETIME = timedelta(days=90)
 _TOKEN_BYTES = 16  # 128 random bits, so no guess succeeds
 

@@ -1,8 +1,8 @@
-"""Opaque keyset cursors: where a page ended, for the list that it belongs to and no other.
+"""Opaque keyset cursors: the end of a page of one list.
 
-A cursor is base64url of a checksum and a JSON array. The checksum covers the list's name, so a cursor that
-was made up, damaged, or given out for another list, order or client is refused. It is no secret and needs no
-key: a cursor only says where to go on in a list that its bearer may read anyway.
+A cursor is base64url of a checksum and a JSON array. The checksum covers the list's name, so invented or
+damaged cursors, and those of another list, order or client, are refused. It is not a secret and needs no key:
+a cursor names only a position in a list that its bearer may read anyway.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Second = TypeVar("Second")
 
 
 def encode(list_name: str, *position: str) -> str:
-    """The cursor for what follows `position` (the sort key's values, as texts) in that list."""
+    """The cursor to the items behind `position` (the sort key's values, as texts) in the list."""
     payload = json.dumps(position, separators=(",", ":"), ensure_ascii=False).encode()
     return base64.urlsafe_b64encode(_checksum(list_name, payload) + payload).rstrip(b"=").decode()
 
@@ -35,10 +35,10 @@ def encode(list_name: str, *position: str) -> str:
 def decode(
     list_name: str, cursor: str, first: Callable[[str], First], second: Callable[[str], Second]
 ) -> tuple[First, Second]:
-    """The position that the cursor was made of, each text as what `first` and `second` make of it.
+    """The position of the cursor, its two texts parsed by `first` and `second`: the functions below.
 
-    These are the kinds below, which raise ValueError for a text that `encode` was never given. One position
-    has one cursor: another spelling of it is none. Raises InvalidCursor.
+    They raise ValueError for a text that `encode` never gets. Each position has exactly one cursor; any other
+    spelling is refused. Raises InvalidCursor.
     """
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
@@ -50,7 +50,7 @@ def decode(
         raise InvalidCursor from error
 
 
-# ── The kinds of values, each in the one form in which a cursor has it ────────────────────────────────────
+# ── Parsers of values, each for the one spelling that a cursor has ────────────────────────────────────────
 
 _INTEGER = re.compile(r"0|[1-9][0-9]{0,17}")  # up to 18 digits: each is a bigint of PostgreSQL's
 # The digits that a price may have (shared.products.catalog), with the zeros at its end.
@@ -69,7 +69,7 @@ def decimal(value: str) -> Decimal:
 
 
 def difference(value: str) -> Decimal:
-    """What one amount has more than another, or less. Raises ValueError."""
+    """The difference of two amounts. Raises ValueError."""
     return Decimal(_matched(_DIFFERENCE, value))
 
 
@@ -77,7 +77,7 @@ def moment(value: str) -> datetime:
     """A time as json_text.timestamp writes it. Raises ValueError."""
     parsed = datetime.fromisoformat(text(value))
     if parsed.tzinfo is None or json_text.timestamp(parsed) != value:
-        raise ValueError("is no time of ours")
+        raise ValueError("is not a time of a cursor")
     return parsed
 
 
@@ -85,20 +85,20 @@ def uuid(value: str) -> UUID:
     """A UUID in lower case. Raises ValueError."""
     parsed = UUID(text(value))
     if str(parsed) != value:
-        raise ValueError("is no UUID of ours")
+        raise ValueError("is not a UUID of a cursor")
     return parsed
 
 
 def text(value: str) -> str:
-    """A text as it is. Raises ValueError for what PostgreSQL could not compare with."""
+    """The text. Raises ValueError for NUL, which PostgreSQL's text type does not have."""
     if not isinstance(value, str) or "\0" in value:
-        raise ValueError("is no text")
+        raise ValueError("is not a text")
     return value
 
 
 def _matched(form: re.Pattern[str], value: str) -> str:
     if not form.fullmatch(text(value)):
-        raise ValueError("is no number of ours")
+        raise ValueError("is not a number of a cursor")
     return value
 
 

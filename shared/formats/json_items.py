@@ -1,4 +1,4 @@
-"""The items of a JSON array, one after the other: a list of 100,000 products is never whole in memory."""
+"""Streaming of a JSON array, item by item: a list of 100,000 products is never in memory as a whole."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _READ = 64 * 1024  # bytes
 _WHITE_SPACE = " \t\r\n"
 _FOLLOWING = (*_WHITE_SPACE, ",", "]")
 _LONGEST_ITEM = 1024 * 1024  # characters
-_LONGEST_NUMBER = 1_000  # characters; a longer one is none that anybody means
-# What ends a value that cannot be decoded: strings, and the brackets outside of them.
+_LONGEST_NUMBER = 1_000  # characters; no real value is longer
+# Strings, and the brackets outside of them: they show the end of a value that cannot be decoded.
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|"|[\[\]{}]', re.DOTALL)
 
 _DEPTH = {"[": 1, "{": 1, "]": -1, "}": -1}
@@ -23,14 +23,14 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Unusable:
-    """Stands for a value that is JSON and that no program can use: a number or a nesting without end."""
+    """A value that is valid JSON but unusable: a huge number, or excessive nesting."""
 
 
 UNUSABLE = Unusable()
 
 
 class NotJson(ValueError):
-    """The text is not JSON, or not an array, or not one that ends."""
+    """The text is not JSON, not an array, or incomplete."""
 
 
 def loads(text: bytes) -> Any:
@@ -44,10 +44,10 @@ def loads(text: bytes) -> Any:
 def iterate(file: IO[bytes]) -> Iterator[Any]:
     """The array's items, their decimals exact, from a file of UTF-8, with or without a byte order mark.
 
-    An item that is nested too deeply is UNUSABLE. Raises NotJson where it stops being an array.
+    An item that is nested too deeply is UNUSABLE. Raises NotJson.
     """
-    # The standard decoder does the parsing, item by item. ijson would do it all, but its C parser takes
-    # memory by the square of the nesting: 100,000 brackets, 100 kB, killed a machine of 24 GB.
+    # The standard decoder parses item by item. Not ijson: the memory of its C parser grows with the square of
+    # the nesting; 100,000 brackets (100 kB) exhausted 24 GB.
     text = _Window(file)
     if text.skip(0) != "[":
         raise NotJson("it is not an array")
@@ -66,7 +66,7 @@ def iterate(file: IO[bytes]) -> Iterator[Any]:
 
 
 class _Window:
-    """The part of the file's text that is being looked at; it begins where the reading stands."""
+    """The part of the file's text that is being parsed; it begins at the current position."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -75,7 +75,7 @@ class _Window:
         self._ended = False
 
     def skip(self, count: int) -> str:
-        """Let go of so many characters and the white space behind them; the next one, "" at the end."""
+        """Drop so many characters and the white space behind; return the next character, "" at the end."""
         self._text = self._text[count:].lstrip(_WHITE_SPACE)
         while not self._text and self._more():
             self._text = self._text.lstrip(_WHITE_SPACE)
@@ -88,11 +88,11 @@ class _Window:
                 value, end = _DECODER.raw_decode(self._text)
             except RecursionError:
                 value, end = UNUSABLE, self._end_of_value()
-            except ValueError as error:  # perhaps it only has not come to its end yet
+            except ValueError as error:  # or the text of the item is still incomplete
                 if len(self._text) > _LONGEST_ITEM or not self._more():
                     raise NotJson(str(error)) from error
                 continue
-            # 12 may be the beginning of 123 or 12.5: a value has ended when something else follows.
+            # 12 may be the beginning of 123 or 12.5: a value is complete once a delimiter follows.
             if self._text[end : end + 1] in _FOLLOWING or not self._more():
                 return value, end
 
@@ -102,7 +102,7 @@ class _Window:
         while True:
             for token in _TOKEN.finditer(self._text, position):
                 text = token[0]
-                if text == '"':  # a string that has not ended yet
+                if text == '"':  # of an incomplete string
                     break
                 position = token.end()
                 depth += _DEPTH.get(text, 0)
@@ -130,7 +130,7 @@ def _refuse_constant(name: str) -> NoReturn:
 def _decimal(text: str) -> Decimal | Unusable:
     try:
         return Decimal(text) if len(text) <= _LONGEST_NUMBER else UNUSABLE
-    except ArithmeticError:  # an exponent beyond all bounds
+    except ArithmeticError:  # the exponent is too large
         return UNUSABLE
 
 

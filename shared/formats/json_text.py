@@ -1,4 +1,4 @@
-"""JSON out, with every decimal as it is: a price never passes through a binary float."""
+"""JSON output with exact decimals: a price is never converted to a binary float."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Model = TypeVar("Model")
 
 @dataclass(frozen=True, slots=True)
 class Rendered(Generic[Model]):
-    """The JSON text of a model, which need never have been built."""
+    """The JSON text of a model; the model itself need not exist."""
 
     text: str
 
@@ -29,7 +29,7 @@ class Rendered(Generic[Model]):
 
 
 def rendered(value: Model | Rendered[Model]) -> Rendered[Model]:
-    """The value as JSON, once: what has been rendered stays as it is."""
+    """The value as JSON; a rendered value is returned unchanged."""
     return value if isinstance(value, Rendered) else Rendered(dumps(value))
 
 
@@ -58,5 +58,5 @@ def _plain(value: Any) -> Any:
 
 
 def plain_decimal(value: Decimal) -> Decimal:
-    """The same number without an exponent, as PostgreSQL's numeric keeps it (1E+2 becomes 100)."""
+    """The same number without an exponent, like PostgreSQL's numeric (1E+2 becomes 100)."""
     return Decimal(f"{value:f}")

@@ -1,6 +1,6 @@
-"""What texts are sorted by, so that Água stands behind abajur and before Zebra.
+"""Sort keys of texts: Água sorts behind abajur and before Zebra.
 
-PostgreSQL's own order depends on the collations that a server was built with; the embedded one has no ICU.
+PostgreSQL's own order depends on the server's collations; the embedded one has no ICU.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ KEY_BYTES = 2_400  # of UTF-8: with the id behind it, an index takes 2,704
 
 
 def sort_key(text: str) -> str:
-    """The text without case and marks (NFKD), and the text itself behind that, for those that are alike."""
+    """The text without case and marks (NFKD), followed by the text itself, which orders equal ones."""
     return _cut(f"{folded(text)}\x01{text}")
 
 

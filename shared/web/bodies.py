@@ -17,7 +17,7 @@ _MERGE_PATCH = "application/merge-patch+json"  # RFC 7396
 
 
 def checked(event: Event) -> Event:
-    """The event, its body checked and labeled application/json where its method has one.
+    """The event, its body checked and labeled application/json if its method has one.
 
     Raises UnsupportedMediaType, BodyTooLarge and InvalidInput.
     """
@@ -26,18 +26,18 @@ def checked(event: Event) -> Event:
         return event
     _check_media_type(event, (_MERGE_PATCH, _JSON) if method == "PATCH" else (_JSON,))
     try:
-        text = _bytes(event).decode("utf-8-sig")  # a byte order mark may be ignored (RFC 8259 §8.1)
+        text = _bytes(event).decode("utf-8-sig")  # without a byte order mark (RFC 8259 §8.1)
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InvalidInput("is not JSON", location="body", kind="json_invalid") from error
-    if not isinstance(value, dict):  # of a list, Powertools would take an item for the body
+    if not isinstance(value, dict):  # Powertools would read an item of a list as the body
         raise InvalidInput("is not an object", location="body", kind="object_type")
     others = {name: value for name, value in event["headers"].items() if name.lower() != "content-type"}
     return event | {"headers": others | {"content-type": _JSON}, "body": text, "isBase64Encoded": False}
 
 
 def _bytes(event: Event) -> bytes:
-    """The body; of one that is encoded, the length is checked before and after it is decoded."""
+    """The body, decoded; its length is checked before and after decoding."""
     body: str = event.get("body") or ""
     is_encoded = event.get("isBase64Encoded")
     if len(body) > (_MAX_ENCODED if is_encoded else MAX_BODY):

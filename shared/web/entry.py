@@ -1,6 +1,6 @@
-"""The Lambda handlers of all functions: those of HTTP, and those of events and schedules.
+"""The Lambda handlers of all functions: for HTTP, and for events and schedules.
 
-Nothing here loads routing or validation: a cached product is answered without them.
+This module loads neither routing nor validation: the answer to a cached product needs none.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Handler = Callable[[Event, Any], Answer]
 
 
 def http(answer: Handler[Result]) -> Handler[Result]:
-    """The handler of a function behind API Gateway, for what answers its events.
+    """The Lambda handler of a function behind API Gateway, whose events `answer` answers.
 
-    Adds the headers of every answer, and turns the answer to GET into that to HEAD.
+    Adds the headers of every answer, and removes the body of an answer to HEAD.
     """
 
     def lambda_handler(event: Event, context: Any) -> Result:
@@ -30,7 +30,7 @@ def http(answer: Handler[Result]) -> Handler[Result]:
         result["headers"] = result["headers"] | headers.ALWAYS
         if request.method(event) == "HEAD":
             headers.remove_body(result)
-        # At DEBUG: API Gateway's access log says as much, and costs no time here.
+        # At DEBUG only: API Gateway's access log has the same, without costing time here.
         if logs.debugs():
             logs.logger().debug(
                 "request",
@@ -45,9 +45,9 @@ def http(answer: Handler[Result]) -> Handler[Result]:
 
 
 def background(handle: Handler[Answer], *, spare: float) -> Handler[Answer]:
-    """The handler of a function that events or a schedule invoke.
+    """The Lambda handler of a function that events or a schedule invoke.
 
-    Its work has to end `spare` seconds before Lambda would end it.
+    Its deadline is `spare` seconds before Lambda's own.
     """
 
     def lambda_handler(event: Event, context: Any) -> Answer:
@@ -58,6 +58,6 @@ def background(handle: Handler[Answer], *, spare: float) -> Handler[Answer]:
 
 
 def _ready(handler: Handler[Answer]) -> Handler[Answer]:
-    """The handler, at the end of the init phase: all that it needs is imported."""
+    """The handler, once all its imports are done, at the end of the init phase."""
     lean_imports.done()
     return handler

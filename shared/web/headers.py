@@ -8,14 +8,13 @@ from urllib.parse import urlencode
 
 from shared.formats import etags
 
-# Sent with every answer: browsers must not guess another type than Content-Type, and must come back over TLS
-# only (RFC 6797).
+# Of every answer: browsers must not guess the type, and must return only over TLS (RFC 6797).
 ALWAYS = {"X-Content-Type-Options": "nosniff", "Strict-Transport-Security": "max-age=31536000"}
 
 
 def matches(headers: Mapping[str, str], etag: str) -> bool:
     """Whether If-None-Match names the entity tag, by weak comparison (RFC 9110 §8.8.3.2)."""
-    # API Gateway writes names in lower case, SAM CLI as here: two look-ups instead of a loop.
+    # API Gateway sends names in lower case, SAM CLI in this one: two look-ups instead of a loop.
     wanted = headers.get("if-none-match") or headers.get("If-None-Match") or ""
     return etags.names(wanted, etag, weak=True)
 
@@ -29,7 +28,7 @@ def next_link(event: dict[str, Any], cursor: str | None) -> dict[str, str]:
 
 
 def remove_body(result: dict[str, Any]) -> None:
-    """Turn the answer to GET into that to HEAD: Content-Length without the body (RFC 9110 §8.6, §9.3.2)."""
+    """Turn the answer to GET into the one to HEAD: Content-Length without a body (RFC 9110 §8.6, §9.3.2)."""
     if result["statusCode"] != 304:
         result["headers"]["Content-Length"] = str(len(result["body"].encode()))
     result["body"] = ""

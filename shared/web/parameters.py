@@ -38,7 +38,7 @@ _BOOLEANS = {"true": True, "false": False}
 
 def _integer(value: object) -> object:
     if isinstance(value, str) and not _INTEGER.fullmatch(value):
-        raise PydanticCustomError("int_parsing", "is no whole number")
+        raise PydanticCustomError("int_parsing", "is not a whole number")
     return value
 
 
@@ -48,7 +48,7 @@ def _boolean(value: object) -> object:
     return value
 
 
-# As JSON writes them. Pydantic alone also takes `1_0`, `+5`, `5.0`, `yes` and `on`.
+# Only JSON's notation. Pydantic alone also accepts `1_0`, `+5`, `5.0`, `yes` and `on`.
 PLAIN_INTEGER = BeforeValidator(_integer)
 PLAIN_BOOLEAN = BeforeValidator(_boolean)
 

@@ -1,4 +1,4 @@
-"""Errors as problem details (RFC 9457): the only place that turns them into HTTP."""
+"""Errors as problem details (RFC 9457): the only module that turns errors into HTTP."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shared.platform import logs, metrics
 from shared.web import request
 from shared.web.request import Event, Result
 
-# An id in the path that does not fit its pattern names something that cannot exist.
+# For an id in the path that does not match its pattern: no resource can have it.
 _UNKNOWN_BY_PARAMETER: dict[str, DomainError] = {
     "client_id": errors.UnknownClient("There is no such client."),
     "product_id": errors.UnknownProduct("There is no such product."),
@@ -26,10 +26,10 @@ _UNKNOWN_BY_PARAMETER: dict[str, DomainError] = {
 
 
 def result(error: Exception, event: Event) -> Result:
-    """The answer of a function for the error.
+    """The answer to a request that raised the error.
 
-    A status of 500 or more leaves one line in the log, with the reason and the request's id. Of an unforeseen
-    error the caller learns only that id.
+    A status of 500 or more is logged in one line, with the reason and the request's id. The answer to an
+    unforeseen error has only the id.
     """
     known, input_errors = _as_domain_error(error, event)
     fields = {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
@@ -68,12 +68,12 @@ def result(error: Exception, event: Event) -> Result:
 
 def log_unavailable(what: str, reason: str, event: Event) -> None:
     """Log why a request could not be answered."""
-    # Of PostgreSQL's message, the first line is the reason; the lines after it may quote data.
+    # The first line of PostgreSQL's message is the reason; the other lines may quote data.
     logs.logger().error(what, reason=reason.partition("\n")[0], request_id=request.request_id(event))
 
 
 def _challenge(error: DomainError) -> str:
-    """What the caller needs (RFC 6750 §3); a more recent log-in is RFC 9470 §3."""
+    """The WWW-Authenticate header (RFC 6750 §3); for a more recent log-in, RFC 9470 §3."""
     if isinstance(error, errors.InvalidToken):
         return 'Bearer error="invalid_token"'
     if isinstance(error, errors.LogInTooLongAgo):
@@ -82,8 +82,8 @@ def _challenge(error: DomainError) -> str:
 
 
 def _as_domain_error(error: Exception, event: Event) -> tuple[DomainError, list[dict[str, str]]]:
-    """The error as one of ours, and which input is wrong in what way."""
-    if isinstance(error, RecursionError):  # JSON so deep that only Powertools' own reading of it failed
+    """The error as a domain error, and the invalid values of the request."""
+    if isinstance(error, RecursionError):  # of Powertools' parser, for JSON that is nested deeper still
         error = errors.InvalidInput("is not JSON", location="body", kind="json_invalid")
     if isinstance(error, errors.InvalidInput):
         return error, [_input_error(error.location.split("."), error.message, error.kind)]
@@ -117,7 +117,7 @@ def _of_validation(error: RequestValidationError) -> tuple[DomainError, list[dic
 
 
 def _input_error(location: Sequence[str], message: str, kind: str) -> dict[str, str]:
-    """What is wrong with one value: with its JSON Pointer (RFC 6901 §3), or the name of its parameter."""
+    """One invalid value, with its JSON Pointer (RFC 6901 §3) or the name of its parameter."""
     where, *path = location
     place = {"parameter": path[0]} if where == "query" else {"pointer": "".join(map(_token, path))}
     return {"location": ".".join(location), **place, "message": message, "type": kind}

@@ -1,7 +1,7 @@
 """Answers about products: their HTTP caching headers, and the fast path for a fresh entry of the cache.
 
-The fast path sends a cached body before routing, validation, models or the database driver are loaded. What
-it does not answer, the app in the function's `routes` module does.
+The fast path sends a cached body before routing, validation, models or the database driver are loaded. All
+other requests go to the app in the function's `routes` module.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _WHEN_STALE = "stale-while-revalidate=60, stale-if-error=86400"
 
 
 def entry_point(cached: Callable[[Event], tuple[Entry, str] | None], *, otherwise: str) -> Handler[Result]:
-    """The Lambda handler that sends what `cached` finds, and else what the named module's `app` answers."""
+    """The Lambda handler that sends what `cached` returns, or else the answer of the named module's `app`."""
 
     def answer_event(event: Event, context: Any) -> Result:
         try:
@@ -60,9 +60,9 @@ def cached_detail(event: Event) -> tuple[Entry, str] | None:
 
 
 def cached_page(event: Event) -> tuple[Entry, str] | None:
-    """The page of GET /products, if it is kept and fresh.
+    """The page of GET /products, if it is cached and fresh.
 
-    Only pages that passed validation were ever kept, so parameters that would not are simply not found.
+    Only valid requests fill the cache, so a page with invalid parameters is never found.
     Raises CacheDown.
     """
     parameters = event.get("queryStringParameters") or {}
@@ -97,8 +97,8 @@ def _cached_products(parameters: dict[str, str]) -> tuple[Entry, str] | None:
 def answer(entry: Entry, state: str, event: Event) -> tuple[int, dict[str, str], str]:
     """Status, headers and body for the entry: a 304 without one where the client has it (RFC 9110 §13.1.2).
 
-    In whole seconds, `max-age` is the whole lifetime and `Age` what is used up of it (RFC 9111 §4.2); a
-    client may use a stale body for a minute while it asks again, and for a day while this service is down
+    `max-age` is the whole lifetime in seconds and `Age` the used part of it (RFC 9111 §4.2). A client may use
+    a stale body for a minute while it revalidates it, and for a day while this service is down
     (RFC 5861). A body that the catalog could not confirm is not to be stored.
     """
     age = entry.age

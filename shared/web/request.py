@@ -1,4 +1,4 @@
-"""What a function reads from the event of API Gateway (payload format 2.0)."""
+"""Reading the events of API Gateway (payload format 2.0)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def method(event: Event) -> str:
 
 
 def with_decoded_path(event: Event) -> Event:
-    """The event with a path of decoded parameters, from which Powertools takes them.
+    """The event with decoded parameters in its path, where Powertools reads them.
 
     A product_id may hold `%2F`, which a URL writes as `%252F`; whether `rawPath` is decoded depends on the
     gateway, `pathParameters` always are.
@@ -35,7 +35,7 @@ def with_decoded_path(event: Event) -> Event:
 
 
 def header(event: Event, name: str) -> str:
-    """A request header by its lower-case name; empty where there is none."""
+    """A request header by its lower-case name, or an empty text."""
     for key, value in (event.get("headers") or {}).items():
         if key.lower() == name:
             return str(value)
@@ -48,15 +48,15 @@ def source_ip(event: Event) -> str:
 
 
 def request_id(event: Event) -> str:
-    """The id of the request, by which it is found in the log."""
+    """The id of the request, which its log lines have too."""
     return str(event.get("requestContext", {}).get("requestId", ""))
 
 
 def requested_ids(parameters: Mapping[str, str]) -> list[str] | None:
-    """The products of the query parameter `product_id`, each once, where it is the only parameter.
+    """The products of the query parameter `product_id`, each once, if it is the only parameter.
 
-    API Gateway joins repeated parameters with commas. None for any other query, and for invalid ids: the
-    app's validation answers those.
+    API Gateway joins repeated parameters with commas. None for any other query, and for invalid ids, which
+    the app's validation refuses.
     """
     product_ids = parameters.get("product_id", "").split(",")
     if len(parameters) > 1 or len(product_ids) > MAX_REQUESTED or not all(map(is_product_id, product_ids)):
@@ -65,9 +65,9 @@ def requested_ids(parameters: Mapping[str, str]) -> list[str] | None:
 
 
 def first_page_limit(event: Event) -> int | None:
-    """The `limit` of a request for a list that has no other parameter; None for any other request.
+    """The `limit` of a request for a list, if it has no other parameter.
 
-    None for an invalid limit too: the app's validation answers that.
+    None for any other request, and for an invalid limit, which the app's validation refuses.
     """
     parameters = event.get("queryStringParameters") or {}
     limit = parameters.get("limit", str(PAGE_SIZE))

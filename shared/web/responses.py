@@ -23,7 +23,7 @@ Body = TypeVar("Body")
 _JSON = "application/json"
 _KEPT_PRIVATELY = {"Cache-Control": "private, no-cache"}
 NOT_STORED = {"Cache-Control": "no-store"}
-# What is behind a secret link: no search engine lists it, and no other site learns the link.
+# For pages behind a secret link: not for search engines, and the link is sent to no other site.
 UNLISTED = NOT_STORED | {"X-Robots-Tag": "noindex", "Referrer-Policy": "no-referrer"}
 
 
@@ -33,7 +33,7 @@ def ok(body: Body | Rendered[Body], **fields: str) -> Response[Body]:
 
 
 def created(body: Body | Rendered[Body], location: str | None = None, **fields: str) -> Response[Body]:
-    """201 with the body as JSON, where it can be read, and the header fields."""
+    """201 with the body as JSON, the location of the new resource, and the header fields."""
     return _json(201, body, ({"Location": location} if location else {}) | fields)
 
 
@@ -74,13 +74,13 @@ def tagged_result(
 
 
 def changed(body: Body) -> Response[Body]:
-    """200 with what a change has made, and its ETag."""
+    """200 with the changed resource and its ETag."""
     text = json_text.rendered(body)
     return ok(text, ETag=text.etag)
 
 
 def tokens(body: Body) -> Response[Body]:
-    """200 with tokens, which no cache may keep (RFC 6749 §5.1)."""
+    """200 with tokens, which no cache may store (RFC 6749 §5.1)."""
     return _json(200, body, NOT_STORED)
 
 
@@ -108,7 +108,7 @@ def health(app: Resolver, body: Health, reason: str) -> Response[Health]:
 
 
 def attachment(body: Body | Rendered[Body], name: str) -> Response[Body]:
-    """200 with JSON that a browser saves as a file of that name, and that nobody else may keep."""
+    """200 with JSON that a browser saves as a file of that name, and that no cache may store."""
     fields = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
     return _json(200, body, fields)
 
@@ -120,5 +120,5 @@ def text(body: str, content_type: str, fields: dict[str, str]) -> Response[Any]:
 
 def _json(status: int, body: Body | Rendered[Body], fields: dict[str, str]) -> Response[Body]:
     text = json_text.dumps(body)
-    # Rendered here, so that Powertools passes it on as it is; the type is that of what was rendered.
+    # Rendered here, so that Powertools sends it unchanged; for mypy, it keeps the type of the body.
     return Response(status, _JSON, cast("Body", text), _KEPT_PRIVATELY | fields)

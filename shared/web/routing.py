@@ -30,8 +30,8 @@ class Resolver(APIGatewayHttpResolver):
     def __init__(self, *, public: bool) -> None:
         super().__init__(enable_validation=True)
         self.public = public
-        # Answers are rendered by shared.formats.json_text, for the exact decimals that Powertools' response
-        # validation would turn into strings; mypy checks their types instead.
+        # shared.formats.json_text renders answers with exact decimals, which Powertools' response validation
+        # would turn into strings. mypy checks their types instead.
         del self._response_validation_middleware
         self.use([_without_unknown_parameters])
         self.exception_handler(Exception)(self._problem)
@@ -43,12 +43,12 @@ class Resolver(APIGatewayHttpResolver):
 
     @property
     def caller(self) -> Caller:
-        """Who makes the request; only for routes that are not public."""
+        """The caller of the request; only for routes that are not public."""
         return cast("Caller", self.context["caller"])
 
     @property
     def source_ip(self) -> str:
-        """The IP address that the request comes from."""
+        """The IP address of the connection to API Gateway."""
         return request.source_ip(self.event)
 
     def header(self, name: str) -> str | None:
@@ -82,10 +82,10 @@ def entry_point(
     """The Lambda handler that serves the app.
 
     `fast_path` may answer the most frequent request without the app, whose routing and validation take longer
-    than a statement of one row. It returns None for everything else, invalid requests included.
+    than a statement of one row. It returns None for all other requests, including invalid ones.
 
-    `preload` names modules that a first request would import. They are imported in the init phase, for which
-    Lambda gives an environment a whole CPU; requests get a share that depends on the memory.
+    `preload` names modules that a first request would import. They are imported in the init phase, in which
+    Lambda gives an environment a whole CPU; a request's share of the CPU depends on the memory.
     """
     for module in (*preload, *(() if app.public else ("jwt.api_jwt",)), *secrets_manager.modules()):
         import_module(module)
@@ -97,7 +97,7 @@ def entry_point(
 
 
 def answer(app: Resolver, event: Event, context: Any, fast_path: FastPath | None = None) -> Result:
-    """What the app answers, once the caller and the body were checked; any error is a problem."""
+    """The answer of the app, after the caller and the body were checked; errors become problems."""
     try:
         if not app.public:
             app.context["caller"] = _authenticate(event)
@@ -108,16 +108,16 @@ def answer(app: Resolver, event: Event, context: Any, fast_path: FastPath | None
 
 
 def errors(*kinds: type[DomainError], also: Sequence[int] = ()) -> dict[str, Any]:
-    """What a route's description in the OpenAPI document needs beside its types (tools.openapi).
+    """The part of a route's OpenAPI description that its types do not give (tools.openapi).
 
-    `kinds` are the errors of its own that it answers with, `also` the further statuses of its success:
-    304 for a route with an entity tag (`responses.tagged`), any other with the same body.
+    `kinds` are the errors of this route, `also` further statuses of success: 304 for a route with an entity
+    tag (`responses.tagged`), any other with the same body.
     """
     return {"x-errors": [kind.code for kind in kinds], "x-also": list(also)}
 
 
 def _authenticate(event: Event) -> Caller:
-    """The caller that the Authorization header's bearer token names (RFC 6750 §2.1)."""
+    """The caller of the Authorization header's bearer token (RFC 6750 §2.1)."""
     scheme, _, token = request.header(event, "authorization").strip().partition(" ")
     if scheme.lower() != "bearer":
         raise MissingCredentials("This route needs an access token: Authorization: Bearer …")
@@ -133,7 +133,7 @@ def _with_checked_path(event: Event) -> Event:
 
 
 def _as_get(event: Event) -> Event:
-    """The event, HEAD in it as GET: both have one answer (RFC 9110 §9.3.2), and `entry` removes the body."""
+    """The event, with GET in place of HEAD (RFC 9110 §9.3.2); `entry` removes the body of the answer."""
     if request.method(event) != "HEAD":
         return event
     context = event["requestContext"]
@@ -141,10 +141,10 @@ def _as_get(event: Event) -> Event:
 
 
 def _without_unknown_parameters(app: Resolver, answer: Callable[[Resolver], Response[Any]]) -> Response[Any]:
-    """Let the route answer, unless the query has a parameter that it does not declare.
+    """Call the route, unless the query has a parameter that it does not declare.
 
     Ignoring a misspelled parameter would give a wrong answer that looks right. Runs after Powertools'
-    validation, so that an error in the path is reported first.
+    validation, which reports errors in the path first.
     """
     sent = app.event.get("queryStringParameters")
     if sent:
