@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,20 +31,16 @@ def client(catalog: Catalog) -> Iterator[httpx.Client]:
         yield client
 
 
-class TestSampleProducts:
-    def test_there_are_at_least_60_in_6_categories(self) -> None:
-        products = sample_products()
-        assert len(products) >= 60
-        assert len({product["category"] for product in products}) == 6
-        assert [product["id"] for product in products] == list(range(1, len(products) + 1))
-
-    def test_they_have_the_oddities_of_the_contract(self) -> None:
-        products = sample_products()
-        ratings = [product["rating"] for product in products if "rating" in product]
-        assert 0 < len(ratings) < len(products)
-        assert any(isinstance(rating["rate"], int) for rating in ratings)
-        assert any(isinstance(product["price"], int) for product in products)
-        assert any(product["title"] != product["title"].strip() for product in products)
+def test_the_sample_products_have_the_oddities_of_the_contract() -> None:
+    products = sample_products()
+    assert [product["id"] for product in products] == list(range(1, len(products) + 1))
+    assert len(products) >= 60
+    assert len({product["category"] for product in products}) == 6
+    ratings = [product["rating"] for product in products if "rating" in product]
+    assert 0 < len(ratings) < len(products)
+    assert any(isinstance(rating["rate"], int) for rating in ratings)
+    assert any(isinstance(product["price"], int) for product in products)
+    assert any(product["title"] != product["title"].strip() for product in products)
 
 
 class TestCatalog:
@@ -132,8 +127,7 @@ class TestCatalog:
     def test_counts_the_calls_of_each_path(self, catalog: Catalog, client: httpx.Client) -> None:
         with ThreadPoolExecutor(20) as pool:
             list(pool.map(lambda _: client.get("/products/7?fresh=1"), range(100)))
-        client.get("/products")
-        assert catalog.calls == Counter({"/products/7": 100, "/products": 1})
+        assert catalog.calls == {"/products/7": 100}
         catalog.forget_calls()
         assert not catalog.calls
 

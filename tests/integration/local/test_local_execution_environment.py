@@ -153,11 +153,8 @@ def test_an_exception_is_told_and_logged_and_the_process_goes_on(runner: Runner)
     with pytest.raises(FunctionFailed, match="ValueError: no such thing"):
         invoke("fail")
     assert runner.console.shows('raise ValueError("no such thing")')
+    assert invoke("look like an error")["errorType"] == "a"
     assert invoke("pid") == before
-
-
-def test_a_result_that_looks_like_an_error_is_a_result(runner: Runner) -> None:
-    assert runner.start()("look like an error")["errorType"] == "a"
 
 
 def test_a_process_that_ends_itself_loses_the_environment(runner: Runner) -> None:

@@ -114,11 +114,6 @@ def run_that_starts_postgres(data: Path) -> subprocess.Popen[str]:
     return run
 
 
-def end(run: subprocess.Popen[str]) -> None:
-    with run:
-        run.kill()
-
-
 class TestPostgres:
     def test_speaks_utf8_sorts_by_code_point_and_lives_in_utc(self, postgres_url: str) -> None:
         assert value_of(postgres_url, "SHOW server_version_num") > "180000"  # type: ignore[operator]
@@ -127,15 +122,13 @@ class TestPostgres:
         in_order = value_of(postgres_url, "SELECT array_agg(w ORDER BY w) FROM unnest('{é,b,Z}'::text[]) w")
         assert in_order == ["Z", "b", "é"]
 
-    def test_the_service_owns_its_database_and_is_no_superuser(self, postgres_url: str) -> None:
+    def test_only_its_owner_may_enter_from_this_machine_and_is_no_superuser(self, postgres_url: str) -> None:
         owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
         assert value_of(postgres_url, "SELECT current_user::text") == value_of(postgres_url, owner)
         assert value_of(postgres_url, "SHOW is_superuser") == "off"
-
-    def test_listens_on_this_machine_alone_and_asks_for_the_password(self, postgres: Postgres) -> None:
-        assert value_of(postgres.url, "SHOW listen_addresses") == "127.0.0.1"
+        assert value_of(postgres_url, "SHOW listen_addresses") == "127.0.0.1"
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-            psycopg.connect(postgres.url, password="guessed")
+            psycopg.connect(postgres_url, password="guessed")
 
     def test_an_interrupted_first_start_leaves_nothing_in_the_way_and_the_path_may_be_long(
         self, tmp_path: Path
@@ -184,19 +177,18 @@ class TestPostgres:
         run = run_that_starts_postgres(data)
         server = postmaster(data)
         server.suspend()  # so that it cannot notice that the run dies
-        end(run)
+        with run:
+            run.kill()
         threading.Timer(0.5, server.resume).start()
         assert value_of(own_postgres.start(), "SELECT 1") == 1
         assert postmaster(data) != server
 
     def test_data_in_use_by_another_run_is_left_to_it(self, own_postgres: Postgres, data: Path) -> None:
-        run = run_that_starts_postgres(data)
-        try:
+        with run_that_starts_postgres(data) as run:
             with pytest.raises(ServiceFailed, match="another run uses"):
                 own_postgres.start()
             assert postmaster(data).is_running()
-        finally:
-            end(run)
+            run.kill()
 
     def test_a_port_in_use_is_one_clear_sentence(self, data: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -247,19 +239,17 @@ class TestValkey:
         with redis.Redis.from_url(valkey.url, decode_responses=True) as client:
             assert client.config_get(*wanted) == wanted
 
-    def test_comes_back_empty_on_the_same_port_after_a_restart(self, valkey: Valkey) -> None:
+    def test_comes_back_empty_on_the_same_port_after_a_restart_and_after_a_kill(self, valkey: Valkey) -> None:
         url = valkey.url
         with redis.Redis.from_url(url) as client:
             client.set("key", "value")
-        assert valkey.restart() == url
+            assert valkey.restart() == url
         with redis.Redis.from_url(url) as client:
             assert client.get("key") is None
-
-    def test_is_gone_at_once_when_killed_and_can_be_started_again(self, valkey: Valkey) -> None:
-        valkey.kill()
-        with redis.Redis.from_url(valkey.url) as client, pytest.raises(redis.ConnectionError):
-            client.ping()
-        with redis.Redis.from_url(valkey.start()) as client:
+            valkey.kill()
+            with pytest.raises(redis.ConnectionError):
+                client.ping()
+            assert valkey.start() == url
             assert client.ping()
 
     def test_writes_its_log_into_the_data_folder(self, tmp_path: Path) -> None:

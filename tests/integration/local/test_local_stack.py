@@ -2,6 +2,7 @@
 
 import re
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,27 +14,31 @@ from local.servers.valkey import Valkey
 from local.stack import Stack, claim, drop, settings_from
 
 
-def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
+@pytest.fixture
+def data(tmp_path: Path) -> Iterator[Path]:
+    """A folder for data that is not made."""
+    yield tmp_path / "data"
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_port_in_use_is_told_before_anything_starts(data: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(ServiceFailed, match=f"Port {port} is in use"):
-            Stack(data=tmp_path / "data", port=port).start()
-    assert not (tmp_path / "data").exists()
+            Stack(data=data, port=port).start()
 
 
 def test_another_system_than_linux_is_told_before_anything_starts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.platform", "darwin")
     with pytest.raises(ServiceFailed, match=r"^Linux is needed: AWS's Runtime Interface Emulator"):
-        Stack(data=tmp_path / "data").start()
-    assert not (tmp_path / "data").exists()
+        Stack(data=data).start()
 
 
-def test_an_invalid_setting_is_told_before_anything_starts(tmp_path: Path) -> None:
+def test_an_invalid_setting_is_told_before_anything_starts(data: Path) -> None:
     with pytest.raises(ServiceFailed, match=r"^LOG_LEVEL must be "):
-        Stack(data=tmp_path / "data", settings={"LOG_LEVEL": "verbose"}).start()
-    assert not (tmp_path / "data").exists()
+        Stack(data=data, settings={"LOG_LEVEL": "verbose"}).start()
 
 
 def test_a_database_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
