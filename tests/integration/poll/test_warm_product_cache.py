@@ -3,6 +3,7 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from typing import Any
 
 import psycopg
 import pytest
@@ -11,7 +12,7 @@ from functions.warm_product_cache.handler import lambda_handler
 from local.servers.services import wait_until
 from shared.platform.settings import database_url
 from shared.products import catalog as catalog_client
-from shared.products import list_pages, product_copy, read_through
+from shared.products import list_pages, product_cache, product_copy, read_through
 from shared.products.product_cache import pages
 from tests.calls import sample
 from tests.hostile_catalog import Answer, HostileCatalog, product
@@ -51,27 +52,22 @@ def test_only_a_run_of_the_schedule_is_remembered(catalog: HostileCatalog, db: p
     assert db.execute(remembered).fetchall() == [(True,)]
 
 
-def test_an_unchanged_catalog_writes_no_row(
+def test_an_unchanged_catalog_writes_no_row_and_leaves_the_pages(
     catalog: HostileCatalog, db: psycopg.Connection, age_everything: Age
 ) -> None:
+    def first_page() -> product_cache.Entry:
+        return list_pages.page(limit=20, cursor=None, category=None, sort=None).entry
+
     lists(catalog, *numbered(*range(1, 60)))
     poll()
     for _ in range(3):
         age_everything(240)
-        before = rows(db), told(db)
+        before, page = (rows(db), told(db)), first_page()
         assert poll() == {"products": 59, "changed": 0}
         assert (rows(db), told(db)) == before
         assert locked(db) == 0
-
-
-def test_an_unchanged_catalog_leaves_the_lists_pages_and_their_etags(catalog: HostileCatalog) -> None:
-    lists(catalog, *numbered(1, 2))
-    poll()
-    before = list_pages.page(limit=20, cursor=None, category=None, sort=None).entry
-    poll()
-    after = list_pages.page(limit=20, cursor=None, category=None, sort=None).entry
-    assert (after.body, after.etag) == (before.body, before.etag)
-    assert after.fetched_at > before.fetched_at
+        assert (first_page().body, first_page().etag) == (page.body, page.etag)
+        assert first_page().fetched_at > page.fetched_at
 
 
 def test_exactly_the_rows_that_differ_are_written(catalog: HostileCatalog, db: psycopg.Connection) -> None:
@@ -86,37 +82,29 @@ def test_exactly_the_rows_that_differ_are_written(catalog: HostileCatalog, db: p
 
 
 @pytest.mark.parametrize("position", [0, 4, 9])
-def test_a_product_that_leaves_the_list_does_not_rewrite_the_others(
-    catalog: HostileCatalog, db: psycopg.Connection, position: int
+def test_a_product_that_leaves_or_joins_the_list_rewrites_no_other(
+    catalog: HostileCatalog, db: psycopg.Connection, environment: pytest.MonkeyPatch, position: int
 ) -> None:
-    all_of_them = numbered(*range(1, 11))
-    lists(catalog, *all_of_them)
+    environment.setattr(pages, "INTERVAL", 0)
+
+    def written(before: dict[str, Any]) -> set[str]:
+        after = rows(db)
+        return {number for number in after if after[number] != before.get(number)}
+
+    listed = numbered(*range(1, 11))
+    lists(catalog, *listed)
     poll()
     before = rows(db)
-    gone = str(all_of_them.pop(position)["id"])
-    lists(catalog, *all_of_them)
-    assert poll()["changed"] == 0  # a list may lack a product by mistake
-    assert rows(db) == before
-    assert poll()["changed"] == 1
-    after = rows(db)
-    assert {number for number in after if after[number] != before[number]} == {gone}
-    assert listed_ids() == [str(each["id"]) for each in all_of_them]
-
-
-@pytest.mark.parametrize("position", [0, 5, 10])
-def test_a_product_that_joins_the_list_is_shown_where_it_stands(
-    catalog: HostileCatalog, db: psycopg.Connection, position: int
-) -> None:
-    all_of_them = numbered(*range(1, 11))
-    lists(catalog, *all_of_them)
-    poll()
+    gone = str(listed.pop(position)["id"])
+    lists(catalog, *listed)
+    assert (poll()["changed"], written(before)) == (0, set())  # a list may lack a product by mistake
+    assert (poll()["changed"], written(before)) == (1, {gone})
+    assert listed_ids() == [str(each["id"]) for each in listed]
     before = rows(db)
-    all_of_them.insert(position, product(99))
-    lists(catalog, *all_of_them)
-    assert poll()["changed"] == 1
-    after = rows(db)
-    assert {number for number in after if after[number] != before.get(number)} == {"99"}
-    assert listed_ids() == [str(each["id"]) for each in all_of_them]
+    listed.insert(position, product(99))
+    lists(catalog, *listed)
+    assert (poll()["changed"], written(before)) == (1, {"99"})
+    assert listed_ids() == [str(each["id"]) for each in listed]
 
 
 def test_a_product_that_is_gone_is_marked_as_removed_and_one_that_returns_is_restored(
