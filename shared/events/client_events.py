@@ -1,7 +1,7 @@
-"""What the outbox and the accounts do in each other's tables: the events about a client, and their removal.
+"""Where the outbox and the accounts use each other's tables: events about a client, and their removal.
 
-The stream of a client's events is `client:<client_id>`. The SQL below is part of larger statements of
-`shared.accounts`; the names of their rows stand with each part.
+The stream of a client's events is `client:<client_id>`. The constants are parts of statements in
+`shared.accounts`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from shared.platform import database
 
 PREFIX = "client:"
 
-# An INSERT for the row of `registered`.
+# Takes the row of `registered`.
 EMIT_REGISTERED: LiteralString = """
 INSERT INTO outbox (stream, detail_type, detail)
 SELECT 'client:' || client_id, 'ClientRegistered', json_build_object(
@@ -23,7 +23,7 @@ SELECT 'client:' || client_id, 'ClientRegistered', json_build_object(
   FROM registered
 """
 
-# The oldest `most_events` of the row of `clients`, as a JSON array.
+# The oldest `most_events` events of the row of `clients`, as a JSON array.
 EXPORT_OUTBOX: LiteralString = """
 SELECT coalesce(json_agg(shown), '[]') FROM (
     SELECT event_id, detail_type, detail, rfc3339(outbox.created_at) AS created_at
@@ -48,7 +48,7 @@ SELECT coalesce(json_agg(shown), '[]') FROM (
 def emit_removed(current: database.Connection, client_id: UUID) -> None:
     """Erase the client's dead letters and add `ClientRemoved`, after the row of `clients` was deleted.
 
-    A separate statement: its snapshot shows what the relay stored while the deletion waited for it.
+    A separate statement: it needs a snapshot taken after the deletion, which may have waited for the relay.
     """
     current.execute(
         """
@@ -65,10 +65,9 @@ def emit_removed(current: database.Connection, client_id: UUID) -> None:
 
 
 def hold_clients(current: database.Connection, client_ids: Collection[str]) -> dict[str, bool]:
-    """The clients that exist, each with True if no removal can come before this transaction ends.
+    """The clients that exist, each with True if its row is locked against removal until the transaction ends.
 
-    A removal that comes now waits for the transaction. False is for a client whose row another transaction
-    has locked already: waiting for that would hold back the relay.
+    False if another transaction has locked the row: waiting for that would hold up the relay.
     """
     if not client_ids:
         return {}

@@ -1,4 +1,4 @@
-"""Dead letters: events that the bus will never take, kept for a time in `outbox_refused` with the reason."""
+"""Dead letters: events that the bus will never take, kept for a time in `outbox_refused`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from datetime import datetime
 from shared.events import client_events
 from shared.platform import database
 
-KEPT_DAYS = 14  # as long as a dead-letter queue keeps a message
-FORGOTTEN_PER_RUN = 1_000  # rows; a statement of some milliseconds
+KEPT_DAYS = 14  # as in a dead-letter queue of SQS
+FORGOTTEN_PER_RUN = 1_000  # rows, for a statement of some milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class OutboxEvent:
 
     @property
     def client_id(self) -> str | None:
-        """The client whose data the event has. `ClientRemoved` has none but the fact itself."""
+        """The client whose data the event contains; `ClientRemoved` contains none."""
         if self.stream.startswith(client_events.PREFIX) and self.detail_type != "ClientRemoved":
             return self.stream.removeprefix(client_events.PREFIX)
         return None
@@ -33,7 +33,7 @@ class OutboxEvent:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """An event that the bus will never take, and why."""
+    """An event that the bus will never take, and the reason."""
 
     event: OutboxEvent
     reason: str
@@ -49,10 +49,7 @@ class Sorted:
 
 
 def sort(current: database.Connection, letters: Sequence[DeadLetter]) -> Sorted:
-    """Tell which of them may be kept. Nothing may be kept of a client after the removal.
-
-    `later` are those whose client is being changed in this moment.
-    """
+    """Sort the letters: those of removed clients may not be kept, those of locked clients have to wait."""
     held = client_events.hold_clients(
         current, {letter.event.client_id for letter in letters if letter.event.client_id}
     )
@@ -69,7 +66,7 @@ def sort(current: database.Connection, letters: Sequence[DeadLetter]) -> Sorted:
 
 
 def forget_expired() -> int:
-    """Remove dead letters older than `KEPT_DAYS`; return how many. Raises DatabaseUnavailable."""
+    """Remove dead letters older than `KEPT_DAYS`; return their number. Raises DatabaseUnavailable."""
     return database.execute(
         """
         DELETE FROM outbox_refused

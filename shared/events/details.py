@@ -25,7 +25,7 @@ Version = Annotated[
 
 
 class Detail(BaseModel):
-    """What every event of this service has; deliveries with the same `event_id` are one event."""
+    """Fields of every event of this service; deliveries with the same `event_id` are one event."""
 
     event_id: UUID
 

@@ -14,32 +14,29 @@ PARALLEL_CALLS = 16
 CONNECT_TIMEOUT = 1.0  # seconds
 READ_TIMEOUT = 2.0  # seconds
 
-# Bytes for the entries of a call, by PutEvents' own count (entry_size). The bus takes 1 MB; it took 256 KB
-# until 2026, and a region or account may still: a larger entry is sent alone, so that it is refused alone.
+# Bytes of the entries of a call (entry_size). The limit was 256 KB until 2026, and may still be in some
+# regions; it is 1 MB now. A larger entry is sent alone, so that only it is refused.
 CALL_BYTES = 256 * 1024
 ENTRY_BYTES = 1024 * 1024  # no bus takes a larger entry
-# How PutEvents refuses a call for its size; the second is the HTTP status, of an answer without a body.
+# Error codes of a call that is too large; the second is the HTTP status of an answer without a body.
 TOO_LARGE = {"ValidationException", "413"}
 
 Entry = dict[str, Any]
 Outcome = bool | str
-"""Of an entry: True if the bus took it, False if it may take it later, or the reason why it never will."""
+"""True if the bus took the entry, False if it may take it later, or the reason why it never will."""
 Send = Callable[[Sequence[Entry]], Sequence[Outcome]]
 
 
 def entry_size(detail_type: str, detail: str) -> int:
-    """The entry's bytes as PutEvents counts them.
-
-    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html
-    """
+    """The entry's size in bytes (docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html)."""
     return 14 + sum(len(text.encode()) for text in (SOURCE, detail_type, detail))
 
 
 def sender() -> Send:
     """The function that sends entries to EventBridge.
 
-    The client is made here, in the caller's own thread: loading it takes a second of a small function's CPU,
-    and threads that find no client would each make one.
+    Its client is made here, once: that takes a second of a small function's CPU, and each of several threads
+    would make its own.
     """
     return partial(_put_events, _client())
 
@@ -50,7 +47,7 @@ def _put_events(client: Any, entries: Sequence[Entry]) -> list[Outcome]:
     try:
         answer = client.put_events(Entries=list(entries))
     except ClientError as error:
-        # Why a call was refused concerns its entry only if that was sent alone for its size.
+        # A refused call is the fault of its entry only if that was sent alone because of its size.
         is_large = len(entries) == 1 and len(entries[0]["Detail"].encode()) > CALL_BYTES - 1_024
         if is_large and error.response["Error"]["Code"] in TOO_LARGE:
             return [f"the bus refused it: {error}"]
@@ -79,8 +76,8 @@ def _client() -> Any:
         config=Config(
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
-            # The relay tries again, with the next batch. boto3 would wait for half a second on average, and
-            # with it the other calls of the batch.
+            # The relay tries again with the next batch. boto3 would wait for half a second on average, and
+            # hold up the other calls of the batch.
             retries={"total_max_attempts": 1},
             max_pool_connections=PARALLEL_CALLS,
         ),

@@ -1,8 +1,7 @@
-"""Reads the next events of each stream from the outbox, one stream after the other, around in a circle.
+"""Reads the next events of each stream from the outbox, one stream after the other, in a circle.
 
-Every statement takes the streams one by one from the index `outbox_by_stream`, and of each at most
-`EVENTS_PER_STREAM` rows. So a stream costs the same whether a hundred or a million events wait in it, and so
-does one that is blocked because the bus refuses its first event.
+Every statement finds the streams in the index `outbox_by_stream`, and reads at most `EVENTS_PER_STREAM` rows
+of each. So the cost of a stream does not depend on how many events wait in it, or whether it is blocked.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from psycopg.rows import class_row
 from shared.events.dead_letters import OutboxEvent
 from shared.platform import database
 
-EVENTS_PER_STREAM = 5  # that are read at a time
+EVENTS_PER_STREAM = 5  # read at a time
 
-# The streams behind `after`, in order. One step of the recursion is one look into the index.
+# The streams after `after`, in order. Each step of the recursion is one index look-up.
 NEXT_STREAMS: LiteralString = """
 WITH RECURSIVE streams AS (
     (SELECT stream FROM outbox WHERE stream > %(after)s ORDER BY stream LIMIT 1)
@@ -33,8 +32,8 @@ WITH RECURSIVE streams AS (
 SELECT stream FROM streams LIMIT %(limit)s
 """
 
-# The first events of each stream behind the one with the number `after`. The comparison stands outside: with
-# `stream = …` inside, PostgreSQL may walk along the numbers instead, and through the rows of all streams.
+# The first events of each stream after the number `after`. The comparison of the stream stands outside: with
+# `stream = …` inside, PostgreSQL may scan by number instead, through the rows of all streams.
 NEXT_EVENTS: LiteralString = """
 SELECT outbox_id, following.stream, detail_type, created_at,
        (jsonb_build_object('event_id', event_id) || detail::jsonb)::text AS detail
@@ -52,20 +51,20 @@ SELECT outbox_id, following.stream, detail_type, created_at,
 
 @dataclass(slots=True)
 class OutboxReader:
-    """The next events of some streams; `position` is the stream that was read last.
+    """The next events of some streams, in `queues`.
 
-    `blocked` are streams that wait for the next run.
+    `position` is the last stream read; `blocked` streams wait for the next run.
     """
 
     position: str = ""
     queues: dict[str, deque[OutboxEvent]] = field(default_factory=dict)
     blocked: set[str] = field(default_factory=set)
-    _longer: set[str] = field(default_factory=set)  # streams that may have more than what was read
-    _continued: dict[str, int] = field(default_factory=dict)  # of these, what to read behind which number
+    _longer: set[str] = field(default_factory=set)  # streams that may have more events
+    _continued: dict[str, int] = field(default_factory=dict)  # of these, the number after which to read
     _all_read: bool = False
 
     def restart(self, position: str) -> None:
-        """Forget the events in memory and go on behind a stream."""
+        """Drop the events in memory and continue after a stream."""
         self.position = position
         self.queues.clear()
         self._longer.clear()
@@ -73,7 +72,7 @@ class OutboxReader:
         self._all_read = False
 
     def fill(self, current: database.Connection, streams: int) -> None:
-        """Have the next events of so many streams in memory, if there are as many."""
+        """Read the next events of up to so many streams."""
         if self._continued:
             self._read_events(current, self._continued)
             self._continued.clear()
@@ -86,11 +85,11 @@ class OutboxReader:
             )
             if len(found) == streams:
                 self.position = found[-1]
-            else:  # the end of the circle: once more from its begin, and then all was read
+            else:  # the end of the circle: once more from the beginning
                 self.position, self._all_read, at_begin = "", at_begin, True
 
     def advance(self, events: Iterable[OutboxEvent]) -> None:
-        """Remove the first event of each of these streams, and put the streams behind all others."""
+        """Remove these events, each the first of its stream, and move the streams to the end."""
         for event in events:
             queue = self.queues.pop(event.stream)
             queue.popleft()

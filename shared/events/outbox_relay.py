@@ -1,9 +1,9 @@
-"""Sends the events of the outbox to the event bus: at least once, and each stream in its order.
+"""The outbox relay: sends events to the event bus, at least once and in order for each stream.
 
 A batch is the next event of each of many streams, sent by several calls at once. It is sent and deleted in
-one transaction that holds an advisory lock. So a run that is killed sends one batch again, and two relays
-never send at the same time. An event that the bus refuses for now holds back only its own stream; the events
-of a call that failed are refused for now. An event that the bus will never take becomes a dead letter.
+one transaction that holds an advisory lock: a run that is killed sends only one batch again, and two relays
+never send at the same time. An event that the bus refuses for now, or whose call failed, holds up only its
+own stream. An event that the bus will never take becomes a dead letter.
 """
 
 from __future__ import annotations
@@ -31,23 +31,20 @@ from shared.events.outbox_reader import OutboxReader
 from shared.platform import database, deadlines, logs, metrics, settings
 
 BATCH_SIZE = PARALLEL_CALLS * ENTRIES_PER_CALL
-MAX_ATTEMPTS = 5  # for an entry that the bus refuses for now, before its stream waits for the next run
-ALONE_AFTER = 2  # attempts; then it may be this entry that fails the call, and the others shall go on
+MAX_ATTEMPTS = 5  # for an event; then its stream waits for the next run
+ALONE_AFTER = 2  # attempts; then the event has a call of its own, as it may be the reason of the failure
 MAX_FAILED_BATCHES = 3  # batches in a row of which no call succeeded; then the run ends
 BACKOFF = 0.1  # seconds after the first of these; doubled after each
-SEND_TIMEOUT = 5.0  # seconds for the calls of a batch; the client of the bus gives up before that
+SEND_TIMEOUT = 5.0  # seconds for the calls of a batch; longer than the timeouts of the bus client
 BATCH_SECONDS = SEND_TIMEOUT + 4  # with less time left, no batch is begun
-MAX_COUNTED = 100_000  # waiting events; more of them are not counted
+MAX_COUNTED = 100_000  # waiting events that are counted
 
 _LOCK = 4_242_002  # beside that of the migrations
 
 
 @dataclass(slots=True)
 class Relayed:
-    """What a run did: events `sent`, `refused` (they stay for the next run) and made `dead_letters`.
-
-    `left` are those that still wait, counted up to `MAX_COUNTED`.
-    """
+    """Numbers of events: `sent`, `refused` for now, made `dead_letters`, and `left` (up to `MAX_COUNTED`)."""
 
     sent: int = 0
     refused: int = 0
@@ -56,10 +53,10 @@ class Relayed:
 
 
 def relay(send: Send) -> Relayed:
-    """Send all waiting events, as long as there is time (`deadlines`); no stream waits behind another.
+    """Send all waiting events, as long as there is time (`deadlines`).
 
-    Ends early when no call of `MAX_FAILED_BATCHES` batches in a row succeeded, and raises what the last call
-    raised, after the sent events were deleted. Raises DatabaseUnavailable.
+    Ends early if all calls of `MAX_FAILED_BATCHES` batches in a row failed, and then raises the last call's
+    error. Raises DatabaseUnavailable.
     """
     run = _Run()
     pool = ThreadPoolExecutor(PARALLEL_CALLS)
@@ -92,7 +89,7 @@ class _Run:
     failure: Exception | None = None  # of the last call that failed
 
     def retry(self, events: Sequence[OutboxEvent]) -> None:
-        """Keep the events for another attempt, or let their streams wait for the next run."""
+        """Keep the events for another attempt; after `MAX_ATTEMPTS`, block their streams."""
         for event in events:
             self.attempts[event.outbox_id] = self.attempts.get(event.outbox_id, 0) + 1
         self.block([event for event in events if self.attempts[event.outbox_id] == MAX_ATTEMPTS])
@@ -107,7 +104,7 @@ def _relay_batch(run: _Run, pool: ThreadPoolExecutor, send: Send, current: datab
     """Send one batch; return whether there may be another."""
     lock = current.execute("SELECT pg_try_advisory_xact_lock(%(lock)s) AS held", {"lock": _LOCK}).fetchone()
     if not lock or not lock["held"]:
-        return False  # another relay is running, and goes on until nothing is left
+        return False  # another relay is running
     _check_epoch(run, current)
     run.reader.fill(current, BATCH_SIZE)
     batch = run.reader.heads(BATCH_SIZE)
@@ -136,13 +133,13 @@ def _relay_batch(run: _Run, pool: ThreadPoolExecutor, send: Send, current: datab
 
 
 def _check_epoch(run: _Run, current: database.Connection) -> None:
-    """Drop what is in memory if another relay ran since our last batch: it may have sent those events.
+    """Drop the events in memory if another relay ran since our last batch: it may have sent them.
 
     Each batch raises the epoch (`outbox_turns.turn`). A separate statement: it needs a snapshot taken after
     the lock was acquired.
     """
     row = current.execute("SELECT turn, last_stream FROM outbox_turns").fetchone()
-    assert row is not None  # noqa: S101 — the one row, which the migrations made and nobody may delete
+    assert row is not None  # noqa: S101 — the migrations made this one row
     if run.epoch is None:
         _measure_lag(current)
     if row["turn"] != run.epoch:
@@ -161,7 +158,7 @@ def _measure_lag(current: database.Connection) -> None:
 def _send(
     run: _Run, pool: ThreadPoolExecutor, send: Send, batch: Sequence[OutboxEvent]
 ) -> list[tuple[OutboxEvent, Outcome]]:
-    """What became of each event. The events of a call that failed are refused for now."""
+    """The outcome of each event. Those of a failed call are refused for now."""
     bus = settings.event_bus_name()
     calls, outcomes = _calls(run, batch)
     sending: dict[Future[Sequence[Outcome]], list[OutboxEvent]] = {
@@ -184,7 +181,7 @@ def _send(
     for future in late:
         if future.cancel():  # it had not begun
             outcomes += [(event, False) for event in sending[future]]
-        else:  # it may still be sending them: another attempt in this run could overtake it
+        else:  # it may still be sending: another attempt in this run could overtake it
             run.block(sending[future])
     run.failed_calls += failed
     run.failed_batches = run.failed_batches + 1 if calls and failed == len(calls) else 0
@@ -194,7 +191,7 @@ def _send(
 def _calls(
     run: _Run, batch: Sequence[OutboxEvent]
 ) -> tuple[list[list[OutboxEvent]], list[tuple[OutboxEvent, Outcome]]]:
-    """The calls that a batch takes, and the events that no bus takes, each with the reason."""
+    """Split a batch into calls, and the events that are too large, each with the reason."""
     calls: list[list[OutboxEvent]] = [[]]
     alone: list[list[OutboxEvent]] = []
     refused: list[tuple[OutboxEvent, Outcome]] = []

@@ -1,8 +1,8 @@
-"""How long the work at hand may still take. A request has one deadline, and every wait in it asks here.
+"""How long the work at hand may still take: every wait in a request takes what is left of one deadline.
 
-A socket's timeout begins anew with every byte, so a server that sends one byte now and then can hold its
-caller without end; and a name look-up has no timeout. So every wait takes the time that is left in all
-(`left`). A call that takes no timeout runs in a thread, which is left behind when the time is over (`call`).
+A socket's timeout begins anew with every byte, so a server that sends a byte now and then could hold its
+caller without end, and a name look-up has no timeout. So every wait takes the time that is left (`left`), and
+a call without a timeout runs in a thread that is abandoned when the time is over (`call`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Seconds for a request. No answer takes more than 5: the rest is for a cold start before the deadline, and
-# for putting the answer together after it.
+# for rendering the answer after it.
 REQUEST = 4.0
 
-# Seconds for which networks keep a connection that nobody uses. A NAT gateway or load balancer of AWS forgets
-# it after 350, without a word to either side.
+# Seconds without use after which a connection is not trusted: AWS's NAT gateways and load balancers drop it
+# after 350 without telling either side.
 KEPT_BY_NETWORKS = 300.0
 
 Result = TypeVar("Result")
@@ -29,8 +29,8 @@ Result = TypeVar("Result")
 _ends: ContextVar[float] = ContextVar("ends", default=float("inf"))  # by time.monotonic()
 
 
-class within:  # noqa: N801 — reads as a block; a generator for it would take as long as reading a key
-    """Whatever waits in the block has so many seconds for all of it, or less where less is left already."""
+class within:  # noqa: N801 — a context manager; a generator would take as long as reading a key
+    """All waits in the block together have so many seconds, or less where less is left already."""
 
     __slots__ = ("_ends", "_token")
 
@@ -45,7 +45,7 @@ class within:  # noqa: N801 — reads as a block; a generator for it would take 
 
 
 def left(at_most: float) -> float:
-    """Seconds that a wait may take: `at_most`, but never beyond the deadline; 0 when that has passed."""
+    """Seconds until the deadline, at most `at_most` and at least 0."""
     return max(0.0, min(at_most, _ends.get() - time.monotonic()))
 
 
@@ -55,10 +55,7 @@ def overdue() -> float:
 
 
 def of_function(context: Any, *, spare: float) -> float:
-    """Seconds that a Lambda function may work, until `spare` seconds before Lambda stops it.
-
-    Endless for a call by hand, which has no context.
-    """
+    """Seconds until `spare` seconds before Lambda stops the function; endless without a context."""
     if context is None:
         return float("inf")
     return float(context.get_remaining_time_in_millis()) / 1000 - spare
@@ -69,7 +66,7 @@ def call(
 ) -> Result:
     """What `work` returns or raises, or TimeoutError after so many seconds.
 
-    It runs in a thread, which sees no deadline of its own. What it returns too late goes to `discard`.
+    It runs in a thread without a deadline. `discard` gets a result that comes too late.
     """
     if seconds <= 0:
         raise TimeoutError("out of time")

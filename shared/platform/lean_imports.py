@@ -1,17 +1,14 @@
-"""Third-party packages without what their `__init__` loads for others: a third of a cold start.
+"""Third-party packages without what their `__init__` imports for other uses: a third of a cold start.
 
-A package's `__init__` runs before any module in it, and those below import everything that they offer: one
-class of Powertools brings AppSync, Bedrock and a tracer along, one of redis-py its cluster. A handler calls
-`start()` before its other imports. From then on the modules in `LEAN` enter `sys.modules` without having run.
-A name in their table is taken from where it is defined, a submodule is imported as ever, and the first other
-name runs the module's own code after all, in the same module object. So nothing is missing and nothing is
-loaded twice; only the order differs. The standard library is left alone.
-
-`start()` does nothing where no function runs: two threads, one in such a module's own code and one in its
-submodule, could wait for each other forever. In a function one thread does all the importing.
-
-tests/unit/shared/test_lean_imports.py compares all names with those of an ordinary import, and
+An `__init__` runs before any module of its package, and those below import everything that they offer. After
+`start()`, which a handler calls before its other imports, the modules in `LEAN` are in `sys.modules` without
+having run. The names in their table come from where they are defined, submodules are imported as usual, and
+any other name runs the module's own code after all, in the same module object. So nothing is missing or
+loaded twice. tests/unit/shared/test_lean_imports.py compares all names with an ordinary import, and
 tests/integration/deploy/test_build.py fails when a request runs one of these modules after all.
+
+Outside functions `start()` does nothing: two threads, one in a module's own code and one in its submodule,
+could wait for each other forever. In a function one thread does all the importing.
 
 This file goes when Lambda has a Python with lazy imports (PEP 810).
 """
@@ -32,9 +29,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from importlib.abc import Loader
 
-# module: {submodule: the names that the packages take from the module on a request's way, defined there}
-# Beside each, what it saves of a cold start (tests/benchmarks/cold.py, where a handler that does nothing
-# takes 50 ms).
+# module: {submodule that defines them: the names that other packages import from the module for a request}
+# The comments give what it saves of a cold start (tests/benchmarks/cold.py; an empty handler takes 50 ms).
 LEAN: dict[str, dict[str, str]] = {
     # 30 ms: Tracer, Metrics, AppSync, Bedrock, VPC Lattice, and every event that AWS has.
     "aws_lambda_powertools": {},
@@ -58,7 +54,7 @@ _lock = RLock()
 
 
 class LeanModule(ModuleType):
-    """A module whose code runs when it is asked for a name that is neither in its table nor a submodule."""
+    """A module whose code runs for the first name that is neither in its table nor a submodule."""
 
     def __getattr__(self, name: str) -> Any:
         for submodule, names in LEAN[self.__name__].items():
@@ -69,9 +65,9 @@ class LeanModule(ModuleType):
         path = self.__dict__.get("__path__")
         if path and PathFinder.find_spec(f"{self.__name__}.{name}", path):
             return import_module(f"{self.__name__}.{name}")
-        with _lock:  # one thread runs it and the others wait
+        with _lock:
             if type(self) is LeanModule:
-                if self.__name__ in _running:  # its own code asks for what it has yet to define
+                if self.__name__ in _running:  # its own code, for a name that it has not defined yet
                     raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
                 _running.add(self.__name__)
                 try:
@@ -82,71 +78,63 @@ class LeanModule(ModuleType):
         return getattr(self, name)
 
 
-class _LeanLoader:
-    """Makes the module that the loader would, and leaves its code for later."""
-
-    def __init__(self, loader: Loader) -> None:
-        self._loader = loader
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._loader.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        module.__loader__ = self._loader
-        if module.__spec__:
-            module.__spec__.loader = self._loader
-        module.__class__ = LeanModule
-
-
 class LeanFinder:
-    """Finds the modules in `LEAN` where Python would, and nothing else."""
+    """Finds the modules in `LEAN` where Python would, and loads them without running them (PEP 451)."""
 
     @staticmethod
     def find_spec(
         name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The module's spec with a loader that leaves its code for later (PEP 451)."""
-        if name not in LEAN:
-            return None
-        spec = PathFinder.find_spec(name, path, target)
+        """The module's spec; None for other modules."""
+        spec = PathFinder.find_spec(name, path, target) if name in LEAN else None
         if spec and spec.loader:
-            spec.loader = _LeanLoader(spec.loader)  # type: ignore[assignment]
+            spec.loader_state, spec.loader = spec.loader, LeanFinder  # type: ignore[assignment]
         return spec
+
+    @staticmethod
+    def create_module(spec: ModuleSpec) -> ModuleType | None:
+        """The module that its own loader makes."""
+        loader: Loader = spec.loader_state
+        return loader.create_module(spec)
+
+    @staticmethod
+    def exec_module(module: ModuleType) -> None:
+        """Leave the module's code for later."""
+        spec: Any = module.__spec__
+        module.__loader__ = spec.loader = spec.loader_state
+        spec.loader_state = None
+        module.__class__ = LeanModule
 
 
 _USUAL = gc.get_threshold()
 
 
 def start() -> None:
-    """Import as this module says from now on, in a function; `LEAN_IMPORTS=off` in its variables prevents it.
-
-    Turn it off first when an import behaves oddly.
-    """
+    """Begin, in a function without `LEAN_IMPORTS=off`. Set that first when an import behaves oddly."""
     # Lambda and its emulator set both of these.
     is_function = not {"AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_RUNTIME_API"}.isdisjoint(os.environ)
     if not is_function or os.environ.get("LEAN_IMPORTS", "").lower() == "off" or is_started():
         return
     sys.meta_path.insert(0, LeanFinder)
 
-    # What Powertools' own `__init__` does besides importing: its modules' lines are not for our log.
+    # What Powertools' own `__init__` does besides importing: keep its lines out of our log.
     logging.getLogger("aws_lambda_powertools").addHandler(logging.NullHandler())
     logging.getLogger("aws_lambda_powertools").propagate = False
 
-    # There are no plugins; to find that out, pydantic reads about every package that is installed (8 ms).
+    # There are no plugins; pydantic would search every installed package for them (8 ms).
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
-    # Imported modules stay: searching them for garbage takes 17 ms while they load, which makes some 60,000
-    # objects, and as long again in some request later.
+    # Imported modules are no garbage: collections would take 17 ms while they load, and again in a request.
     gc.set_threshold(100_000)
 
 
 def done() -> None:
-    """End of the init phase: never search what is loaded now for garbage, and what requests make as usual."""
+    """End the init phase: collect garbage as usual, but leave out what is loaded now."""
     if is_started():
         gc.freeze()
         gc.set_threshold(*_USUAL)
 
 
 def is_started() -> bool:
-    """Whether modules are imported as this module says."""
+    """Whether `start` had an effect."""
     return LeanFinder in sys.meta_path

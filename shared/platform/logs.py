@@ -1,4 +1,4 @@
-"""The structured log (JSON lines), loaded by the first line that is written."""
+"""The structured log (JSON lines), loaded with the first line."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 @cache
 def logger() -> Logger:
     """The environment's logger; service and level come from POWERTOOLS_SERVICE_NAME and …_LOG_LEVEL."""
-    from aws_lambda_powertools.logging import Logger  # a cached product is answered without a line
+    from aws_lambda_powertools.logging import Logger  # a cached product needs no log
 
     return Logger(utc=True, use_rfc3339=True)
 
 
 def debugs() -> bool:
-    """Whether lines at DEBUG are written: for one that is not, nobody need load the logger (14 ms)."""
+    """Whether DEBUG lines are written; if not, the logger (14 ms) need not be loaded for them."""
     return os.environ.get("POWERTOOLS_LOG_LEVEL", "").upper() == "DEBUG"

@@ -1,8 +1,7 @@
 """Metrics in CloudWatch's embedded metric format: a JSON line in the log becomes a metric, without a call.
 
-Powertools has this too, but importing it takes a fourth of a cached product's whole cold start, and little of
-it is needed.
-Format: CloudWatch embedded metric format specification, which lets a metric have up to 100 values.
+Powertools has this too, but importing it takes a fourth of a cached product's cold start.
+Format: CloudWatch embedded metric format specification, which allows 100 values of a metric in a line.
 """
 
 from __future__ import annotations
@@ -17,20 +16,18 @@ from typing import Literal
 
 Unit = Literal["Count", "Milliseconds", "Seconds"]
 
-
-GATHERED = 1.0  # seconds for which a busy environment keeps values back, to write them in one line
-MOST_GATHERED = 100  # values of a metric in one line: what the specification allows
+GATHERED = 1.0  # seconds for which a busy environment collects values for one line
+MOST_GATHERED = 100  # values of a metric in one line
 
 _kept_back: dict[tuple[tuple[str, str], ...], list[Mapping[str, tuple[float, Unit]]]] = {}
 _written_at = 0.0  # time.time()
 
 
 def gather(values: Mapping[str, tuple[float, Unit]], **dimensions: str) -> None:
-    """As `put`, for what happens with every request: written at once, or with the next after `GATHERED`.
+    """As `put`, for every request: written at once, or with the next values after `GATHERED`.
 
-    A line for each of 10,000 answers a second would cost more than the answers (docs/scale.md). What an
-    environment keeps back as its last request ends, less than a second's worth, is written with its next
-    request as of then, or lost with it.
+    A line for each of 10,000 answers a second would cost more than the answers (docs/scale.md). The values of
+    an environment's last second are written with its next request, or lost with it.
     """
     global _written_at
     _kept_back.setdefault(tuple(dimensions.items()), []).append(values)
@@ -44,7 +41,7 @@ def gather(values: Mapping[str, tuple[float, Unit]], **dimensions: str) -> None:
 
 
 def put(values: Mapping[str, tuple[float, Unit]], **dimensions: str) -> None:
-    """Record each value under its name; `dimensions` tell apart what has the same name."""
+    """Record each value under its name; `dimensions` distinguish values of the same name."""
     _write([values], tuple(dimensions.items()))
 
 
@@ -62,11 +59,10 @@ def _write(
         found = [values[name][0] for values in happened]
         written += f', "{name}": {found[0] if len(found) == 1 else found!r}'
     line = f'{{"_aws": {{"Timestamp": {int(time.time() * 1000)}, {described}{written}}}\n'
-    sys.stdout.write(line)  # the log is where CloudWatch looks for it
+    sys.stdout.write(line)
     sys.stdout.flush()
 
 
-# The same for every line of a kind.
 @lru_cache(maxsize=64)  # there are some thirty kinds
 def _described(
     namespace: str,
@@ -74,7 +70,7 @@ def _described(
     dimensions: tuple[tuple[str, str], ...],
     metrics: tuple[tuple[str, Unit], ...],
 ) -> str:
-    """All of a line between the time and the values."""
+    """The part of a line between the time and the values, which is the same for all lines of a kind."""
     told_apart = {"service": service, **dict(dimensions)}
     metric = {
         "Namespace": namespace,
@@ -85,5 +81,5 @@ def _described(
 
 
 def count(name: str, value: int = 1, **dimensions: str) -> None:
-    """Record how often something happened."""
+    """Record a number of events."""
     put({name: (value, "Count")}, **dimensions)

@@ -1,8 +1,8 @@
 """Secrets of AWS Secrets Manager, read through the Parameters and Secrets Lambda Extension.
 
-The extension is AWS's own program beside the Lambda runtime: it signs the call, and a function need not load
-boto3, which takes longer than everything else a cold start does. It listens on localhost and answers whoever
-shows the session token of the function's role.
+The extension is AWS's own process beside the runtime. It signs the call, so that a function need not load
+boto3, which takes longer than the rest of a cold start. It listens on localhost, and wants the session token
+of the function's role.
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/retrieving-secrets_lambda.html
 """
 
@@ -16,28 +16,28 @@ from shared.errors import SecretUnavailable
 from shared.platform import deadlines, logs
 
 PORT = 2773
-TIMEOUT = 2.0  # seconds for an answer of the extension, which asks Secrets Manager meanwhile
+TIMEOUT = 2.0  # seconds for an answer of the extension, which calls Secrets Manager
 READING = 3.0  # seconds for all attempts together
-ATTEMPTS = 3  # it may be a moment behind the runtime
+ATTEMPTS = 3  # the extension may start after the runtime
 PAUSE = 0.1  # seconds between them
-KEPT = 900  # seconds for which `kept` does not ask again
+KEPT = 900  # seconds for which `kept` does not read again
 
 _kept: dict[str, tuple[float, str]] = {}
 
 
 def is_arn(value: str) -> bool:
-    """Whether a setting is the ARN of a secret, and stands for what the secret holds."""
+    """Whether a setting is the ARN of a secret, and stands for its value."""
     return value.startswith("arn:")
 
 
 def modules() -> tuple[str, ...]:
-    """What reading a secret loads, where a setting of this function is one."""
+    """The modules that reading secrets needs, if a setting of this function is one."""
     needed = any(is_arn(os.environ.get(name, "")) for name in ("ACCESS_TOKEN_KEYS", "DATABASE_CREDENTIALS"))
     return ("http.client",) if needed else ()
 
 
 def read(arn: str) -> str:
-    """What the secret holds now. Raises SecretUnavailable."""
+    """The secret's present value. Raises SecretUnavailable."""
     with deadlines.within(READING):
         return _read(arn)
 
@@ -51,7 +51,7 @@ def _read(arn: str) -> str:
         if not seconds:
             break
         try:
-            status, body = deadlines.call(lambda: _ask(arn), seconds)
+            status, body = deadlines.call(lambda: _request(arn), seconds)
             if status != 200:
                 reason = f"{status} {body[:200].decode(errors='replace')}"
                 continue
@@ -59,7 +59,7 @@ def _read(arn: str) -> str:
         except OSError as error:
             reason = str(error)
         except (ValueError, TypeError, KeyError):
-            reason = "the answer is not as it should be"  # and may hold what nobody may read
+            reason = "the answer is not as it should be"  # not shown: it may contain a secret
         else:
             if isinstance(secret, str) and secret:
                 return secret
@@ -68,9 +68,9 @@ def _read(arn: str) -> str:
 
 
 def kept(arn: str) -> str:
-    """As read, but at most `KEPT` seconds old where it can be read, and older where it cannot.
+    """The value from memory; it is read again after `KEPT` seconds, if it can be.
 
-    Raises SecretUnavailable when it was never read.
+    Raises SecretUnavailable if it was never read.
     """
     now = time.monotonic()
     known = _kept.get(arn)
@@ -87,11 +87,11 @@ def kept(arn: str) -> str:
 
 
 def forget() -> None:
-    """Read everything anew when it is next asked for."""
+    """Clear the memory of `kept`."""
     _kept.clear()
 
 
-def _ask(arn: str) -> tuple[int, bytes]:
+def _request(arn: str) -> tuple[int, bytes]:
     from urllib.parse import quote
 
     return _get(
@@ -102,8 +102,8 @@ def _ask(arn: str) -> tuple[int, bytes]:
 
 
 def _get(host: str, path: str, headers: dict[str, str]) -> tuple[int, bytes]:
-    """The status and the body of a local address; OSError where there is no whole answer."""
-    # Loaded here: where the settings hold no ARN (on a developer's machine), nothing needs it.
+    """The status and the body. Raises OSError if the answer is not complete."""
+    # Imported here: only settings with an ARN need it, and there are none on a developer's machine.
     from http.client import HTTPConnection, HTTPException
 
     connection = HTTPConnection(host, timeout=TIMEOUT)

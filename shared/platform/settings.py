@@ -1,8 +1,7 @@
 """The function's settings: environment variables, read when they are needed and never at import.
 
-Each is declared in template.yaml; a missing one, save the two with a default, is an error that names it, not
-a None that fails later. Where one is a secret, its value may be the ARN of a secret that holds it
-(`shared.platform.secrets_manager`).
+All are declared in template.yaml; one that is missing and has no default is an error that names it. The value
+of a secret may be the ARN of a secret that holds it (`shared.platform.secrets_manager`).
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from shared.platform import secrets_manager
 
 
 class MissingSetting(RuntimeError):
-    """An environment variable that the template should have set is not there, or is not usable."""
+    """An environment variable is missing or invalid."""
 
 
 def database_url() -> str:
@@ -27,24 +26,23 @@ def database_url() -> str:
 
 
 def database_credentials() -> dict[str, str]:
-    """`user` and `password` for an address that has none: what the secret DATABASE_CREDENTIALS holds now.
+    """`user` and `password` from the secret DATABASE_CREDENTIALS; empty if the address has them.
 
-    Empty for an address that has them. Raises SecretUnavailable, and MissingSetting
-    for a secret of another shape.
+    Raises SecretUnavailable, and MissingSetting for a secret of another shape.
     """
     if "@" in database_url():
         return {}
-    # Read anew for each connection: a password may have been renewed since the last.
+    # Read again for each connection, because passwords are renewed.
     name = "DATABASE_CREDENTIALS"
     user, password = _credentials(name, secrets_manager.read(_required(name)))
     return {"user": user, "password": password}
 
 
 def address_key() -> bytes:
-    """What the IP addresses in Valkey are hashed with: it comes from the database's password.
+    """The key with which IP addresses are hashed for Valkey: the database's credentials.
 
-    Whoever reads Valkey does not have it, and all functions that count attempts do. Another password makes
-    all addresses new ones. Raises SecretUnavailable.
+    All functions that count attempts have them, and readers of Valkey do not. With another password, all
+    addresses are new. Raises SecretUnavailable.
     """
     url = database_url()
     secret = url if "@" in url else secrets_manager.kept(_required("DATABASE_CREDENTIALS"))
@@ -52,7 +50,7 @@ def address_key() -> bytes:
 
 
 def longest_session() -> timedelta:
-    """How long after the log-in a session ends, however often it is refreshed."""
+    """The longest time between the log-in and the end of a session."""
     return timedelta(days=int(os.environ.get("SESSION_MAX_DAYS", "90")))
 
 
@@ -68,7 +66,7 @@ def catalog_url() -> str:
 
 @lru_cache(maxsize=4)
 def checked_catalog_url(url: str) -> str:
-    """The address without a slash at its end. Raises MissingSetting, and shows no password."""
+    """The address without a slash at its end. Raises MissingSetting, without the password."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -88,12 +86,12 @@ def checked_catalog_url(url: str) -> str:
 
 
 def catalog_mapping() -> str:
-    """The name of a preset, or a JSON object, that says how the catalog answers; empty for the Fake Store."""
+    """The name of a preset or a JSON object (docs/catalogs.md); empty for the Fake Store."""
     return os.environ.get("CATALOG_MAPPING", "").strip()
 
 
 def catalog_currency() -> str | None:
-    """The currency (ISO 4217) of products whose catalog names none. Raises MissingSetting."""
+    """The currency (ISO 4217) of products without one. Raises MissingSetting."""
     currency = os.environ.get("CATALOG_CURRENCY", "").strip()
     if currency and not (len(currency) == 3 and currency.isascii() and currency.isupper()):
         raise MissingSetting("CATALOG_CURRENCY must be three capital letters, such as BRL (ISO 4217)")
@@ -101,10 +99,10 @@ def catalog_currency() -> str | None:
 
 
 def catalog_headers() -> dict[str, str]:
-    """The headers that the catalog wants with every request, a key among them.
+    """The headers of every request to the catalog.
 
-    CATALOG_AUTHORIZATION is the value of Authorization, or the ARN of a secret that holds it;
-    CATALOG_HEADERS a JSON object of others. Raises secrets_manager.SecretUnavailable, and MissingSetting.
+    CATALOG_AUTHORIZATION is the value of Authorization or the ARN of its secret, and CATALOG_HEADERS a JSON
+    object of others. Raises SecretUnavailable and MissingSetting.
     """
     value = os.environ.get("CATALOG_AUTHORIZATION", "").strip()
     authorization = secrets_manager.kept(value).strip() if secrets_manager.is_arn(value) else value
@@ -124,32 +122,29 @@ def _headers(text: str) -> Mapping[str, str]:
 
 
 def product_cache_ttl() -> int:
-    """Seconds for which a product counts as fresh."""
+    """Seconds for which a product is fresh."""
     return int(os.environ.get("PRODUCT_CACHE_TTL_SECONDS", "300"))
 
 
 def allow_mass_removal() -> bool:
-    """Whether a catalog that lost more than half of its products is believed."""
+    """Whether a poll may remove more than half of the products."""
     return os.environ.get("ALLOW_MASS_REMOVAL", "").lower() == "true"
 
 
 def event_bus_name() -> str:
-    """The EventBridge bus that the service's own events go to."""
+    """The EventBridge bus for the service's own events."""
     return _required("EVENT_BUS_NAME")
 
 
 def access_token_keys() -> Mapping[str, str]:
-    """Key id to HMAC secret; the first one signs, all of them verify, so that keys can be rotated.
-
-    Raises SecretUnavailable.
-    """
+    """HMAC secrets by key id; the first one signs, and all verify. Raises SecretUnavailable."""
     value = _required("ACCESS_TOKEN_KEYS")
     return keys_of(secrets_manager.kept(value) if secrets_manager.is_arn(value) else value)
 
 
-@lru_cache(maxsize=4)  # asked for with every token, and another text only when the keys are rotated
+@lru_cache(maxsize=4)  # needed for every token, and changed by rotations only
 def keys_of(text: str) -> Mapping[str, str]:
-    """The keys that a JSON text holds. Raises MissingSetting for a text that does not hold any."""
+    """The keys in a JSON text. Raises MissingSetting."""
     try:
         keys = json.loads(text)
     except ValueError:
@@ -163,10 +158,7 @@ def keys_of(text: str) -> Mapping[str, str]:
 
 
 def first_admin() -> tuple[str, str] | None:
-    """E-mail and password of the admin whom the migrations create; None where none is to be created.
-
-    Raises SecretUnavailable.
-    """
+    """E-mail and password of the admin that the migrations create, if any. Raises SecretUnavailable."""
     email, password = os.environ.get("ADMIN_EMAIL", ""), os.environ.get("ADMIN_PASSWORD", "")
     if not (email and password):
         return None
@@ -174,11 +166,11 @@ def first_admin() -> tuple[str, str] | None:
 
 
 def role_passwords() -> dict[str, str]:
-    """Name and password of each role that the migrations make for the functions; empty where none is made.
+    """The password of each role that the migrations make for the functions, by its name.
 
-    SERVICE_CREDENTIALS and CATALOG_CREDENTIALS hold what DATABASE_CREDENTIALS does, or its ARN. Anything else
-    makes no role: nothing, or the name of the secret's resource, which is what SAM CLI has for it.
-    Raises SecretUnavailable, and MissingSetting for a secret of another shape.
+    SERVICE_CREDENTIALS and CATALOG_CREDENTIALS have the form of DATABASE_CREDENTIALS, or are ARNs. Any other
+    value makes no role: SAM CLI sets the name of the secret's resource. Raises SecretUnavailable, and
+    MissingSetting for a secret of another shape.
     """
     passwords = {}
     for name in ("SERVICE_CREDENTIALS", "CATALOG_CREDENTIALS"):
@@ -193,7 +185,7 @@ def role_passwords() -> dict[str, str]:
 
 
 def _credentials(name: str, text: str) -> tuple[str, str]:
-    """User and password, as RDS writes them into a secret."""
+    """User and password from a secret in the form of RDS."""
     try:
         held = json.loads(text)
     except ValueError:
