@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import psycopg
@@ -160,16 +161,27 @@ def test_of_single_and_bulk_changes_at_once_exactly_as_many_succeed_as_fit(
     assert counted(db, ana)[0] == MAX_FAVORITES
 
 
-@pytest.mark.usefixtures("connection_per_thread")
-def test_last_product_that_fits_is_added_once_by_many_at_once_and_never_refused(
+def test_product_that_another_request_adds_meanwhile_is_found_and_not_refused(
     ana: Caller, db: psycopg.Connection, at_the_edge: list[str]
 ) -> None:
-    items.add(ana, at_the_edge[0])
-    items.add(ana, at_the_edge[1])
-    outcomes = concurrency.at_once([partial(items.add, ana, at_the_edge[2])] * 30)
-    assert [outcome for outcome in outcomes if isinstance(outcome, Exception)] == []
-    assert sum(outcome[1] for outcome in outcomes if isinstance(outcome, tuple)) == 1
+    holds(db, ana, at_the_edge[:2])
+    with ThreadPoolExecutor(1) as pool:
+        with db.transaction():
+            holds(db, ana, [at_the_edge[2]])  # the last that fits
+            adding = pool.submit(items.add, ana, at_the_edge[2])
+            concurrency.wait_for_a_lock(db)
+        assert adding.result()[1] is False
     assert counted(db, ana)[0] == MAX_FAVORITES
+
+
+def test_repeated_put_does_not_wait_for_another_change_of_the_client(
+    ana: Caller, db: psycopg.Connection
+) -> None:
+    [known] = products(db, 1)
+    items.add(ana, known)
+    with db.transaction():
+        db.execute("SELECT FROM clients FOR UPDATE")
+        assert items.add(ana, known)[1] is False
 
 
 # ── The migration ─────────────────────────────────────────────────────────────────────────────────────────
