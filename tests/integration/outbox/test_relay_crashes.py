@@ -5,8 +5,8 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -14,10 +14,9 @@ import pytest
 from functions.publish_events.handler import lambda_handler
 from local.servers.services import wait_until
 from shared.errors import DatabaseUnavailable
-from shared.events import outbox_reader, outbox_relay
+from shared.events import outbox_relay
 from shared.events.outbox_relay import Relayed
 from tests.calls import sample
-from tests.integration import concurrency
 from tests.integration.conftest import NO_DATABASE, cold_start
 from tests.integration.outbox.bus import ROOT, Bus, Entry, left, named, put
 
@@ -129,30 +128,6 @@ def test_of_a_run_that_is_killed_one_batch_at_most_is_sent_again(db: psycopg.Con
 
 
 @pytest.mark.usefixtures("connection_per_thread")
-def test_relays_at_once_send_nothing_twice_and_all_in_order(
-    db: psycopg.Connection, environment: pytest.MonkeyPatch
-) -> None:
-    environment.setattr(outbox_reader, "EVENTS_PER_STREAM", 10)
-    put(db, *((f"s{number % 5}", number) for number in range(200)))
-    bus, sending = Bus(), threading.Lock()
-
-    def send(entries: Sequence[Entry]) -> list[bool]:
-        time.sleep(0.002)
-        with sending:
-            return bus.send(entries)
-
-    def relay_for_a_while() -> None:
-        for _ in range(40):
-            outbox_relay.relay(send)
-
-    assert concurrency.at_once([relay_for_a_while] * 3) == [None] * 3
-    assert left(db) == []
-    assert len(bus.taken) == 200
-    for stream in range(5):
-        assert bus.numbers(f"s{stream}") == list(range(stream, 200, 5))
-
-
-@pytest.mark.usefixtures("connection_per_thread")
 def test_a_second_relay_leaves_while_the_first_is_at_it(db: psycopg.Connection) -> None:
     put(db, ("a", 1))
     sending, go_on = threading.Event(), threading.Event()
@@ -163,12 +138,12 @@ def test_a_second_relay_leaves_while_the_first_is_at_it(db: psycopg.Connection) 
         assert go_on.wait(60)
         return bus.send(entries)
 
-    first = threading.Thread(target=outbox_relay.relay, args=[slow])
-    first.start()
-    assert sending.wait(30)
-    assert outbox_relay.relay(bus.send) == Relayed(left=1)
-    go_on.set()
-    first.join()
+    with ThreadPoolExecutor(1) as first:
+        sent = first.submit(outbox_relay.relay, slow)
+        assert sending.wait(30)
+        assert outbox_relay.relay(bus.send) == Relayed(left=1)
+        go_on.set()
+        assert sent.result() == Relayed(sent=1)
     assert bus.numbers("a") == [1]
 
 
