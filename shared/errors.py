@@ -5,23 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import ClassVar, Self
 
 
 class DomainError(Exception):
     """An error with a sentence for the caller, and the members of its problem details (RFC 9457 §3.1).
 
-    `retry_after` is in whole seconds, where a retry may succeed. `reason` is only for the log.
+    `retry_after` is in whole seconds, where a retry may succeed; `maximum` is the limit that was reached.
+    `accepts` are response headers with what the service accepts instead. `reason` is only for the log.
     """
 
     status: ClassVar[int]
     code: ClassVar[str]
     title: ClassVar[str]
 
-    def __init__(self, detail: str, *, retry_after: int | None = None, reason: str = "") -> None:
+    def __init__(
+        self,
+        detail: str,
+        *,
+        retry_after: int | None = None,
+        maximum: int | None = None,
+        accepts: Mapping[str, str] | None = None,
+        reason: str = "",
+    ) -> None:
         super().__init__(reason or detail)
         self.detail = detail
         self.retry_after = retry_after
+        self.maximum = maximum
+        self.accepts = accepts or {}
 
     @classmethod
     def kinds(cls) -> list[type[DomainError]]:
@@ -47,13 +59,6 @@ class UnsupportedMediaType(DomainError):
     """The body's `Content-Type` is not JSON, or it has a `Content-Encoding`. Send plain JSON."""
 
     status, code, title = 415, "unsupported-media-type", "Unsupported media type"
-
-    def __init__(
-        self, detail: str, *, accept_patch: str | None = None, accept_encoding: str | None = None
-    ) -> None:
-        super().__init__(detail)
-        self.accept_patch = accept_patch
-        self.accept_encoding = accept_encoding
 
 
 class InvalidInput(DomainError):
@@ -190,13 +195,9 @@ class FavoritesFull(DomainError):
 
     status, code, title = 409, "favorites-full", "Favorites full"
 
-    def __init__(self, detail: str, *, maximum: int) -> None:
-        super().__init__(detail)
-        self.maximum = maximum
-
 
 class UnknownShare(DomainError):
-    """There is no such link to a shared list, or it was removed, or its time is over: one answer for all."""
+    """The link to a shared list is unknown, removed or expired; the answer does not say which."""
 
     status, code, title = 404, "unknown-share", "Unknown share"
 
@@ -207,13 +208,9 @@ class UnknownShare(DomainError):
 
 
 class SharesFull(DomainError):
-    """The caller has as many shares as a client may have: `maximum`."""
+    """The caller has the most shares that a client may have: `max`."""
 
     status, code, title = 409, "shares-full", "Shares full"
-
-    def __init__(self, detail: str, *, maximum: int) -> None:
-        super().__init__(detail)
-        self.maximum = maximum
 
 
 class TooManyChanges(DomainError):

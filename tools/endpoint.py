@@ -130,10 +130,9 @@ def write(root: Path, name: str, method: str, path: str, role: str) -> list[Path
     template.write_text(_with_block(template.read_text(), name, method, path, role))
     examples = root / "examples" / "favorites.http"
     authorization = AUTHORIZATION if role == "callers" else ""
+    request = REQUEST.format(name=name, method=method, path=_sample(path), authorization=authorization)
     with examples.open("a", encoding="utf-8") as requests:
-        requests.write(
-            REQUEST.format(name=name, method=method, path=_sample(path), authorization=authorization)
-        )
+        requests.write(request)
     return [*files, template, examples]
 
 

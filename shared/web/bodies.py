@@ -56,11 +56,13 @@ def _check_media_type(event: Event, accepted: tuple[str, ...]) -> None:
     encoding = request.header(event, "content-encoding").strip().lower()
     if encoding not in ("", "identity"):
         raise UnsupportedMediaType(
-            f"The body is encoded ({encoding[:20]}). Send it as it is.", accept_encoding="identity"
+            f"The body is encoded ({encoding[:20]}). Send it as it is.",
+            accepts={"Accept-Encoding": "identity"},  # RFC 9110 §12.5.3
         )
     media_type = request.header(event, "content-type").partition(";")[0].strip().lower()
     if media_type and media_type not in accepted:
         raise UnsupportedMediaType(
             f"The body has to be {' or '.join(accepted)}.",
-            accept_patch=", ".join(accepted) if _MERGE_PATCH in accepted else None,
+            # RFC 5789 §2.2
+            accepts={"Accept-Patch": ", ".join(accepted)} if _MERGE_PATCH in accepted else {},
         )

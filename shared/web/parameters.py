@@ -6,31 +6,18 @@ import re
 from typing import Annotated, Literal
 from uuid import UUID
 
-from annotated_types import Ge, Le
-from aws_lambda_powertools.event_handler.openapi.params import Path, Query
+from annotated_types import Ge as Ge
+from annotated_types import Le as Le
+from aws_lambda_powertools.event_handler.openapi.params import Path
+from aws_lambda_powertools.event_handler.openapi.params import Query as Query
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
 from shared.formats.ids import PRODUCT_ID
-from shared.limits import MAX_PAGE_SIZE, MAX_REQUESTED, PAGE_SIZE
-from shared.models import NO_NUL
-
-__all__ = [
-    "MAX_REQUESTED",
-    "NO_NUL",
-    "PAGE_SIZE",
-    "PLAIN_BOOLEAN",
-    "PLAIN_INTEGER",
-    "ClientRef",
-    "Cursor",
-    "Ge",
-    "Le",
-    "Limit",
-    "ProductRef",
-    "Query",
-    "ShareRef",
-    "ShareToken",
-]
+from shared.limits import MAX_PAGE_SIZE
+from shared.limits import MAX_REQUESTED as MAX_REQUESTED
+from shared.limits import PAGE_SIZE as PAGE_SIZE
+from shared.models import NO_NUL as NO_NUL
 
 _INTEGER = re.compile("-?(0|[1-9][0-9]*)")
 _BOOLEANS = {"true": True, "false": False}

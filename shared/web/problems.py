@@ -32,14 +32,9 @@ def result(error: Exception, event: Event) -> Result:
     unforeseen error has only the id.
     """
     known, input_errors = _as_domain_error(error, event)
-    fields = {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
+    fields = {"Content-Type": "application/problem+json", "Cache-Control": "no-store", **known.accepts}
     if known.status == 401:
         fields["WWW-Authenticate"] = _challenge(known)
-    if isinstance(known, errors.UnsupportedMediaType):
-        if known.accept_patch:
-            fields["Accept-Patch"] = known.accept_patch  # RFC 5789 §2.2
-        if known.accept_encoding:
-            fields["Accept-Encoding"] = known.accept_encoding  # RFC 9110 §12.5.3
     if known.retry_after is not None:
         fields["Retry-After"] = str(known.retry_after)
     if isinstance(known, errors.InternalError):
@@ -56,7 +51,7 @@ def result(error: Exception, event: Event) -> Result:
     }
     if isinstance(known, errors.InvalidInput):
         body["errors"] = input_errors
-    if isinstance(known, errors.FavoritesFull | errors.SharesFull):
+    if known.maximum is not None:
         body["max"] = known.maximum
     return {
         "statusCode": known.status,
