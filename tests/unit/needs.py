@@ -23,6 +23,9 @@ CALLER = {("shared.accounts.access_tokens", part) for part in ("Caller", "token_
 # Settings that name a server inside the VPC, or one that is reached through its way out.
 SERVERS = {"database_url", "redis_url", "catalog_url"}
 
+# Actions that have another name in a policy than in the API.
+IN_A_POLICY = {"lambda:Invoke": "lambda:InvokeFunction"}
+
 Node = tuple[str, str]  # a module, and a function or class of it; "" for what it does at import
 
 
@@ -164,7 +167,7 @@ def actions(nodes: frozenset[Node]) -> set[str]:
             model = Session().get_service_model(service)
             operations = {xform_name(action): action for action in model.operation_names}
             found |= {f"{service}:{operations[method]}" for method in methods if method in operations}
-    return found
+    return {IN_A_POLICY.get(action, action) for action in found}
 
 
 @cache

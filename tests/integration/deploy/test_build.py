@@ -57,6 +57,8 @@ EXCEPTIONS = {
     "publish_events": {"psycopg"},
     "run_migrations": {"pydantic", "psycopg"},
     "rotate_access_token_keys": set[str](),
+    "close_default_group": set[str](),
+    "try_new_version": set[str](),
 }
 ALLOWED = {
     function: EXCEPTIONS.get(function, _CALLER if function in NEEDING_A_CALLER else _PUBLIC)
@@ -64,7 +66,7 @@ ALLOWED = {
 }
 ON_EVENTS = (
     *("refresh_product_cache", "warm_product_cache", "publish_events"),
-    *("run_migrations", "rotate_access_token_keys"),
+    *("run_migrations", "rotate_access_token_keys", "close_default_group", "try_new_version"),
 )
 WATCHED = {"boto3", "botocore", "email_validator"}.union(*ALLOWED.values())
 

@@ -56,18 +56,30 @@ def role_of(resources: dict[str, Resource], folder: str) -> dict[str, Any]:
     return role
 
 
+def without_traffic(written: dict[str, Any]) -> set[str]:
+    """The functions that nobody's traffic is shifted to: each deploy runs their newest code."""
+    return {
+        name
+        for name, resource in written["Resources"].items()
+        if resource["Type"] == "AWS::Serverless::Function"
+        and resource["Properties"].get("DeploymentPreference") == {"Enabled": False}
+    }
+
+
 def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
 def ref(value: Any) -> str:
-    """The resource that a value refers to."""
+    """The resource that a value refers to, or the text itself where it names none of ours."""
+    if isinstance(value, str):
+        return value
     if "Ref" in value:
         return str(value["Ref"])
     if "Fn::GetAtt" in value:
         return str(value["Fn::GetAtt"][0])
-    (name,) = re.findall(r"\$\{([A-Za-z]+)\}", value["Fn::Sub"])
-    return str(name)
+    text: str = value["Fn::Sub"]
+    return next(iter(re.findall(r"\$\{([A-Za-z]+)[.}]", text)), text)
 
 
 def statements(resources: dict[str, Resource]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -8,7 +8,7 @@ import pytest
 
 from shared.platform import metrics as metrics_sent
 from tests.documents import ROOT
-from tests.unit.deploy.sam_template import Resource, functions, of_type, ref
+from tests.unit.deploy.sam_template import Resource, functions, of_type, ref, without_traffic
 from tests.unit.documents.test_names import CONTRACT, TEMPLATE, resource_of
 
 
@@ -135,12 +135,12 @@ def test_no_alarm_is_beyond_what_cloudwatch_takes(resources: dict[str, Resource]
                 assert period * alarm["EvaluationPeriods"] <= (86_400 if period < 3_600 else 604_800), name
 
 
-def test_every_function_that_no_request_waits_for_is_watched(resources: dict[str, Resource]) -> None:
+def test_every_function_that_no_request_waits_for_is_watched(
+    written: dict[str, Any], resources: dict[str, Resource]
+) -> None:
     of_the_api = {resource_of(folder) for folder in CONTRACT.values()}
-    # CloudFormation waits for the migrations, and the age of the keys tells of their rotation.
-    others = (
-        functions(resources).keys() - of_the_api - {"RunMigrationsFunction", "RotateAccessTokenKeysFunction"}
-    )
+    # A deploy waits for some, and the age of the keys tells of their rotation.
+    others = functions(resources).keys() - of_the_api - without_traffic(written)
     errors = {name for alarm in alarms(resources).values() for name in watched(alarm, "Errors").values()}
     assert errors == others
     assert set(watched(alarms(resources)["ThrottlesAlarm"], "Throttles").values()) == others

@@ -44,16 +44,39 @@ def test_everything_that_is_kept_is_encrypted_with_the_stacks_key(resources: dic
         for name, properties in found.items():
             assert ref(properties[key]) == "Key", name
     assert resources["Database"]["Properties"]["StorageEncrypted"] is True
-    # On the way, too.
+    # In transit, too.
     assert resources["DatabaseParameters"]["Properties"]["Parameters"]["rds.force_ssl"] == 1
     for function in functions(resources).values():
         variables = function["Environment"]["Variables"]
+        if variables["DATABASE_URL"] == {"Ref": "AWS::NoValue"}:
+            continue
         address, parts = variables["DATABASE_URL"]["Fn::Sub"]
         assert "?sslmode=verify-full&sslrootcert=${Authorities}" in address
         authorities = parts["Authorities"]["Fn::Sub"].partition("/opt/python/")[2]
         assert sorted(ROOT.glob(authorities.replace("${AWS::Region}", "*"))) == DATABASE_AUTHORITIES
         assert variables["REDIS_URL"]["Fn::Sub"].startswith("rediss://")
     assert all(queue["SqsManagedSseEnabled"] for queue in of_type(resources, "AWS::SQS::Queue").values())
+
+
+def test_nobody_is_in_the_vpcs_own_group_and_it_has_no_rules(resources: dict[str, Resource]) -> None:
+    closed = resources["DefaultGroupClosed"]["Properties"]
+    assert closed["GroupId"] == {"Fn::GetAtt": ["Vpc", "DefaultSecurityGroup"]}
+    assert ref(closed["ServiceToken"]) == "CloseDefaultGroupFunction"
+    assert closed["ServiceTimeout"] > functions(resources)["CloseDefaultGroupFunction"]["Timeout"]
+    for kind, groups in (
+        ("AWS::Lambda::Function", "VpcConfig"),
+        ("AWS::RDS::DBCluster", "VpcSecurityGroupIds"),
+    ):
+        for properties in of_type(resources, kind).values():
+            assert "DefaultSecurityGroup" not in str(properties[groups])
+
+
+def test_what_the_network_rejects_is_logged_and_s3_takes_answers_only(resources: dict[str, Resource]) -> None:
+    flows = resources["RejectedFlows"]["Properties"]
+    assert (flows["TrafficType"], ref(flows["ResourceId"])) == ("REJECT", "Vpc")
+    (statement,) = resources["StorageEndpoint"]["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Action"] == "s3:PutObject"
+    assert "cloudformation-custom-resource-response-*/*" in statement["Resource"]["Fn::Sub"]
 
 
 def test_the_database_logs_as_little_as_the_one_that_the_tests_look_at(

@@ -20,7 +20,7 @@ from tests.unit.needs import needs
 # These know no resource at all.
 WITHOUT_RESOURCE = {
     *("xray:PutTraceSegments", "xray:PutTelemetryRecords"),
-    *("ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"),
+    *("ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:DescribeSecurityGroupRules"),
 }
 # Lambda makes and removes the functions' network interfaces with their role, wherever it does. A Deny keeps
 # the function's own code from it.
@@ -113,6 +113,16 @@ def managed_policies(role: Resource) -> list[Any]:
     return [arn["Fn::If"][1] if "Fn::If" in arn else arn for arn in role.get("ManagedPolicyArns", [])]
 
 
+def test_every_role_trusts_a_service_for_this_account_only(resources: dict[str, Resource]) -> None:
+    for name, role in of_type(resources, "AWS::IAM::Role").items():
+        for statement in role["AssumeRolePolicyDocument"]["Statement"]:
+            (condition,) = statement["Condition"].items()
+            # Of Lambda it is not documented that it names the account.
+            by_lambda = statement["Principal"] == {"Service": "lambda.amazonaws.com"}
+            operator = "StringEqualsIfExists" if by_lambda else "StringEquals"
+            assert condition == (operator, {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}), name
+
+
 def test_functions_that_may_do_the_same_share_a_role(resources: dict[str, Resource]) -> None:
     used = {ref(function["Role"]) for function in functions(resources).values()}
     alike = [json.dumps(resources[name]["Properties"], sort_keys=True) for name in sorted(used)]
@@ -130,6 +140,22 @@ def test_no_secret_is_in_a_variable(resources: dict[str, Resource]) -> None:
         assert variables["PARAMETERS_SECRETS_EXTENSION_CACHE_ENABLED"] == "false", name
     template = resources["CatalogCredentials"]["Properties"]["GenerateSecretString"]["SecretStringTemplate"]
     assert template == '{"username": "favorites_catalog"}'
+
+
+NONE = {"Ref": "AWS::NoValue"}
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_what_uses_no_server_and_no_secret_has_no_settings_of_them(
+    resources: dict[str, Resource], folder: str
+) -> None:
+    function = functions(resources)[resource_of(folder)]
+    variables = function["Environment"]["Variables"]
+    servers = [variables[name] for name in ("DATABASE_URL", "DATABASE_CREDENTIALS", "REDIS_URL")]
+    uses = needs(folder).connects
+    assert (NONE in servers) != uses
+    assert all(value == NONE for value in servers) != uses
+    assert len(function["Layers"]) == (3 if uses else 2)  # the extension for secrets is the third one
 
 
 def test_the_keys_are_rotated_by_the_function_that_only_their_secret_may_invoke(

@@ -13,9 +13,19 @@ from openapi_spec_validator import OpenAPIV30SpecValidator
 from samcli.commands.deploy.auth_utils import auth_per_resource
 from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
 
+from functions.try_new_version.handler import PACE
 from tests import documents
 from tests.documents import ROOT
-from tests.unit.deploy.sam_template import TEXT, Resource, functions, of_type, ref, transform, translated
+from tests.unit.deploy.sam_template import (
+    TEXT,
+    Resource,
+    functions,
+    of_type,
+    ref,
+    transform,
+    translated,
+    without_traffic,
+)
 from tests.unit.documents.test_names import CONTRACT, FOLDERS, resource_of
 
 CFN_LINT = str(Path(sys.executable).with_name("cfn-lint"))
@@ -104,7 +114,9 @@ def test_a_guided_deploy_is_not_asked_whether_each_route_is_meant_to_be_open() -
     assert asked == []  # the answer by default is no, and ends the deploy
 
 
-def test_the_migrations_are_done_before_any_function_changes(resources: dict[str, Resource]) -> None:
+def test_the_migrations_are_done_before_any_function_changes(
+    written: dict[str, Any], resources: dict[str, Resource]
+) -> None:
     migrations = resources["Migrations"]
     code = resources[ref(migrations["Properties"]["Code"])]
     assert code["Type"] == "AWS::Lambda::Version"
@@ -114,8 +126,8 @@ def test_the_migrations_are_done_before_any_function_changes(resources: dict[str
     assert migrations["Properties"]["ServiceTimeout"] > timeout
     for name, function in functions(resources).items():
         waits = ref(function["Environment"]["Variables"]["SCHEMA_VERSION"] or {"Ref": ""}) == "Migrations"
-        # The one cannot wait for itself; the other has nothing to do with the database.
-        assert waits == (name not in {"RunMigrationsFunction", "RotateAccessTokenKeysFunction"}), name
+        # The migrations cannot wait for themselves; the others have nothing to do with the database.
+        assert waits == (name not in without_traffic(written)), name
 
 
 @pytest.mark.slow
@@ -152,20 +164,54 @@ def test_every_route_leads_to_the_alias_whose_traffic_is_shifted(resources: dict
             assert f"{resource_of(CONTRACT[method.upper(), path])}Aliaslive" in uri
 
 
-def test_new_code_is_tried_on_a_tenth_of_the_traffic_in_prod_and_taken_back_by_alarms(
-    resources: dict[str, Resource],
+def test_new_code_is_tried_on_a_tenth_of_the_traffic_but_in_dev(
+    written: dict[str, Any], resources: dict[str, Resource]
 ) -> None:
     groups = of_type(resources, "AWS::CodeDeploy::DeploymentGroup")
-    assert len(groups) == len(FOLDERS) - 2
+    assert len(groups) == len(FOLDERS) - len(without_traffic(written))
+    for group in groups.values():
+        condition, dev, others = group["DeploymentConfigName"]["Fn::If"]
+        assert condition == "IsDev"
+        assert dev["Fn::Sub"][1]["ConfigName"] == "AllAtOnce"
+        assert others["Fn::Sub"][1]["ConfigName"] == "Canary10Percent10Minutes"
+
+
+def shifting(resources: dict[str, Resource]) -> dict[str, dict[str, Any]]:
+    """How the traffic of each alias is shifted."""
+    return {
+        name: resource["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
+        for name, resource in resources.items()
+        if resource["Type"] == "AWS::Lambda::Alias" and "UpdatePolicy" in resource
+    }
+
+
+def test_each_new_version_is_tried_before_it_gets_traffic(resources: dict[str, Resource]) -> None:
+    hooks = {ref(policy["BeforeAllowTrafficHook"]) for policy in shifting(resources).values()}
+    assert hooks == {"TryNewVersionFunction"}
+    role = resources["CodeDeployRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+    assert {"Fn::GetAtt": ["TryNewVersionFunction", "Arn"]} in [it["Resource"] for it in role]
+
+
+def test_deployments_come_in_waves_that_lambdas_control_plane_takes(resources: dict[str, Resource]) -> None:
+    # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: 15 calls a second in an account
+    # and region, without invocations and GetFunction, which has 100 of its own.
+    quota = 15
+    role = resources["CodeDeployRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+    (actions,) = [it["Action"] for it in role if "lambda:UpdateAlias" in it["Action"]]
+    calls = len(set(actions) - {"lambda:GetFunction"})
+    assert len(shifting(resources)) * calls > quota  # all at once would be too many
+    # The hook lets so many deployments pass in a second; ten minutes later they come in the same order.
+    hook = functions(resources)["TryNewVersionFunction"]["ReservedConcurrentExecutions"]["Fn::If"][1]
+    assert hook / PACE * calls <= quota
+
+
+def test_alarms_take_a_deploy_back(resources: dict[str, Resource]) -> None:
+    groups = of_type(resources, "AWS::CodeDeploy::DeploymentGroup")
     expected = {
         *("ApiFailuresAlarm", "ApiLatencyAlarm", "InternalErrorsAlarm"),
         *("EventErrorsAlarm", "PollErrorsAlarm"),
     }
     for group in groups.values():
-        condition, prod, others = group["DeploymentConfigName"]["Fn::If"]
-        assert condition == "IsProd"
-        assert prod["Fn::Sub"][1]["ConfigName"] == "Canary10Percent10Minutes"
-        assert others["Fn::Sub"][1]["ConfigName"] == "AllAtOnce"
         condition, heeded, ignored = group["AlarmConfiguration"]["Fn::If"]
         assert (condition, ignored) == ("HeedsAlarms", {})
         assert heeded["Enabled"] is True

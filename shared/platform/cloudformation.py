@@ -1,0 +1,50 @@
+"""Answers to CloudFormation, which waits for a custom resource at the ResponseURL of its event.
+
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref.html
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+TIMEOUT = 10  # seconds for CloudFormation to take the answer
+ATTEMPTS = 3
+LONGEST_REASON = 300  # characters: an answer may have 4096 bytes, and JSON makes up to 12 of one
+
+
+def respond(
+    event: dict[str, Any], resource_id: str, error: Exception | None, data: dict[str, str]
+) -> dict[str, Any]:
+    """Tell CloudFormation that it went well, or what went wrong; return what it was told.
+
+    Raises OSError when CloudFormation cannot be told; it then waits until its own timeout.
+    """
+    import urllib3
+
+    reason = "Done"
+    if error is not None:
+        # The first line says what; those after it may quote the data, and stay in the log.
+        first_line = str(error).partition("\n")[0]
+        reason = f"{type(error).__name__}: {first_line}"[:LONGEST_REASON]
+    told = {
+        "Status": "SUCCESS" if error is None else "FAILED",
+        "Reason": reason,
+        "PhysicalResourceId": event.get("PhysicalResourceId", resource_id),
+        "StackId": event["StackId"],
+        "RequestId": event["RequestId"],
+        "LogicalResourceId": event["LogicalResourceId"],
+        "Data": data,
+    }
+    # The address is signed for a request without a type of content.
+    answer = urllib3.PoolManager().request(
+        "PUT",
+        event["ResponseURL"],
+        body=json.dumps(told).encode(),
+        headers={"Content-Type": ""},
+        timeout=TIMEOUT,
+        retries=ATTEMPTS - 1,
+    )
+    if answer.status != 200:
+        raise OSError(f"CloudFormation did not take the answer: {answer.status}")
+    return told
