@@ -1,10 +1,10 @@
-"""Run the service on this machine, and speak to it from a second console."""
+"""Run the service on this machine, and use it from a second console."""
 
 import signal
 
 if __name__ == "__main__":
-    # Until _serve() takes care of it, a Ctrl-C just ends this: nothing is started, and the imports below take
-    # half a second, in which it would print a traceback.
+    # Until _serve() handles it, a Ctrl-C just ends this process: without a traceback from the imports below,
+    # which take half a second.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse
@@ -30,7 +30,7 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; return the exit status."""
+    """Run a command; return the exit status."""
     options = _parser().parse_args(arguments)
     try:
         match options.command:
@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _events(options: argparse.Namespace) -> None:
-    from local.aws.outgoing import read_events  # with SAM CLI, as for the others
+    from local.aws.outgoing import read_events  # imports SAM CLI, like the others
 
     with suppress(KeyboardInterrupt):
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -110,13 +110,13 @@ def _change(options: argparse.Namespace) -> str:
 
 
 def _check_catalog() -> None:
-    from local.catalog_check import check  # with pydantic
+    from local.catalog_check import check  # imports pydantic
 
     check(show)
 
 
 def _reset() -> None:
-    from local.stack import drop  # with SAM CLI, which takes a second: only where it is needed
+    from local.stack import drop  # imports SAM CLI, which takes a second
 
     was_there = drop(_data())
     what = "databases, secrets, events and logs"
@@ -168,10 +168,10 @@ def _sam_local(port: str) -> None:
 
 
 def _serve(stack: "Stack | SamLocal", more: Callable[[], list[str]]) -> None:
-    """Run it until a signal comes; `more` gives further lines of the welcome, once it runs."""
+    """Run it until a signal comes; `more` makes further lines for the console, once it runs."""
     try:
         for number in _STOP_SIGNALS:
-            # A shell makes background jobs ignore Ctrl-C, which nobody options for; nohup was options for.
+            # Shells let background jobs ignore Ctrl-C; those of nohup shall ignore SIGHUP.
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, _interrupt)
         stack.start()
@@ -184,7 +184,7 @@ def _serve(stack: "Stack | SamLocal", more: Callable[[], list[str]]) -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signature of a handler
-    # One is enough: an impatient second one must not leave half of it running.
+    # Ignore further signals: an impatient second one must not leave half of it running.
     for other in _STOP_SIGNALS:
         signal.signal(other, signal.SIG_IGN)
     raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""`python -m local catalog check`: read the configured catalog once, and show what comes of it."""
+"""`python -m local catalog check`: read the configured catalog once, and show the result."""
 
 import io
 import json
@@ -21,9 +21,9 @@ SHOWN = 10  # refused products
 
 
 def check(show: Callable[[str], None]) -> None:
-    """Show the first product before and after the mapping, the numbers, and what was refused and why.
+    """Show the first product before and after the mapping, the numbers, and refused products with reasons.
 
-    Writes nothing. Raises ServiceFailed where the catalog cannot be used as it is configured.
+    Raises ServiceFailed where the catalog cannot be used as it is configured.
     """
     if not os.environ.get("CATALOG_URL"):
         raise ServiceFailed("Name the catalog: CATALOG_URL=https://… python -m local catalog check")
@@ -32,7 +32,7 @@ def check(show: Callable[[str], None]) -> None:
         show(f"Reading {contract.list_url().partition('?')[0]} …")
         with closing(CatalogList(client.now_version())) as listed:
             try:
-                with redirect_stdout(io.StringIO()):  # of log lines and metrics, which say the same as JSON
+                with redirect_stdout(io.StringIO()):  # without log lines and metrics
                     whole_list.read_into(listed, at_most=LIST_BYTES, timeout=LIST_SECONDS, stall=STALL)
             except CatalogUnavailable as error:
                 _show_first(contract, listed, show)

@@ -1,4 +1,4 @@
-"""What a person at the console reads: the lines of functions shortened, their metrics kept in a file."""
+"""The console's output: the functions' lines shortened, their metrics in a file."""
 
 import json
 import sys
@@ -10,16 +10,16 @@ from typing import Any
 
 from local.servers.services import Log, ServiceFailed
 
-# Messages that the line of the schedule repeats.
-_SAID_BY_SCHEDULES = {"catalog polled", "outbox relayed"}
-# Keys of every line of the functions' JSON log that the console leaves out.
-_EVERYWHERE = {"level", "location", "message", "timestamp", "service", "exception", "exception_name"}
+# Messages that repeat the line of the schedule.
+_SHOWN_BY_SCHEDULES = {"catalog polled", "outbox relayed"}
+# Keys of the functions' JSON log that the console leaves out.
+_LEFT_OUT = {"level", "location", "message", "timestamp", "service", "exception", "exception_name"}
 
 
 def show(line: str) -> None:
-    """Print the line in one piece, as several threads do it; print() writes the end of the line apart.
+    """Print the line with its end in one piece, for several threads.
 
-    What cannot be printed is lost: a closed console or a full disk must not stop the service.
+    Errors are ignored: a closed console or a full disk must not stop the service.
     """
     with suppress(OSError, ValueError):
         sys.stdout.write(f"{line}\n")
@@ -27,11 +27,9 @@ def show(line: str) -> None:
 
 
 def log_to(metrics: Path, environment: Mapping[str, str]) -> Log:
-    """Return a log that shows its lines, but appends metrics to the file.
+    """Return a log that shows lines with the time of day, and appends metrics to the file if it can.
 
-    While the file cannot be written, metrics are lost; the log says so once.
-    With LOCAL_LOGS=json in the environment the functions' lines are shown as they are, else shortened, with
-    the time of day in front.
+    The functions' lines are shortened, but with LOCAL_LOGS=json in the environment shown as they are.
     Raises ServiceFailed for any other value.
     """
     how = environment.get("LOCAL_LOGS") or "short"
@@ -67,8 +65,8 @@ def log_to(metrics: Path, environment: Mapping[str, str]) -> Log:
 def shortened(line: str) -> str | None:
     """Return `name | migrated: applied=3` for `name | {"message": "migrated", "applied": 3, …}`.
 
-    A level other than INFO stands in front, a traceback comes below. Other lines stay as they are. None for
-    a line that repeats another one.
+    A level other than INFO comes before it, a traceback below. Other lines stay as they are. None for a line
+    that repeats another one.
     """
     name, _, text = line.partition(" | ")
     try:
@@ -77,10 +75,10 @@ def shortened(line: str) -> str | None:
         record = None
     if not isinstance(record, dict) or "level" not in record or "message" not in record:
         return line
-    if record["message"] in _SAID_BY_SCHEDULES:
+    if record["message"] in _SHOWN_BY_SCHEDULES:
         return None
     level = "" if record["level"] == "INFO" else f"{record['level']} "
-    facts = ", ".join(f"{key}={_plain(value)}" for key, value in record.items() if key not in _EVERYWHERE)
+    facts = ", ".join(f"{key}={_plain(value)}" for key, value in record.items() if key not in _LEFT_OUT)
     traceback = "".join(f"\n    {part}" for part in str(record.get("exception") or "").splitlines())
     return f"{name} | {level}{_plain(record['message'])}{f': {facts}' if facts else ''}{traceback}"
 

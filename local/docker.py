@@ -16,7 +16,7 @@ RUNTIME_IMAGE = f"public.ecr.aws/lambda/python:3.13-{ARCHITECTURE}"
 
 
 class NoDocker(ServiceFailed):
-    """There is no engine to use, or it has not got the image and cannot get it."""
+    """No engine can be used, or it cannot pull the image."""
 
 
 def check() -> None:
@@ -40,12 +40,12 @@ def check() -> None:
 
 
 def endpoint() -> str:
-    """Return the address of the engine that the client speaks to, as DOCKER_HOST has it."""
+    """Return the address of the client's engine, in the form of DOCKER_HOST."""
     return _docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
 
 
 def have_runtime_image(log: Log) -> None:
-    """Pull the image of Lambda's runtime unless it is there. Raises NoDocker when it cannot be had."""
+    """Pull the image of Lambda's runtime unless it is there. Raises NoDocker."""
     try:
         _docker("image", "inspect", "--format", "{{.Id}}", RUNTIME_IMAGE)
     except _Refused:
@@ -57,10 +57,7 @@ def have_runtime_image(log: Log) -> None:
 
 
 def gateway() -> str:
-    """Return the address of this machine at which containers reach it, and other machines do not.
-
-    Raises ServiceFailed when there is none.
-    """
+    """Return an address of this machine for containers only. Raises ServiceFailed when there is none."""
     try:
         address = _bridge_address(
             _docker("network", "inspect", "--format", "{{json .IPAM.Config}}", "bridge")
@@ -76,11 +73,10 @@ def gateway() -> str:
 
 
 def _bridge_address(ranges: str) -> str:
-    """Return this machine's address in the first of a network's address ranges, which are JSON.
+    """Return the gateway of the first of a network's address ranges, which are JSON.
 
-    An engine names it as the range's gateway, but not before its first container, or its first restart. It
-    is the first address of the range then: one that is set otherwise is named from the beginning.
-    Raises ValueError when there is no range.
+    Before its first container or restart, an engine does not name a gateway that was not configured. It is
+    the first address of the range then. Raises ValueError without a range.
     """
     first: dict[str, str] = next(iter(json.loads(ranges) or []), {})
     gateway = first.get("Gateway") or str(next(ip_network(first.get("Subnet", "")).hosts()))
@@ -88,7 +84,7 @@ def _bridge_address(ranges: str) -> str:
 
 
 def containers_of(folder: Path) -> list[str]:
-    """Return the ids of the containers, in whatever state, that have something in the folder mounted."""
+    """Return the ids of all containers, running or not, with a mount from the folder."""
     listed = _docker("ps", "--all", "--no-trunc", "--format", "{{.ID}} {{.Mounts}}").splitlines()
     return [
         container
@@ -98,14 +94,14 @@ def containers_of(folder: Path) -> list[str]:
 
 
 def remove_containers_of(folder: Path) -> None:
-    """Remove them, if there are any."""
-    with suppress(_Refused):  # one that was going anyway
+    """Remove the containers with a mount from the folder."""
+    with suppress(_Refused):  # it was being removed already
         if containers := containers_of(folder):
             _docker("rm", "--force", "--volumes", *containers)
 
 
 class _Refused(ServiceFailed):
-    """A command of the client failed; the text is the last line it wrote."""
+    """A command of the client failed; the text is its last line."""
 
 
 def _docker(*arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""How a second console finds the running stack and talks to it."""
+"""How a second console finds and calls the running stack."""
 
 import http.client
 import json
@@ -18,14 +18,14 @@ _ANSWER_SECONDS = 310  # the migrations may take 300
 
 @dataclass(frozen=True)
 class Running:
-    """Where a stack answers; `catalog` is None for a catalog of the user."""
+    """The addresses of a stack; `catalog` is None for a catalog of the user's."""
 
     api: str
     aws: str
     catalog: str | None
 
     def write(self, data: Path) -> None:
-        """Tell other processes of this user."""
+        """Store them for other processes of this user."""
         private_file.write(data / _FILE, json.dumps(asdict(self)))
 
     @classmethod
@@ -38,15 +38,15 @@ class Running:
 
 
 def forget(data: Path) -> None:
-    """Remove what Running.write wrote."""
+    """Remove what Running.write stored."""
     (data / _FILE).unlink(missing_ok=True)
 
 
 def deliver(data: Path, file: Path, function: str | None, token: str | None) -> Any:
-    """Give a function the event in `file`; return its answer.
+    """Invoke a function with the event in `file`; return its answer.
 
-    The function is that of the file's name unless it is named. `token` stands in for the placeholder that
-    sample events have. Raises ServiceFailed when that cannot be done, or the function failed.
+    Without a name it is the function of the file's name. `token` replaces the placeholder in sample events.
+    Raises ServiceFailed, also when the function failed.
     """
     try:
         event = json.loads(file.read_text(encoding="utf-8"))
@@ -58,7 +58,7 @@ def deliver(data: Path, file: Path, function: str | None, token: str | None) -> 
         event["headers"]["authorization"] = event["headers"]["authorization"].replace(_PLACEHOLDER, token)
     name = function or file.stem
     path = f"/2015-03-31/functions/{quote(name, safe='')}/invocations"
-    response, body = ask(Running.find(data).aws, "POST", path, json.dumps(event).encode())
+    response, body = call(Running.find(data).aws, "POST", path, json.dumps(event).encode())
     if response.status == http.client.NOT_FOUND:
         advice = "" if function else " (taken from the name of the file; --function names another)"
         raise ServiceFailed(f"There is no function {name}{advice}.")
@@ -69,9 +69,9 @@ def deliver(data: Path, file: Path, function: str | None, token: str | None) -> 
 
 
 def change_product(data: Path, product_id: str, change: str, *, push: bool) -> str:
-    """Change a product of the sample catalog; return it as the catalog has it now.
+    """Change a product of the sample catalog by {"price": 9.90} or {"removed": true}; return the result.
 
-    `change` is JSON: {"price": 9.90}, {"removed": true}. Raises ServiceFailed when that cannot be done.
+    Raises ServiceFailed.
     """
     url = Running.find(data).catalog
     if url is None:
@@ -79,7 +79,7 @@ def change_product(data: Path, product_id: str, change: str, *, push: bool) -> s
             "The catalog is the one of CATALOG_URL, not the sample: change the product there."
         )
     query = "" if push else "?push=false"
-    response, body = ask(url, "PATCH", f"/products/{quote(product_id, safe='')}{query}", change.encode())
+    response, body = call(url, "PATCH", f"/products/{quote(product_id, safe='')}{query}", change.encode())
     if response.status == http.client.NOT_FOUND:
         there = "removed" if change == '{"removed": false}' else "such"
         raise ServiceFailed(f"The sample catalog has no {there} product {product_id}.")
@@ -89,18 +89,18 @@ def change_product(data: Path, product_id: str, change: str, *, push: bool) -> s
 
 
 def price(text: str) -> str:
-    """Return the text as JSON writes that number, every digit kept. Raises ServiceFailed."""
+    """Return the text as a number of JSON, with every digit. Raises ServiceFailed."""
     if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,6})?", text):
         raise ServiceFailed(f"A price is a number like 9.90, not {text!r}.")
     whole, point, decimals = text.partition(".")
     return f"{int(whole)}{point}{decimals}"
 
 
-def ask(
+def call(
     url: str, method: str, path: str, body: bytes, token: str | None = None
 ) -> tuple[http.client.HTTPResponse, bytes]:
-    """Return the answer of a server of the running stack, and its body. Raises ServiceFailed for none."""
-    # No urllib: it would use the proxies of the shell for an address of this machine.
+    """Call a server of the running stack; return its answer and the body. Raises ServiceFailed."""
+    # Not urllib, which uses the proxies of the shell.
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=_ANSWER_SECONDS)
     try:
         bearer = {"Authorization": f"Bearer {token}"} if token else {}

@@ -1,4 +1,4 @@
-"""The settings from the shell: parameters of template.yaml, and values for what only the cloud makes."""
+"""The settings from the shell: parameters of template.yaml, and variables that only the cloud sets."""
 
 import re
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ from shared.platform.settings import MissingSetting, keys_of
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "template.yaml"
 
-# The others are about AWS, or (like STAGE) names that a shell may have for reasons of its own.
+# Without those for AWS only, and names that a shell may use otherwise (STAGE).
 PARAMETERS = (
     *("CatalogUrl", "CatalogMapping", "CatalogCurrency", "CatalogHeaders"),
     *("ProductCacheTtlSeconds", "CatalogPollMinutes", "AllowMassRemoval"),
     *("AdminEmail", "LogLevel", "CorsOrigins", "SessionMaxDays"),
 )
-# In the cloud these are the stack's own database, cache and secrets.
+# In the cloud: the stack's own database, cache and secrets.
 VARIABLES = ("DATABASE_URL", "REDIS_URL", "ACCESS_TOKEN_KEYS", "ADMIN_PASSWORD", "CATALOG_AUTHORIZATION")
 
 _USER = r"(?:[^%\s@/?#]|%[0-9A-Fa-f]{2})*@"
@@ -32,25 +32,25 @@ _REDIS = rf"rediss?://(?:{_USER})?{_HOST}(?:/[0-9]*)?(?:\?\S*)?"
 
 
 def settings_from(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings of a Stack that are given in the shell; an empty value counts as none."""
+    """Return a Stack's settings from the shell; empty values do not count."""
     names = [*map(_variable, PARAMETERS), *VARIABLES]
     return {name: environment[name] for name in names if environment.get(name)}
 
 
 def parameters_of(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return what of the settings the template has parameters for, by their names; the schedules run."""
+    """Return the settings that are parameters of the template, by their names; with schedules on."""
     names = {_variable(name): name for name in PARAMETERS}
     given = {names[variable]: value for variable, value in settings.items() if variable in names}
     return {"KeepHot": "true", **given}
 
 
 def variables_of(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return what of the settings the template has no parameters for: the values of functions' variables."""
+    """Return the settings that are no parameters: values of functions' variables."""
     return {name: settings[name] for name in VARIABLES if name in settings}
 
 
 def check(settings: Mapping[str, str]) -> None:
-    """Hold the settings against the constraints of the template's parameters, as CloudFormation does.
+    """Check the settings against the template's constraints, as CloudFormation does.
 
     Raises ServiceFailed with one sentence that names the variable; secrets are not shown.
     """
@@ -75,7 +75,7 @@ def check(settings: Mapping[str, str]) -> None:
 
 
 def whole_number(environment: Mapping[str, str], variable: str, default: int) -> int:
-    """Return the whole number from 1 on that a variable holds. Raises ServiceFailed."""
+    """Return a variable's whole number, 1 or more. Raises ServiceFailed."""
     value = environment.get(variable) or str(default)
     if not re.fullmatch(r"[0-9]{1,9}", value) or int(value) == 0:
         raise ServiceFailed(f"{variable} must be a whole number from 1 on, not {value!r}.")
@@ -83,14 +83,14 @@ def whole_number(environment: Mapping[str, str], variable: str, default: int) ->
 
 
 def port(value: str) -> int:
-    """Return the TCP port that a text names. Raises ServiceFailed."""
+    """Return the TCP port in a text. Raises ServiceFailed."""
     if not re.fullmatch(r"[0-9]{1,5}", value) or int(value) > 65_535:
         raise ServiceFailed(f"PORT must be a whole number from 0 to 65535, not {value!r}.")
     return int(value)
 
 
 def _unmet(declared: Mapping[str, Any], value: str) -> str | None:
-    """Return the rule that a parameter's value breaks, None when it breaks none."""
+    """Return the constraint that a parameter's value violates, or None."""
     if "AllowedValues" in declared:
         allowed = [str(each) for each in declared["AllowedValues"]]
         return None if value in allowed else f"be {', '.join(allowed[:-1])} or {allowed[-1]}"
@@ -107,7 +107,7 @@ def _unmet(declared: Mapping[str, Any], value: str) -> str | None:
 
 
 def _check_address(variable: str, settings: Mapping[str, str], pattern: str, form: str) -> None:
-    """Raise ServiceFailed for what is no address. It is not shown: it may have a password in it."""
+    """Raise ServiceFailed for an invalid address, without it: it may contain a password."""
     if variable in settings and not re.fullmatch(pattern, settings[variable]):
         raise ServiceFailed(f"{variable} must look like {form}, its special characters percent-encoded.")
 

@@ -69,7 +69,7 @@ OpaqueToken = Annotated[
 
 
 class NewClient(Input):
-    """Who wants to be a client."""
+    """The data of a registration."""
 
     name: Name
     email: Email

@@ -18,7 +18,7 @@ _DUMMY_HASH = (
     "$argon2id$v=19$m=19456,t=2,p=1$iMeMW2MSxdugFQypqsIy1g$bUj3IUC9xx1XkRLjLVoXhtxONyZqE5sJMwHyixQIzF8"
 )
 _OF_THE_SERVICE = ("favorites", "favorites service", "favorites api")
-_SHORTEST_WORD = 4  # characters of a name that say something about a password
+_SHORTEST_WORD = 4  # characters; shorter words may be whole passwords
 
 
 # ── Which passwords are too easy ──────────────────────────────────────────────────────────────────────────

@@ -1,8 +1,8 @@
 """Secrets of AWS Secrets Manager, read through the Parameters and Secrets Lambda Extension.
 
 The extension is AWS's own process beside the runtime. It signs the call, so that a function need not load
-boto3, which takes longer than the rest of a cold start. It listens on localhost, and wants the session token
-of the function's role.
+boto3, which takes longer than the rest of a cold start. It listens on localhost, and requires the
+session token of the function's role.
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/retrieving-secrets_lambda.html
 """
 
