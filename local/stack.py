@@ -101,7 +101,7 @@ class Stack(ServiceGroup):
             template,
             concurrency=self._concurrency,
             log=self._log,
-            variables={"AWS_ENDPOINT_URL_EVENTBRIDGE": self.aws_url},
+            variables={"AWS_ENDPOINT_URL_EVENTBRIDGE": self.aws_url, "AWS_ENDPOINT_URL_LAMBDA": self.aws_url},
         )
         self._running.callback(functions.stop)
         self._bus = bus = EventBus(

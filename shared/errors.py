@@ -196,6 +196,15 @@ class FavoritesFull(DomainError):
     status, code, title = 409, "favorites-full", "Favorites full"
 
 
+class ImpossibleAlert(DomainError):
+    """An alert that could not fire: its price is not below the current one, or is in another currency.
+
+    Or the product that it waits for is available.
+    """
+
+    status, code, title = 422, "impossible-alert", "Impossible alert"
+
+
 class UnknownShare(DomainError):
     """The link to a shared list is unknown, removed or expired; the answer does not say which."""
 

@@ -60,7 +60,9 @@ class Problem(Model):
     status: int
     detail: str
     request_id: str
-    errors: Annotated[list[InputError] | None, Field(default=None, description="With status 422.")]
+    errors: Annotated[
+        list[InputError] | None, Field(default=None, description="With `/problems/invalid-input`.")
+    ]
     max: Annotated[
         int | None,
         Field(

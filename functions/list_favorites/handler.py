@@ -39,6 +39,9 @@ PriceDropped = Annotated[
     PLAIN_BOOLEAN,
     Query(description="Only those that cost less than when they were marked, or only the others."),
 ]
+HasAlert = Annotated[
+    bool | None, PLAIN_BOOLEAN, Query(description="Only those with an alert, or only the others.")
+]
 
 
 @app.get("/favorites", openapi_extensions=routing.errors(also=[304]))
@@ -49,6 +52,7 @@ def list_favorites(
     available: Available = None,
     category: Category = None,
     price_dropped: PriceDropped = None,
+    has_alert: HasAlert = None,
 ) -> Response[FavoritePage]:
     """List the caller's favorites."""
     page, next_cursor = listing.list_page(
@@ -59,6 +63,7 @@ def list_favorites(
         available=available,
         category=category,
         price_dropped=price_dropped,
+        has_alert=has_alert,
     )
     return responses.tagged(app, page, next_cursor=next_cursor)
 

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from shared.formats import json_items
-from shared.platform import deadlines, logs, valkey
+from shared.platform import deadlines, invocations, logs, settings, valkey
 from shared.products import push
 from shared.web import entry
 
@@ -25,29 +25,36 @@ def refresh_product_cache(event: Event, _context: Any) -> dict[str, list[dict[st
 
     Those that there is no time for have failed: of a function that Lambda ends, all would be delivered again.
     """
-    errors = {record["messageId"]: _take(record) for record in event["Records"]}
+    results = {record["messageId"]: _take(record) for record in event["Records"]}
     for _ in range(ATTEMPTS - 1):
         again = [
-            record for record in event["Records"] if isinstance(errors[record["messageId"]], valkey.CacheDown)
+            record
+            for record in event["Records"]
+            if isinstance(results[record["messageId"]], valkey.CacheDown)
         ]
         if not again or deadlines.left(2 * PAUSE) < 2 * PAUSE:
             break
         time.sleep(PAUSE)
-        errors |= {record["messageId"]: _take(record) for record in again}
-    failed = {message_id: error for message_id, error in errors.items() if error is not None}
+        results |= {record["messageId"]: _take(record) for record in again}
+    failed = {message_id: error for message_id, error in results.items() if isinstance(error, Exception)}
     for message_id, error in failed.items():
         reason = f"{type(error).__name__}: {error}"[:500]
         logs.logger().error("event failed", message_id=message_id, reason=reason)
+    # Whatever the cache did, the copy has the change.
+    send_alerts = settings.send_alerts_function()
+    if send_alerts and any(
+        result is True or isinstance(result, valkey.CacheDown) for result in results.values()
+    ):
+        invocations.invoke_quietly(send_alerts)
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 
-def _take(record: Event) -> Exception | None:
-    """Take one event; return why that failed, or None."""
+def _take(record: Event) -> Exception | bool:
+    """Take one event; return whether it changed the copy, or why it failed."""
     try:
-        push.take(json_items.loads(record["body"].encode()))
+        return push.take(json_items.loads(record["body"].encode()))
     except Exception as error:  # noqa: BLE001 — whatever it is, the other events of the batch go on
         return error
-    return None
 
 
 lambda_handler = entry.background(refresh_product_cache, spare=SPARE)

@@ -74,7 +74,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.NOT_FOUND, "UnknownOperationException", "Only Invoke and PutEvents.")
 
     def _invoke(self, name: str, body: bytes) -> None:
-        name = name.rpartition(":function:")[2]
+        name = unquote(name).rpartition(":function:")[2].partition(":")[0]  # of the ARN, without the alias
         if not self._functions.knows(name):
             message = f"There is no function {name}."
             self._refuse(HTTPStatus.NOT_FOUND, "ResourceNotFoundException", message, Type="User")

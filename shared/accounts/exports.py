@@ -51,6 +51,18 @@ class ExportedFavorite(Model):
     currency_when_favorited: str | None
 
 
+class ExportedAlert(Model):
+    """A row of `favorite_alerts`; without a kind it is one that was taken away."""
+
+    product_id: str
+    kind: str | None
+    value: Annotated[Decimal | None, WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}]})]
+    threshold: Annotated[Decimal | None, WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}]})]
+    currency: str | None
+    since_version: Annotated[int | None, Field(description="The product's, when the alert was set.")]
+    fired_at: datetime | None
+
+
 class ExportedShare(Model):
     """A row of `shares`, without its token."""
 
@@ -93,6 +105,7 @@ class Export(Model):
     exported_at: datetime
     clients: list[ExportedClient]
     favorites: list[ExportedFavorite]
+    favorite_alerts: list[ExportedAlert]
     shares: list[ExportedShare]
     sessions: list[ExportedSession]
     outbox: Annotated[list[ExportedEvent], _OLDEST]
@@ -128,6 +141,13 @@ def export(caller: Caller, ref: ClientRef) -> Rendered[Export]:
                                currency_when_favorited
                           FROM favorites WHERE favorites.client_id = clients.client_id
                          ORDER BY favorites.favorited_at, product_id
+                    ) AS shown),
+                'favorite_alerts', (
+                    SELECT coalesce(json_agg(shown), '[]') FROM (
+                        SELECT product_id, kind, value, threshold, currency, since_version,
+                               rfc3339(fired_at) AS fired_at
+                          FROM favorite_alerts WHERE favorite_alerts.client_id = clients.client_id
+                         ORDER BY product_id
                     ) AS shown),
                 'shares', (
                     SELECT coalesce(json_agg(shown), '[]') FROM (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field, WithJsonSchema
@@ -72,6 +72,28 @@ class FavoriteProductRestored(_FavoriteProductDetail):
     new_price: Amount
 
 
+class AlertRecipient(BaseModel):
+    """A client whose alert fires. `threshold` is null where it waited for the product to be available."""
+
+    client_id: UUID
+    price_when_favorited: Amount
+    threshold: Annotated[Decimal | None, WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}]})]
+
+
+class FavoriteAlerts(Detail):
+    """Alerts of up to 500 clients fire, by one change of a product. Who has no alert is told of nothing."""
+
+    kind: Literal["price", "available_again"]
+    product: FavoriteProduct
+    old_price: Amount
+    new_price: Amount
+    currency: Annotated[
+        str | None, Field(description="Of the prices (ISO 4217); null where it is not known.")
+    ]
+    recipients: Annotated[list[AlertRecipient], Field(min_length=1, max_length=500)]
+    version: Version
+
+
 class ClientRegistered(Detail):
     """A client registered. The event has no name and no e-mail."""
 
@@ -110,6 +132,7 @@ OUTGOING: dict[str, type[Detail]] = {
         FavoriteProductPriceRaised,
         FavoriteProductRemoved,
         FavoriteProductRestored,
+        FavoriteAlerts,
         ClientRegistered,
         ClientRemoved,
         FavoriteAdded,

@@ -7,16 +7,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import datetime
 from typing import LiteralString
 
 from psycopg.rows import class_row
 
 from shared.accounts import callers
 from shared.accounts.access_tokens import Caller
-from shared.errors import CatalogUnavailable, DomainError, FavoritesFull, InvalidInput, UnknownProduct
+from shared.errors import (
+    CatalogUnavailable,
+    DomainError,
+    FavoritesFull,
+    ImpossibleAlert,
+    InvalidInput,
+    UnknownProduct,
+)
+from shared.favorites.alerts import check, store
 from shared.favorites.limits import MAX_CHANGES, MAX_FAVORITES, check_changes
-from shared.favorites.models import ChangedFavorites, FavoriteChanges, Refused
+from shared.favorites.models import ChangedFavorites, FavoriteChanges, Mark, Refused
 from shared.formats.ids import is_product_id
 from shared.platform import database
 
@@ -46,7 +53,7 @@ def change(caller: Caller, changes: FavoriteChanges) -> ChangedFavorites:
     """
     add, remove = _distinct(changes)
     # An id that no product can have does not reach the database: PostgreSQL has no text with NUL.
-    possible = {product_id: moment for product_id, moment in add.items() if is_product_id(product_id)}
+    possible = {product_id: mark for product_id, mark in add.items() if is_product_id(product_id)}
     reasons: dict[str, DomainError] = {}
     if unknown := callers.fetch_one(caller, _Unknown, _UNKNOWN, {"product_ids": list(possible)}).product_ids:
         # Imported here: most merges never load it.
@@ -80,18 +87,20 @@ def change(caller: Caller, changes: FavoriteChanges) -> ChangedFavorites:
 def _refusal(outcome: str, reason: DomainError | None) -> type[DomainError]:
     if outcome == "full":
         return FavoritesFull
+    if outcome == "impossible alert":
+        return ImpossibleAlert
     return CatalogUnavailable if isinstance(reason, CatalogUnavailable) else UnknownProduct
 
 
-def _distinct(changes: FavoriteChanges) -> tuple[dict[str, datetime | None], list[str]]:
-    """The products to mark, with their times, and those to unmark; of doubles the first counts."""
+def _distinct(changes: FavoriteChanges) -> tuple[dict[str, Mark], list[str]]:
+    """The products to mark, and those to unmark; of doubles the first counts."""
     if not 1 <= len(changes.add) + len(changes.remove) <= MAX_CHANGES:
         raise InvalidInput(
             f"add and remove have 1 to {MAX_CHANGES} products together", location="body", kind="length"
         )
-    add: dict[str, datetime | None] = {}
+    add: dict[str, Mark] = {}
     for mark in changes.add:
-        add.setdefault(mark.product_id, mark.favorited_at)
+        add.setdefault(mark.product_id, mark)
     for place, product_id in enumerate(changes.remove):
         if product_id in add:
             raise InvalidInput("is in add too", location=f"body.remove.{place}", kind="repeated")
@@ -173,20 +182,26 @@ SELECT product_id, CASE WHEN fits THEN 'added' ELSE 'full' END FROM known
 
 
 def _write(
-    current: database.Connection, caller: Caller, add: dict[str, datetime | None], remove: list[str]
+    current: database.Connection, caller: Caller, add: dict[str, Mark], remove: list[str]
 ) -> tuple[int, dict[str, str]]:
     """How many favorites the client had, and the outcome of each product."""
     # A separate statement: the next one needs a snapshot taken after the client's row was locked.
     client = callers.fetch_one(caller, _Client, _LOCK_CLIENT, current=current)
     check_changes(client.seconds_ahead)
+    alerts = {product_id: mark.alert for product_id, mark in add.items() if mark.alert}
+    impossible = check(current, caller.client_id, alerts)
+    add = {product_id: mark for product_id, mark in add.items() if product_id not in impossible}
     parameters = {
         "client_id": caller.client_id,
         "count": client.favorites_count,
         "max": MAX_FAVORITES,
         "add": list(add),
-        "favorited_at": list(add.values()),
+        "favorited_at": [mark.favorited_at for mark in add.values()],
         "remove": remove,
     }
     with current.cursor(row_factory=class_row(_Outcome)) as cursor:
         outcomes = cursor.execute(_CHANGE, parameters).fetchall()
-    return client.favorites_count, {each.product_id: each.outcome for each in outcomes}
+    found = {each.product_id: each.outcome for each in outcomes}
+    # Those that are no favorites now (unknown, or no room) have no row to join with.
+    store(current, caller.client_id, {pid: alert for pid, alert in alerts.items() if pid not in impossible})
+    return client.favorites_count, found | dict.fromkeys(impossible, "impossible alert")

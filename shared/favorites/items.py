@@ -89,9 +89,10 @@ def create(caller: Caller, product_id: str) -> Rendered[Favorite]:
     return favorite
 
 
-def get(caller: Caller, product_id: str) -> Rendered[Favorite]:
+def get(caller: Caller, product_id: str, *, current: database.Connection | None = None) -> Rendered[Favorite]:
     """The favorite. Raises NotFavorite, and InvalidToken where the caller's token is revoked."""
-    return _rendered(callers.fetch_one(caller, _Found, _GET, {"product_id": product_id}).favorite)
+    row = callers.fetch_one(caller, _Found, _GET, {"product_id": product_id}, current=current)
+    return _rendered(row.favorite)
 
 
 def remove(caller: Caller, product_id: str, preconditions: Preconditions = NO_PRECONDITIONS) -> None:

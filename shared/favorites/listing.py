@@ -70,6 +70,11 @@ def statement(order: Order) -> LiteralString:
               AND (%(category)s::text IS NULL OR category = %(category)s)
               AND (%(price_dropped)s::boolean IS NULL
                    OR coalesce({PRICE_CHANGE} < 0, false) = %(price_dropped)s)
+              AND (%(has_alert)s::boolean IS NULL
+                   OR EXISTS (SELECT FROM favorite_alerts AS alerts
+                               WHERE alerts.client_id = favorites.client_id
+                                 AND alerts.product_id = favorites.product_id
+                                 AND kind IS NOT NULL) = %(has_alert)s)
               AND (%(product_id)s::text IS NULL
                    OR ({order.value} {further}= %(value)s::{order.kind}
                        AND ({order.value} {further} %(value)s::{order.kind}
@@ -91,19 +96,25 @@ def list_page(
     available: bool | None = None,
     category: str | None = None,
     price_dropped: bool | None = None,
+    has_alert: bool | None = None,
 ) -> tuple[Rendered[FavoritePage], str | None]:
     """A page of the caller's favorites by `sort` (one of ORDERS), and the cursor to the next one.
 
-    `available`, `category` and `price_dropped` leave out the others. A place in the list is a value and a
-    product: while prices and titles stay, no page skips or repeats anything; a favorite whose price moves
-    between two pages moves with it, and may be on both or on neither.
+    `available`, `category`, `price_dropped` and `has_alert` leave out the others. A place in the list is a
+    value and a product: while prices and titles stay, no page skips or repeats anything; a favorite whose
+    price moves between two pages moves with it, and may be on both or on neither.
 
     Raises InvalidCursor, and InvalidToken where the caller's token no longer counts.
     """
     if category is not None:
         category = unicodedata.normalize("NFC", category)  # as the catalog's are when they come in
     order = ORDERS[sort]
-    filters: dict[str, Any] = {"available": available, "category": category, "price_dropped": price_dropped}
+    filters: dict[str, Any] = {
+        "available": available,
+        "category": category,
+        "price_dropped": price_dropped,
+        "has_alert": has_alert,
+    }
     list_name = f"favorites:{caller.client_id}:{sort}"
     if any(wanted is not None for wanted in filters.values()):
         list_name += f":{json.dumps(filters)}"

@@ -5,30 +5,87 @@ from __future__ import annotations
 import re
 from datetime import MINYEAR, UTC, datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
+from annotated_types import Ge, Le
 from pydantic import (
     AfterValidator,
     AwareDatetime,
     BeforeValidator,
     Field,
+    Strict,
     StringConstraints,
     WithJsonSchema,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
-from shared.errors import CatalogUnavailable, FavoritesFull, UnknownProduct
+from shared.errors import CatalogUnavailable, FavoritesFull, ImpossibleAlert, UnknownProduct
 from shared.favorites.limits import MAX_CHANGES, MAX_FAVORITES
 from shared.formats.names import CONTROLS, checked_name
 from shared.models import Input, Model, NextCursor, Page, example
 from shared.products.models import Currency, Image, Price, ProductId, Review, Title
 
 
+def _json_number(value: object) -> object:
+    if isinstance(value, str | bool):
+        raise PydanticCustomError("number", "is no number")
+    return value
+
+
 class NewFavorite(Input):
     """The product to mark as a favorite."""
 
     product_id: ProductId
+
+
+class Alert(Input):
+    """What a client wants to be told of: exactly one of three."""
+
+    model_config = example({"price_at_or_below": 9.9, "currency": "BRL"})
+
+    price_at_or_below: Annotated[
+        Decimal | None,
+        Ge(0),
+        BeforeValidator(_json_number),
+        Field(max_digits=16, decimal_places=4, description="Told once the price is this or less."),
+        WithJsonSchema({"type": "number", "minimum": 0}),
+    ] = None
+    currency: Annotated[
+        str | None,
+        Field(
+            pattern="^[A-Z]{3}$",
+            description="Of `price_at_or_below` (ISO 4217): that of the product, which is the default.",
+        ),
+    ] = None
+    percent_off: Annotated[
+        int | None,
+        Ge(1),
+        Le(99),
+        Strict(),
+        Field(description="Told once the price is so much less than `price_when_favorited`."),
+    ] = None
+    available_again: Annotated[
+        Literal[True] | None, Field(description="Told once the catalog has the product again.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        given = (self.price_at_or_below, self.percent_off, self.available_again)
+        if sum(value is not None for value in given) != 1:
+            raise PydanticCustomError(
+                "alert", "has exactly one of price_at_or_below, percent_off and available_again"
+            )
+        if self.currency is not None and self.price_at_or_below is None:
+            raise PydanticCustomError("alert", "has a currency with price_at_or_below only")
+        return self
+
+
+class FavoriteUpdate(Input):
+    """What of a favorite changes (RFC 7396 merge patch): the alert as a whole; null takes it away."""
+
+    alert: Alert | None = Field(default_factory=lambda: None)
 
 
 class Favorite(Model):
@@ -51,6 +108,7 @@ class Favorite(Model):
         ),
         WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}], "examples": [-2.5]}),
     ]
+    alert: Annotated[Alert | None, Field(description="What the client wants to be told of.")]
     favorited_at: datetime
 
 
@@ -122,6 +180,9 @@ class Mark(Input):
             "the request count as marked now, one after the other."
         ),
     ] = None
+    alert: Annotated[
+        Alert | None, Field(description="Set, also where the product is a favorite already.")
+    ] = None
 
 
 class FavoriteChanges(Input):
@@ -138,7 +199,7 @@ class FavoriteChanges(Input):
     remove: Annotated[list[GivenId], Field(max_length=MAX_CHANGES, default_factory=list)]
 
 
-REFUSALS = (UnknownProduct, CatalogUnavailable, FavoritesFull)
+REFUSALS = (UnknownProduct, CatalogUnavailable, FavoritesFull, ImpossibleAlert)
 
 
 class Refused(Model):

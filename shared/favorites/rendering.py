@@ -15,6 +15,19 @@ CASE WHEN currency_when_favorited IS NULL OR currency_when_favorited IS NOT DIST
 END
 """
 
+# The model Alert, or null. The names of the outer row have no table of their own, so VALUES renames them.
+_ALERT: LiteralString = """
+(SELECT CASE alerts.kind
+            WHEN 'price_at_or_below' THEN json_build_object('price_at_or_below', alerts.value,
+                                                            'currency', alerts.currency)
+            WHEN 'percent_off' THEN json_build_object('percent_off', alerts.value)
+            WHEN 'available_again' THEN json_build_object('available_again', true)
+        END
+   FROM (VALUES (client_id, product_id)) AS favorite (client, product)
+   JOIN favorite_alerts AS alerts
+     ON alerts.client_id = favorite.client AND alerts.product_id = favorite.product)
+"""
+
 # The model Favorite; a test holds the two together. Needs a row of `favorites` joined to its product.
 FAVORITE: LiteralString = f"""
 (SELECT row_to_json(shown)::text
@@ -25,6 +38,7 @@ FAVORITE: LiteralString = f"""
                 END AS review,
                 removed_at IS NULL AS available,
                 price_when_favorited, {PRICE_CHANGE} AS price_change,
+                {_ALERT} AS alert,
                 rfc3339(favorited_at) AS favorited_at) AS shown)
 """  # noqa: S608 — the part is a constant
 

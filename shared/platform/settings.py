@@ -131,6 +131,11 @@ def allow_mass_removal() -> bool:
     return os.environ.get("ALLOW_MASS_REMOVAL", "").lower() == "true"
 
 
+def send_alerts_function() -> str | None:
+    """The function that is invoked after a push; None where the schedule alone invokes it."""
+    return os.environ.get("SEND_ALERTS_FUNCTION") or None
+
+
 def event_bus_name() -> str:
     """The EventBridge bus for the service's own events."""
     return _required("EVENT_BUS_NAME")

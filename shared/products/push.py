@@ -21,8 +21,8 @@ class VersionAhead(ValueError):
     """An event's version that lies in the future."""
 
 
-def take(event: dict[str, Any]) -> None:
-    """Make the copy and the cache know the change, unless they know a newer one.
+def take(event: dict[str, Any]) -> bool:
+    """Make the copy and the cache know the change, unless they know a newer one; whether it changed the copy.
 
     A second delivery writes what the first had no time for: the copy's row goes to the cache either way.
     Raises pydantic.ValidationError for what is no such event, VersionAhead, DatabaseUnavailable, and
@@ -46,3 +46,4 @@ def take(event: dict[str, Any]) -> None:
             )
         write_through.write_through(copied)
     metrics.count("Refreshes", cause="push")
+    return copied is not None and copied.changed

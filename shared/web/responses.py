@@ -73,7 +73,7 @@ def tagged_result(
     }
 
 
-def changed(body: Body) -> Response[Body]:
+def changed(body: Body | Rendered[Body]) -> Response[Body]:
     """200 with the changed resource and its ETag."""
     text = json_text.rendered(body)
     return ok(text, ETag=text.etag)

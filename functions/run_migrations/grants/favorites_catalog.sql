@@ -12,3 +12,5 @@ GRANT SELECT, INSERT, UPDATE (version), DELETE ON products_missed TO favorites_c
 GRANT SELECT (product_id) ON favorites TO favorites_catalog;
 
 GRANT INSERT (stream, detail_type, detail) ON outbox TO favorites_catalog;
+
+GRANT INSERT (product_id, kind, old_price, new_price, currency, version) ON alert_jobs TO favorites_catalog;

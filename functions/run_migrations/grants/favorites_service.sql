@@ -27,3 +27,8 @@ GRANT SELECT, DELETE,
       INSERT (outbox_id, event_id, stream, detail_type, detail, created_at, reason) ON outbox_refused TO favorites_service;
 
 GRANT SELECT, DELETE, INSERT (client_id, title, token, expires_at) ON shares TO favorites_service;
+
+GRANT SELECT, INSERT, UPDATE (kind, value, threshold, currency, since_version, fired_at) ON favorite_alerts TO favorites_service;
+
+GRANT SELECT, DELETE, INSERT (product_id, kind, old_price, new_price, currency, version),
+      UPDATE (pages, after_threshold, after_client) ON alert_jobs TO favorites_service;

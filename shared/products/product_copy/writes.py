@@ -105,11 +105,28 @@ RETURNING true
 """
 
 
+# Changes that may fire alerts: one row each, whoever has set one. A change of the currency fires none.
+_QUEUE_ALERTS: LiteralString = """
+INSERT INTO alert_jobs (product_id, kind, old_price, new_price, currency, version)
+SELECT product_id, kind, old_price, new_price, currency, version
+  FROM (SELECT written.product_id, held.price AS old_price, written.price AS new_price, written.currency,
+               written.version, held.removed_at IS NOT NULL AS is_back,
+               written.price < held.price
+               AND written.currency IS NOT DISTINCT FROM held.currency AS is_cheaper
+          FROM written
+          JOIN held USING (product_id)) AS change
+  JOIN (VALUES ('available_again'), ('price')) AS alert (kind)
+    ON CASE kind WHEN 'price' THEN is_cheaper ELSE is_back END
+ ORDER BY kind
+RETURNING true
+"""
+
+
 # The row that all changes share is locked last, and until the commit that follows. PostgreSQL runs the parts
 # of a statement that write and that nothing reads in an order of its own, so this one reads all the others.
 _ADVANCE: LiteralString = """
 UPDATE product_list SET generation = generation + 1
- WHERE (SELECT count(*) FROM emitted) + (SELECT count(*) FROM cleared) >= 0
+ WHERE (SELECT count(*) FROM emitted) + (SELECT count(*) FROM cleared) + (SELECT count(*) FROM queued) >= 0
    AND EXISTS (SELECT FROM outcome WHERE changed)
 """
 
@@ -186,7 +203,7 @@ WITH seen AS (
                FOR UPDATE OF products_missed) AS again
      WHERE products_missed.product_id = again.product_id
     RETURNING true
-), emitted AS ({_EMIT}), outcome AS (
+), emitted AS ({_EMIT}), queued AS ({_QUEUE_ALERTS}), outcome AS (
     SELECT written.*,
            (held.title, held.price, held.currency, held.description, held.category, held.image,
             held.review_rate, held.review_count, held.position, held.removed_at)
@@ -257,6 +274,8 @@ WITH gone AS (
      WHERE kept.version < excluded.version
     RETURNING kept.*
 ), cleared AS (
+    SELECT true WHERE false
+), queued AS (
     SELECT true WHERE false
 ), emitted AS ({_EMIT}), outcome AS (
     SELECT written.*, held.product_id IS NOT NULL AND held.removed_at IS NULL AS changed

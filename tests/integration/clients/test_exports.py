@@ -17,8 +17,9 @@ from shared.accounts.exports import Export
 from shared.accounts.sessions import starts
 from shared.errors import InvalidToken, UnknownClient
 from shared.events import outbox_relay
-from shared.favorites import items, shares
-from shared.favorites.models import NewShare
+from shared.favorites import alerts, items, shares
+from shared.favorites.models import Alert, FavoriteUpdate, NewShare
+from shared.formats.etags import NO_PRECONDITIONS
 from shared.platform import database
 from tests.integration import accounts
 from tests.integration.accounts import PASSWORD
@@ -34,6 +35,7 @@ NOT_SHOWN = {
     ("sessions", "previous_hash"),
     ("sessions", "client_id"),  # whose it is says the row of `clients`
     ("favorites", "client_id"),
+    ("favorite_alerts", "client_id"),
     ("shares", "client_id"),
     ("shares", "token"),  # who has it reads the list
     ("outbox", "outbox_id"),  # the order among the events of all clients
@@ -51,6 +53,8 @@ def ana(db: psycopg.Connection) -> Caller:
     items.add(accounts.caller(client), "1")
     items.add(accounts.caller(client), "2")
     shares.create(accounts.caller(client), NewShare(title="Birthday"))
+    alert = FavoriteUpdate(alert=Alert(percent_off=10))
+    alerts.update(accounts.caller(client), "1", alert, NO_PRECONDITIONS)
     db.execute(
         """
         INSERT INTO outbox_refused (outbox_id, event_id, stream, detail_type, detail, created_at, reason)

@@ -32,7 +32,7 @@ def test_every_asynchronous_source_has_a_dead_letter_queue_and_may_send_there(
         role = resources[ref(function["Role"])]["Properties"]
         assert {"Ref": "FunctionPolicy"} in role["ManagedPolicyArns"], name
     schedules = of_type(resources, "AWS::Scheduler::Schedule")
-    assert len(schedules) == 3
+    assert len(schedules) == 4
     for name, schedule in schedules.items():
         assert ref(schedule["Target"]["DeadLetterConfig"]["Arn"]) in queues, name
         assert (ref(schedule["Target"]["RoleArn"]), "FailedInvocations") in allowed, name
