@@ -133,7 +133,7 @@ def measure(filled: Filled, rounds: int = ROUNDS, requests: int = REQUESTS) -> P
         operations.measure(part, processes, rounds, requests)
         _bytes(part, db)
         _reprice(part, large, beside, catalog)
-        shop.measure(part, large, variables[LARGE], rounds, requests)
+        shop.measure(part, large, variables[LARGE], db, rounds, requests)
         _outbox(part, bus, large, db)
         _remove(part, large)
     return part

@@ -43,11 +43,6 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
-def logs_of(stack: Stack) -> list[Path]:
-    """What the functions and the servers of the stack wrote."""
-    return sorted(path for path in stack._data.rglob("*") if path.is_file() and "log" in path.name.lower())
-
-
 @contextmanager
 def _log_in(data: Path) -> Iterator[Callable[[str], None]]:
     writing = threading.Lock()

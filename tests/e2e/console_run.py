@@ -4,8 +4,12 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from local.servers.postgres import Postgres
 from local.servers.services import wait_until
 from local.stack import ROOT
 
@@ -27,14 +31,13 @@ class ConsoleRun:
             )
 
     def wait_until_ready(self) -> str:
-        """Return the address it serves on."""
+        """The address it serves on."""
         wait_until(lambda: "\nReady: " in self.text() or self.process.poll() is not None, timeout=self._ready)
         match = re.search(r"^Ready: (http\S+)$", self.text(), re.MULTILINE)
         assert match, self.text()
         return match[1]
 
     def text(self) -> str:
-        """Return what the console shows."""
         return self.console.read_text()
 
     def close(self) -> None:
@@ -42,3 +45,17 @@ class ConsoleRun:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+
+@contextmanager
+def service(**settings: str) -> Iterator[tuple[ConsoleRun, str, str]]:
+    """`make run` with data that is forgotten afterwards; its address, and that of its database."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        folder.chmod(0o755)  # PostgreSQL may have to run as another user
+        with Postgres(folder / "servers" / "postgres", durable=False) as postgres:
+            run = ConsoleRun("run", folder, ready=90, DATABASE_URL=postgres.url, **settings)
+            try:
+                yield run, run.wait_until_ready(), postgres.url
+            finally:
+                run.close()

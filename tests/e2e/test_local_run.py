@@ -73,16 +73,11 @@ def test_the_console_tells_how_to_begin(first: Run) -> None:
     assert f"{url}/docs" in text
     assert f"{url}/shop " in text
     assert text.count("  curl ") == 3
-    postgres = re.search(r"^PostgreSQL +(postgresql://\S+)$", text, re.MULTILINE)
-    valkey = re.search(r"^Valkey +(redis://\S+)$", text, re.MULTILINE)
-    catalog = re.search(r"^Catalog +(http://\S+)$", text, re.MULTILINE)
-    assert postgres
-    assert valkey
-    assert catalog
-    psycopg.connect(postgres[1]).close()
-    with redis.Redis.from_url(valkey[1]) as client:
+    addresses = dict(re.findall(r"^(PostgreSQL|Valkey|Catalog) +(\S+)$", text, re.MULTILINE))
+    psycopg.connect(addresses["PostgreSQL"]).close()
+    with redis.Redis.from_url(addresses["Valkey"]) as client:
         assert client.ping()
-    assert len(httpx.get(catalog[1]).json()) == 66
+    assert len(httpx.get(addresses["Catalog"]).json()) == 66
     assert '"_aws"' not in text
     assert re.search(
         r"^[0-9:]{8} run_migrations \| migration applied: migration=0001_\S+\.sql$", text, re.MULTILINE

@@ -24,14 +24,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         Path(folder).chmod(0o755)  # PostgreSQL may have to run as another user
         with schedule.Scene(asked.keep or Path(folder)) as scene:
-            report = schedule.run(
-                scene,
-                troubles,
-                before=12,
-                lasting=asked.seconds,
-                watch=3,
-                log=lambda line: print(line, flush=True),
-            )
+            report = schedule.run(scene, troubles, before=12, lasting=asked.seconds, watch=3, log=print)
     print(f"\n{report.table()}\n")
     print(
         f"{len(troubles)} faults in {time.monotonic() - started:.0f} s; "

@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,57 +52,30 @@ class Load:
         self.samples: list[Sample] = []
         self.contradictions: list[str] = []
         self.accounts: list[Account] = []
-        self._stopping = threading.Event()
-        self._settled = 0
+        self.stopping = threading.Event()
+        self.settled = 0  # how often nothing could still be on its way that was asked during a fault
         self._threads = [
             threading.Thread(target=_Worker(self, url).run, name=f"customer-{number}", daemon=True)
             for number in range(workers)
         ]
 
     def start(self) -> None:
-        """Begin."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
         """Let each worker have its answer, and end."""
-        self._stopping.set()
+        self.stopping.set()
         for thread in self._threads:
             thread.join()
 
-    def settle(self) -> None:
-        """Say that nothing that was asked during a fault can still be on its way."""
-        self._settled += 1
-
     def between(self, start: float, end: float) -> list[Sample]:
         """The requests that began and ended then."""
-        return [
-            sample
-            for sample in list(self.samples)
-            if start <= sample.started and sample.started + sample.seconds <= end
-        ]
+        return [it for it in list(self.samples) if start <= it.started and it.started + it.seconds <= end]
 
     def under_way(self, start: float, end: float) -> list[Sample]:
         """The requests that were under way at some moment then."""
-        return [
-            sample
-            for sample in list(self.samples)
-            if sample.started < end and start < sample.started + sample.seconds
-        ]
-
-    @property
-    def is_over(self) -> bool:
-        """Whether stop() was called."""
-        return self._stopping.is_set()
-
-    @property
-    def settled(self) -> int:
-        """How often settle() was called."""
-        return self._settled
-
-    def pause(self, seconds: float) -> None:
-        """Wait, or be stopped."""
-        self._stopping.wait(seconds)
+        return [it for it in list(self.samples) if it.started < end and start < it.started + it.seconds]
 
 
 class _Worker:
@@ -130,13 +103,13 @@ class _Worker:
 
     def run(self) -> None:
         with self._http:
-            while not self._load.is_over:
+            while not self._load.stopping.is_set():
                 if self._settled != self._load.settled:
                     self._settled = self._load.settled
                     for account in self._mine:
                         account.settle()
                 self._step()
-                self._load.pause(self._random.uniform(0, 2 * _THINK))
+                self._load.stopping.wait(self._random.uniform(0, 2 * _THINK))
             # Every refresh token that was given out is good, whatever came after it.
             for account in self._mine:
                 if account.is_registered == PRESENT:
@@ -161,14 +134,13 @@ class _Worker:
     def _ask(
         self,
         kind: str,
-        method: str,
-        path: str,
+        request: str,
         expected: tuple[int, ...],
-        *,
         account: Account | None = None,
         body: Mapping[str, str] | None = None,
     ) -> httpx.Response | None:
         """The answer, if one came that tells anything: not where it was lost, nor where it was a 5xx."""
+        method, path = request.split()
         headers = {"Authorization": f"Bearer {account.access_token}"} if account else {}
         started = time.monotonic()
         answer, failure = None, None
@@ -192,25 +164,25 @@ class _Worker:
     # ── Reads ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def _product(self, _: Account) -> None:
-        self._ask("product", "GET", f"/products/{self._random.choice(KNOWN_PRODUCTS)}", (200,))
+        self._ask("product", f"GET /products/{self._random.choice(KNOWN_PRODUCTS)}", (200,))
 
     def _products(self, _: Account) -> None:
         limit = self._random.choice([5, 20, 100])
-        self._ask("products", "GET", f"/products?limit={limit}", (200,))
+        self._ask("products", f"GET /products?limit={limit}", (200,))
 
     def _unknown(self, _: Account) -> None:
-        self._ask("unknown product", "GET", f"/products/{next(_unknown)}", (404,))
+        self._ask("unknown product", f"GET /products/{next(_unknown)}", (404,))
 
     def _health(self, _: Account) -> None:
-        self._ask("health", "GET", "/health", (200,))
+        self._ask("health", "GET /health", (200,))
 
     def _me(self, account: Account) -> None:
-        answer = self._ask("client", "GET", "/clients/me", (200,), account=account)
+        answer = self._ask("client", "GET /clients/me", (200,), account)
         if answer is not None and answer.status_code == 200 and answer.json()["email"] != account.email:
             self._contradiction(account, answer)
 
     def _favorites(self, account: Account) -> None:
-        answer = self._ask("favorites", "GET", "/favorites?limit=100", (200,), account=account)
+        answer = self._ask("favorites", "GET /favorites?limit=100", (200,), account)
         if answer is None or answer.status_code != 200:
             return
         listed = {favorite["product_id"] for favorite in answer.json()["items"]}
@@ -221,7 +193,7 @@ class _Worker:
 
     def _favorite(self, account: Account) -> None:
         product_id = self._one_of(account)
-        answer = self._ask("favorite", "GET", f"/favorites/{product_id}", (200, 404), account=account)
+        answer = self._ask("favorite", f"GET /favorites/{product_id}", (200, 404), account)
         if answer is not None and answer.status_code in (200, 404):
             now = PRESENT if answer.status_code == 200 else ABSENT
             if not account.saw(product_id, before=now, after=now):
@@ -231,20 +203,19 @@ class _Worker:
 
     def _put(self, account: Account) -> None:
         product_id = self._one_of(account)
-        answer = self._ask("add", "PUT", f"/favorites/{product_id}", (200, 201), account=account)
+        answer = self._ask("add", f"PUT /favorites/{product_id}", (200, 201), account)
         # 200 is true of one that was none, too: of a PUT that was done again because its answer was lost.
         self._wrote(account, product_id, answer, {201: (ABSENT, PRESENT), 200: (EITHER, PRESENT)})
 
     def _post(self, account: Account) -> None:
         product_id = self._one_of(account)
-        answer = self._ask(
-            "create", "POST", "/favorites", (201, 409), account=account, body={"product_id": product_id}
-        )
+        body = {"product_id": product_id}
+        answer = self._ask("create", "POST /favorites", (201, 409), account, body)
         self._wrote(account, product_id, answer, {201: (ABSENT, PRESENT), 409: (PRESENT, PRESENT)})
 
     def _delete(self, account: Account) -> None:
         product_id = self._one_of(account)
-        answer = self._ask("remove", "DELETE", f"/favorites/{product_id}", (204, 404), account=account)
+        answer = self._ask("remove", f"DELETE /favorites/{product_id}", (204, 404), account)
         self._wrote(account, product_id, answer, {204: (PRESENT, ABSENT), 404: (ABSENT, ABSENT)})
 
     def _wrote(
@@ -272,7 +243,7 @@ class _Worker:
     def _register(self) -> None:
         account = Account(f"customer{next(_accounts)}.{secrets.token_hex(4)}@example.com")
         body = {"name": "Ana Souza", "email": account.email, "password": PASSWORD}
-        answer = self._ask("register", "POST", "/clients", (201,), body=body)
+        answer = self._ask("register", "POST /clients", (201,), body=body)
         self._load.accounts.append(account)
         if answer is None:
             account.is_registered = EITHER
@@ -285,7 +256,7 @@ class _Worker:
 
     def _log_in(self, account: Account) -> None:
         body = {"email": account.email, "password": PASSWORD}
-        answer = self._ask("log in", "POST", "/auth/login", (200,), body=body)
+        answer = self._ask("log in", "POST /auth/login", (200,), body=body)
         if answer is not None and answer.status_code == 200:
             self._take_tokens(account, answer.json())
         elif answer is not None and answer.status_code != 429:
@@ -299,7 +270,7 @@ class _Worker:
         is_good = doubted_at is None or started < doubted_at + _GRACE
         expected = (200,) if is_good else (200, 401)
         body = {"refresh_token": account.refresh_token}
-        answer = self._ask("refresh", "POST", "/auth/refresh", expected, body=body)
+        answer = self._ask("refresh", "POST /auth/refresh", expected, body=body)
         if answer is None:
             account.refresh_doubted_at = doubted_at or started
         elif answer.status_code == 200:
@@ -315,7 +286,7 @@ class _Worker:
 
     def _leave(self, account: Account) -> None:
         self._log_in(account)  # who wants to go must have logged in lately
-        answer = self._ask("leave", "DELETE", "/clients/me", (204,), account=account)
+        answer = self._ask("leave", "DELETE /clients/me", (204,), account)
         if answer is None:
             account.is_registered = EITHER
         elif answer.status_code == 204:
@@ -324,7 +295,7 @@ class _Worker:
             self._contradiction(account, answer)
 
 
-def failures(samples: list[Sample]) -> Counter[str]:
+def failures(samples: Iterable[Sample]) -> Counter[str]:
     """How many of the requests failed, by what was wrong."""
     return Counter(sample.failure for sample in samples if sample.failure is not None)
 

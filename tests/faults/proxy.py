@@ -60,8 +60,8 @@ class FaultProxy:
 
     def __init__(self, target: int, port: int | None = None) -> None:
         self.port = port or free_port()
-        self._target = target
-        self._fault = NONE
+        self.target = target
+        self.fault = NONE
         self._answers_left: int | None = None
         self._changed = asyncio.Event()
         self._loop = asyncio.new_event_loop()
@@ -78,12 +78,10 @@ class FaultProxy:
         self.stop()
 
     def start(self) -> None:
-        """Listen."""
         self._thread.start()
         self._call(self._listen(backlog=128))
 
     def stop(self) -> None:
-        """End every connection."""
         self._call(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -98,7 +96,7 @@ class FaultProxy:
         return future.result(_START_SECONDS)
 
     async def _set(self, fault: Fault) -> None:
-        before, self._fault = self._fault, fault
+        before, self.fault = self.fault, fault
         self._answers_left = fault.answers
         deaf = {Mode.REFUSE, Mode.VANISHED}
         if before.mode in deaf or fault.mode in deaf:
@@ -121,7 +119,7 @@ class FaultProxy:
         listener.setblocking(False)
         listener.listen(backlog)
         self._listener = listener
-        if self._fault.mode is not Mode.VANISHED:
+        if self.fault.mode is not Mode.VANISHED:
             self._loop.add_reader(listener, self._accept, listener)
 
     def _fill_backlog(self) -> None:
@@ -162,23 +160,13 @@ class FaultProxy:
             task.cancel()
         await asyncio.gather(*serving, return_exceptions=True)
 
-    @property
-    def fault(self) -> Fault:
-        """What befalls connections now."""
-        return self._fault
-
     def hits_this_one(self) -> bool:
         """Whether the fault befalls the answer at hand."""
-        if random.random() > self._fault.share or self._answers_left == 0:
+        if random.random() > self.fault.share or self._answers_left == 0:
             return False
         if self._answers_left is not None:
             self._answers_left -= 1
         return True
-
-    @property
-    def target(self) -> int:
-        """The port behind the proxy."""
-        return self._target
 
     async def change(self, seconds: float | None = None) -> None:
         """Wait for the next set(), at most so many seconds."""
@@ -215,7 +203,6 @@ class _Connection:
             pass
 
     def close(self) -> None:
-        """Close both ends."""
         for end in (self._client, self._server):
             if end is not None:
                 end.close()

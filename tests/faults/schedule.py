@@ -46,24 +46,26 @@ class Trouble:
         return f"{self.server} {self.what}"
 
 
-def _troubles() -> Iterator[Trouble]:
-    for server, late in ((POSTGRES, 0.3), (VALKEY, 0.05), (CATALOG, 1.0)):
-        yield Trouble(server, "refuses", Fault(Mode.REFUSE))
-        yield Trouble(server, "accepts and says nothing", Fault(Mode.SILENT))
-        yield Trouble(server, "vanishes", Fault(Mode.VANISHED))
-        yield Trouble(server, f"answers {late:g} s late", Fault(Mode.LATE, late))
-        yield Trouble(server, "answers 4 s late", Fault(Mode.LATE, 4.0))
-        yield Trouble(server, "sends 20 bytes a second", Fault(Mode.TRICKLE, 0.05))
-        yield Trouble(server, "resets", Fault(Mode.RESET))
-        yield Trouble(server, "is cut off in an answer", Fault(Mode.CUT))
-        yield Trouble(server, "is cut off before an answer", Fault(Mode.SWALLOW))
-        # Now and then, so that what is asked again is answered.
-        yield Trouble(server, "loses one answer in twenty", Fault(Mode.SWALLOW, share=0.05))
-        if server != CATALOG:
-            yield Trouble(server, "is killed", None)
-
-
-ALL = tuple(_troubles())
+LATE = {POSTGRES: 0.3, VALKEY: 0.05, CATALOG: 1.0}  # seconds, which a request can bear
+FAULTS: dict[str, Fault | None] = {
+    "refuses": Fault(Mode.REFUSE),
+    "accepts and says nothing": Fault(Mode.SILENT),
+    "vanishes": Fault(Mode.VANISHED),
+    "answers {late:g} s late": Fault(Mode.LATE),
+    "answers 4 s late": Fault(Mode.LATE, 4.0),
+    "sends 20 bytes a second": Fault(Mode.TRICKLE, 0.05),
+    "resets": Fault(Mode.RESET),
+    "is cut off in an answer": Fault(Mode.CUT),
+    "is cut off before an answer": Fault(Mode.SWALLOW),
+    "loses one answer in twenty": Fault(Mode.SWALLOW, share=0.05),  # what is asked again is answered
+    "is killed": None,
+}
+ALL = tuple(
+    Trouble(server, what.format(late=late), fault if fault != Fault(Mode.LATE) else Fault(Mode.LATE, late))
+    for server, late in LATE.items()
+    for what, fault in FAULTS.items()
+    if fault is not None or server != CATALOG
+)
 
 
 class Scene:
@@ -148,48 +150,36 @@ class Outcome:
 
     trouble: Trouble
     during: list[Sample]
-    after: list[Sample]  # that began within RECOVERED seconds after it
-    as_before: list[Sample]  # from then on, until the next fault
+    afterwards: list[Sample]  # until the next fault
     ended: float
     slow: float  # seconds that a request takes which is not as before
 
-    @property
-    def seconds_to_normal(self) -> float:
-        """Seconds after the fault until the last request began that failed or was slow."""
-        bad = [sample.started for sample in [*self.after, *self.as_before] if self._is_bad(sample)]
-        return max(bad) - self.ended if bad else 0.0
-
-    def _is_bad(self, sample: Sample) -> bool:
-        return sample.failure is not None or sample.seconds > self.slow
+    def _bad(self, since: float) -> list[Sample]:
+        return [
+            it for it in self.afterwards if it.started >= since and (it.failure or it.seconds > self.slow)
+        ]
 
     def row(self) -> tuple[str, ...]:
         """The outcome as the table shows it; times in seconds."""
-        took = sorted(sample.seconds for sample in self.during) or [0.0]
-        failed = failures(self.during)
-        return (
-            str(self.trouble),
-            str(len(self.during)),
-            ", ".join(f"{count} x {name}" for name, count in failed.most_common()) or "none",
-            f"{statistics.median(took):.3f}",
-            f"{took[int(0.99 * len(took))]:.3f}" if len(took) > 1 else f"{took[0]:.3f}",
-            f"{took[-1]:.2f}",
-            f"{self.seconds_to_normal:.1f}",
-        )
+        normal = max((sample.started - self.ended for sample in self._bad(self.ended)), default=0.0)
+        return (str(self.trouble), *_figures(self.during), f"{normal:.1f}")
 
     def broken_rules(self) -> Iterator[str]:
         """Each rule that this fault broke, with an example."""
-        everything = [*self.during, *self.after, *self.as_before]
-        if late := [sample for sample in everything if sample.seconds > LATEST]:
-            worst = max(late, key=lambda sample: sample.seconds)
-            yield f"{len(late)} answers later than {LATEST:g} s, such as {_told(worst)}"
-        if self.trouble.server != POSTGRES and (
-            failed := [sample for sample in everything if sample.kind in READS and sample.failure]
+        everything = [*self.during, *self.afterwards]
+        late = sorted((it for it in everything if it.seconds > LATEST), key=lambda it: -it.seconds)
+        failed = [it for it in everything if it.kind in READS and it.failure]
+        wrong = [it for it in everything if it.failure and it.failure not in PATIENCE]
+        for what, found in (
+            (f"answers later than {LATEST:g} s", late),
+            ("reads failed", failed if self.trouble.server != POSTGRES else []),
+            (f"answers not as before {RECOVERED:g} s after it", self._bad(self.ended + RECOVERED)),
+            ("failures that are no 503", wrong),
         ):
-            yield f"{len(failed)} reads failed, such as {_told(failed[0])}"
-        if bad := [sample for sample in self.as_before if self._is_bad(sample)]:
-            yield f"{len(bad)} answers not as before {RECOVERED:g} s after it, such as {_told(bad[0])}"
-        if wrong := [sample for sample in everything if sample.failure and not _is_patience(sample.failure)]:
-            yield f"{len(wrong)} failures that are no 503, such as {_told(wrong[0])}"
+            if found:
+                one = found[0]
+                how = f"{one.kind}: {one.failure or one.status} after {one.seconds:.2f} s"
+                yield f"{len(found)} {what}, such as {how}"
 
 
 @dataclass(frozen=True)
@@ -202,27 +192,20 @@ class _Spell:
     watched_until: float
 
     def outcome(self, load: Load, slow: float) -> Outcome:
-        normal = self.ended + RECOVERED
-        afterwards = load.between(self.ended, self.watched_until)
-        return Outcome(
-            trouble=self.trouble,
-            during=load.under_way(self.began, self.ended),
-            after=[sample for sample in afterwards if sample.started < normal],
-            as_before=[sample for sample in afterwards if sample.started >= normal],
-            ended=self.ended,
-            slow=slow,
-        )
+        during = load.under_way(self.began, self.ended)
+        return Outcome(self.trouble, during, load.between(self.ended, self.watched_until), self.ended, slow)
 
 
+PATIENCE = {"503 database-unavailable", "503 catalog-unavailable", "503 health down"}
 HEADINGS = ("fault", "requests", "failures", "p50", "p99", "longest", "until normal")
 
 
-def _is_patience(failure: str) -> bool:
-    return failure in {"503 database-unavailable", "503 catalog-unavailable", "503 health down"}
-
-
-def _told(sample: Sample) -> str:
-    return f"{sample.kind}: {sample.failure or sample.status} after {sample.seconds:.2f} s"
+def _figures(samples: Sequence[Sample]) -> tuple[str, ...]:
+    """How many, what failed, and the p50, p99 and longest of their times."""
+    took = sorted(sample.seconds for sample in samples) or [0.0]
+    failed = ", ".join(f"{count} x {name}" for name, count in failures(samples).most_common()) or "none"
+    times = (f"{statistics.median(took):.3f}", f"{took[int(0.99 * len(took))]:.3f}", f"{took[-1]:.2f}")
+    return (str(len(samples)), failed, *times)
 
 
 @dataclass(frozen=True)
@@ -237,13 +220,8 @@ class Report:
 
     def table(self) -> str:
         """The outcomes in Markdown."""
-        took = sorted(sample.seconds for sample in self.before)
-        quiet = (
-            *("none", str(len(took)), ", ".join(failures(self.before)) or "none"),
-            *(f"{statistics.median(took):.3f}", f"{took[int(0.99 * len(took))]:.3f}", f"{took[-1]:.2f}", ""),
-        )
-        rows = [HEADINGS, ("---",) * len(HEADINGS), quiet, *(outcome.row() for outcome in self.outcomes)]
-        return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        rows = [HEADINGS, ("---",) * len(HEADINGS), ("none", *_figures(self.before), "")]
+        return "\n".join(f"| {' | '.join(row)} |" for row in [*rows, *(it.row() for it in self.outcomes)])
 
 
 def _is_warm(samples: Sequence[Sample]) -> bool:
@@ -302,7 +280,7 @@ def _befall(scene: Scene, load: Load, trouble: Trouble, lasting: float, watch: f
         time.sleep(lasting)
     ended = time.monotonic()
     time.sleep(RECOVERED)
-    load.settle()
+    load.settled += 1
     time.sleep(watch)
     return _Spell(trouble, began, ended, time.monotonic())
 

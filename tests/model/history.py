@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import httpx
@@ -83,16 +84,16 @@ class Customers:
     def _work(self) -> None:
         chance = random.Random(next(self._seeds))
         acts: dict[Callable[[_Slot, _Login, str], None], int] = {
-            self._put: 25,
-            self._post: 12,
-            self._delete: 25,
-            self._get: 18,
+            partial(self._favorite_itself, "PUT"): 25,
+            partial(self._favorite_itself, "POST"): 12,
+            partial(self._favorite_itself, "DELETE"): 25,
+            partial(self._favorite_itself, "GET"): 18,
             self._change: 8,
             self._list: 12,
             self._ids: 6,
             self._me: 2,
             self._leave: 1,
-            self._register_again: 1,
+            lambda slot, *_: self._register(slot): 1,
         }
         while not self._stopping.is_set():
             slot = chance.choice(self._slots)
@@ -103,44 +104,22 @@ class Customers:
 
     # ── What they do ──────────────────────────────────────────────────────────────────────────────────────
 
-    def _put(self, slot: _Slot, login: _Login, product_id: str) -> None:
-        asked = self._ask("PUT", f"/favorites/{product_id}", login)
-        match asked.status:
-            case 201:
-                self._added(asked, login, product_id)
-            case 200:
+    def _favorite_itself(self, method: str, slot: _Slot, login: _Login, product_id: str) -> None:
+        """PUT, GET, DELETE, or POST to the collection."""
+        if method == "POST":
+            asked = self._ask("POST", "/favorites", login, {"product_id": product_id})
+        else:
+            asked = self._ask(method, f"/favorites/{product_id}", login)
+        match method, asked.status:
+            case (("PUT" | "POST"), 201):
+                self._added(asked, login, product_id, asked.body["favorited_at"])
+            case (("PUT" | "GET"), 200):
                 self._favorite(asked, login, product_id, is_state(asked.body["favorited_at"]))
-            case _:
-                self._refused(asked, slot, login)
-
-    def _post(self, slot: _Slot, login: _Login, product_id: str) -> None:
-        asked = self._ask("POST", "/favorites", login, {"product_id": product_id})
-        match asked.status:
-            case 201:
-                self._added(asked, login, product_id)
-            case 409:
+            case "POST", 409:
                 self._favorite(asked, login, product_id, observe(_is_marked))
-            case _:
-                self._refused(asked, slot, login)
-
-    def _delete(self, slot: _Slot, login: _Login, product_id: str) -> None:
-        asked = self._ask("DELETE", f"/favorites/{product_id}", login)
-        match asked.status:
-            case 204:
-                with self._writing:
-                    self.history.removed[login.client_id, product_id] += 1
-                self._favorite(asked, login, product_id, change(_is_marked, None))
-            case 404:
-                self._favorite(asked, login, product_id, observe(_is_none))
-            case _:
-                self._refused(asked, slot, login)
-
-    def _get(self, slot: _Slot, login: _Login, product_id: str) -> None:
-        asked = self._ask("GET", f"/favorites/{product_id}", login)
-        match asked.status:
-            case 200:
-                self._favorite(asked, login, product_id, is_state(asked.body["favorited_at"]))
-            case 404:
+            case "DELETE", 204:
+                self._removed(asked, login, product_id)
+            case (("DELETE" | "GET"), 404):
                 self._favorite(asked, login, product_id, observe(_is_none))
             case _:
                 self._refused(asked, slot, login)
@@ -159,13 +138,9 @@ class Customers:
             self._refused(asked, slot, login)
             return
         for each in asked.body["added"]:
-            with self._writing:
-                self.history.added[login.client_id, each, marks[each]] += 1
-            self._favorite(asked, login, each, change(_is_none, marks[each]))
+            self._added(asked, login, each, marks[each])
         for each in asked.body["removed"]:
-            with self._writing:
-                self.history.removed[login.client_id, each] += 1
-            self._favorite(asked, login, each, change(_is_marked, None))
+            self._removed(asked, login, each)
         for each in asked.body["already"]:
             self._favorite(asked, login, each, observe(_is_marked))
         for each in asked.body["absent"]:
@@ -177,12 +152,8 @@ class Customers:
             self._refused(asked, slot, login)
             return
         listed = {item["product_id"]: item["favorited_at"] for item in asked.body["items"]}
-        times = [*listed.values()]
-        if (
-            times != sorted(times, reverse=True)
-            or asked.body["next_cursor"]
-            or asked.body["count"] != len(listed)
-        ):
+        in_order = [*listed.values()] == sorted(listed.values(), reverse=True)
+        if not in_order or asked.body["next_cursor"] or asked.body["count"] != len(listed):
             self._unexpected(asked)
         for product_id in PRODUCTS:
             meaning = is_state(listed[product_id]) if product_id in listed else observe(_is_none)
@@ -218,9 +189,6 @@ class Customers:
             self._favorite(asked, login, product_id, change(lambda state: state != GONE, GONE))
         self._register(slot)
 
-    def _register_again(self, slot: _Slot, _login: _Login, _: str) -> None:
-        self._register(slot)
-
     def _register(self, slot: _Slot) -> None:
         new = {"name": "Ana Souza", "email": slot.email, "password": PASSWORD}
         asked = self._ask("POST", "/clients", None, new)
@@ -246,11 +214,15 @@ class Customers:
 
     # ── What the answers mean ─────────────────────────────────────────────────────────────────────────────
 
-    def _added(self, asked: "_Asked", login: _Login, product_id: str) -> None:
-        when = asked.body["favorited_at"]
+    def _added(self, asked: "_Asked", login: _Login, product_id: str, when: str) -> None:
         with self._writing:
             self.history.added[login.client_id, product_id, when] += 1
         self._favorite(asked, login, product_id, change(_is_none, when))
+
+    def _removed(self, asked: "_Asked", login: _Login, product_id: str) -> None:
+        with self._writing:
+            self.history.removed[login.client_id, product_id] += 1
+        self._favorite(asked, login, product_id, change(_is_marked, None))
 
     def _refused(self, asked: "_Asked", slot: _Slot, login: _Login) -> None:
         """A 401 says that the client is gone; there is no other reason to refuse."""
@@ -284,8 +256,9 @@ class Customers:
         with self._writing:
             kind = path.partition("?")[0].rstrip("0123456789")
             self.history.requests[f"{method} {kind} {answer.status_code}"] += 1
+        body = answer.json() if answer.content else None
         etag = answer.headers.get("etag", "")
-        return _Asked(what, called, returned, answer.status_code, answer.text, _json(answer), etag)
+        return _Asked(what, called, returned, answer.status_code, answer.text, body, etag)
 
 
 @dataclass(frozen=True)
@@ -321,7 +294,3 @@ def _is_marked(state: State) -> bool:
 def is_state(seen: State) -> Meaning:
     """An answer that says the state was this."""
     return observe(lambda state: state == seen)
-
-
-def _json(answer: httpx.Response) -> Any:
-    return answer.json() if answer.content else None

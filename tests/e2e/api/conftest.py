@@ -75,19 +75,3 @@ def customer(service: Service) -> Iterator[Customer]:
     customer = service.register()
     with customer.http:
         yield customer
-
-
-@pytest.fixture
-def other(service: Service) -> Iterator[Customer]:
-    """Another customer."""
-    customer = service.register("Ben Costa")
-    with customer.http:
-        yield customer
-
-
-@pytest.fixture(scope="session")
-def bystander(service: Service) -> Iterator[Customer]:
-    """A customer whom nothing happens to: tests that change nothing need not wait for one of their own."""
-    customer = service.register()
-    with customer.http:
-        yield customer

@@ -50,7 +50,6 @@ def judge(response: httpx.Response, no_route: NoRoute) -> None:
 
 
 def operation_of(request: httpx.Request) -> dict[str, Any] | None:
-    """The document's operation that the request goes to."""
     parts = urlsplit(request.url.raw_path.decode()).path.split("/")
     for path, operations in DOCUMENT["paths"].items():
         template = path.split("/")
@@ -64,7 +63,7 @@ def operation_of(request: httpx.Request) -> dict[str, Any] | None:
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Every operation as its method, its path and what the document says of it."""
+    """Every operation: its method, its path and its description."""
     for path, methods in DOCUMENT["paths"].items():
         for method, operation in methods.items():
             yield method.upper(), path, operation

@@ -4,9 +4,7 @@ Each row fails if the gateway leaves out its part. How an event looks in full is
 tests/integration/local/test_local_api_gateway.py, on a function that sends its event back.
 """
 
-from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +12,7 @@ import httpx
 import pytest
 
 from local.stack import Stack
-from tests.e2e.api.service import PASSWORD, Customer, Service, is_text, next_page, problem
+from tests.e2e.api.service import PASSWORD, Customer, Service, next_page, problem
 
 JSON = {"Content-Type": "application/json"}
 
@@ -94,7 +92,7 @@ ROWS = {
 @pytest.mark.parametrize("name", ROWS)
 def test_the_gateway_passes_on(service: Service, customer: Customer, name: str) -> None:
     row = ROWS[name]
-    if not service.gateway.passes_bytes and not is_text(row.content or b""):
+    if not service.gateway.passes_bytes and b"\xff" in (row.content or b""):
         pytest.skip("sam local start-api answers 502 itself to a body that is not text")
     method, address = row.request.split()
     answer = customer.http.request(method, address, content=row.content, headers=row.headers)
@@ -154,10 +152,3 @@ def test_the_source_ip_is_the_connections_own_whatever_the_headers_say(
 
 def _from(address: str, stack: Stack) -> httpx.Client:
     return httpx.Client(base_url=stack.url, transport=httpx.HTTPTransport(local_address=address), timeout=30)
-
-
-def test_100_requests_at_once_make_one_favorite(customer: Customer) -> None:
-    with ThreadPoolExecutor(100) as threads:
-        answers = list(threads.map(customer.http.put, ["/favorites/10"] * 100))
-    assert Counter(answer.status_code for answer in answers) == {201: 1, 200: 99}
-    assert len({answer.json()["favorited_at"] for answer in answers}) == 1

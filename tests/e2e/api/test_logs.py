@@ -4,7 +4,6 @@ import httpx
 
 from local.stack import Stack
 from tests.e2e.api.service import PASSWORD, Service, secrets_used
-from tests.e2e.conftest import logs_of
 
 NEW_PASSWORD = "a password that no other test has"
 
@@ -26,22 +25,13 @@ def test_passwords_tokens_and_e_mails_of_this_run_are_in_no_log(stack: Stack) ->
         assert http.get("/clients/me").status_code == 401
         service.log_in(customer.email, NEW_PASSWORD)
     _fail_in_the_database(stack, service)
-    logs = {path: path.read_text(errors="replace") for path in logs_of(stack)}
+    files = [path for path in stack._data.rglob("*") if path.is_file() and "log" in path.name.lower()]
+    logs = {path: path.read_text(errors="replace") for path in files}
     assert any(text.strip() for text in logs.values())
-    used = {
-        customer.email,
-        stack.settings["ADMIN_EMAIL"],
-        *secrets_used,
-        PASSWORD,
-        NEW_PASSWORD,
-        stack.admin_password,
-        stack.settings["ACCESS_TOKEN_KEYS"],
-    }
+    used = {*secrets_used, customer.email, PASSWORD, NEW_PASSWORD, stack.admin_password}
+    used |= {stack.settings["ADMIN_EMAIL"], stack.settings["ACCESS_TOKEN_KEYS"]}
     assert len(used) > 10
-    found = {
-        f"{path.name}: {secret[:6]}…" for path, text in logs.items() for secret in used if secret in text
-    }
-    assert not found
+    assert [(path.name, word[:6]) for path, text in logs.items() for word in used if word in text] == []
 
 
 def _fail_in_the_database(stack: Stack, service: Service) -> None:

@@ -3,7 +3,6 @@
 The protocol is JSON over HTTP: the few commands that the tests need take no library.
 """
 
-import base64
 import re
 import shutil
 import signal
@@ -62,7 +61,6 @@ class Browser:
             raise
 
     def close(self) -> None:
-        """Close the window and end the driver."""
         if self._session:
             self._ask("DELETE", self._session)
         self._lifeline.end(self._process, signal.SIGTERM, patience=20)
@@ -74,11 +72,9 @@ class Browser:
         self._do("POST", "/url", {"url": url})
 
     def reload(self) -> None:
-        """Load the page again."""
         self._do("POST", "/refresh", {})
 
     def run(self, script: str, *arguments: object) -> Any:
-        """Run a script in the page; return what it returns."""
         return self._do("POST", "/execute/sync", {"script": script, "args": list(arguments)})
 
     def run_async(self, script: str) -> Any:
@@ -113,7 +109,6 @@ class Browser:
         return str(self.run("return document.querySelector(arguments[0])?.innerText ?? ''", css))
 
     def wait(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait until it holds."""
         assert wait_until(condition, _PATIENCE_SECONDS, 0.05), f"{what}: {self.text('body')}"
 
     def type(self, keys: str) -> None:
@@ -125,10 +120,6 @@ class Browser:
         """Return what the console shows as errors: of scripts, of requests, of the page's policy."""
         entries = self._do("POST", "/se/log", {"type": "browser"})
         return [entry["message"] for entry in entries if entry["level"] == "SEVERE"]
-
-    def screenshot(self, file: Path) -> None:
-        """Write what the window shows, as PNG."""
-        file.write_bytes(base64.b64decode(self._do("GET", "/screenshot")))
 
     def _command(self, command: str, parameters: dict[str, Any]) -> None:
         """Chromium's own, of its DevTools protocol."""
@@ -158,16 +149,13 @@ class Element:
         self._browser._do("POST", f"{self._path}/click", {})
 
     def type(self, text: str) -> None:
-        """Type into it."""
         self._browser._do("POST", f"{self._path}/value", {"text": text})
 
     def attribute(self, name: str) -> str | None:
-        """Return an attribute as the page has it."""
         value: str | None = self._browser._do("GET", f"{self._path}/attribute/{name}")
         return value
 
     def text(self) -> str:
-        """Return its text as it is shown."""
         return str(self._browser._do("GET", f"{self._path}/text"))
 
     def label(self) -> str:

@@ -14,8 +14,6 @@ PASSWORD = "correct horse battery"
 
 
 class Shop(Browser):
-    """The page as a person uses it."""
-
     url = ""
 
     def visit(self, address: str = "products") -> None:
@@ -44,8 +42,7 @@ class Shop(Browser):
         assert self.is_marked(product_id) is not before
 
     def card(self, product_id: str) -> str:
-        card = '.card:has(.heart[data-product-id="{}"])'
-        return self.find(card.format(product_id)).text()
+        return self.find(f'.card:has(.heart[data-product-id="{product_id}"])').text()
 
     def register(self, name: str = "Ana") -> str:
         """Become a new client; return the e-mail."""
