@@ -15,7 +15,7 @@ from local.servers.valkey import Valkey
 from shared.errors import CatalogUnavailable, UnknownProduct
 from shared.products import product_cache, product_copy, read_through
 from shared.products.catalog import availability, http_client
-from tests.hostile_catalog import Answer, HostileCatalog, blemished, nonsense, product
+from tests.hostile_catalog import Answer, HostileCatalog, nonsense, product
 from tests.integration.conftest import Age
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -40,6 +40,7 @@ GOOD: dict[str, Answer] = {
     "good, with a price as an integer": Answer.text(PRICED % "22"),
     "good, with no rating": Answer.json({k: v for k, v in product(7).items() if k != "rating"}),
     "good, with a null rating": Answer.json(product(7, rating=None)),
+    "good, with half a rating": Answer.json(product(7, rating={"count": 120})),
     "good, with spaces around the title": Answer.json(product(7, title="  Product 7 \n")),
     "good, with an id as a string": Answer.json({**product(7), "id": "7"}),
     "good, with any URL as its image": Answer.json(product(7, image="ftp://a b/ü?<>")),
@@ -103,8 +104,6 @@ UNUSABLE: dict[str, Answer] = {
     "title of 1,000 CJK characters": Answer.json(product(7, title="\N{CJK UNIFIED IDEOGRAPH-4E00}" * 1_000)),
     **{what: Answer.text(NONSENSE[what]) for what in sorted(OF_PRODUCT_7)},
 }
-
-BLEMISHED = blemished(7)
 
 
 @pytest.fixture(autouse=True)
@@ -197,19 +196,6 @@ def test_a_product_that_fails_the_check_is_unknown_and_removes_nothing(
     before = product_copy.find("7")
     assert ask() == (("unknown", None) if known == "nothing known" else ("stale", 1))
     assert product_copy.find("7") == before
-
-
-@pytest.mark.parametrize("what", BLEMISHED)
-def test_a_spoiled_review_is_never_shown(catalog: HostileCatalog, known: str, what: str) -> None:
-    """Half a review is none; one that is nonsense makes the whole answer doubtful. Both are right here."""
-    catalog.answer(PATH, Answer.json(BLEMISHED[what]))
-    answered, entry = ask(), product_cache.get("7")
-    if answered == ("miss", Decimal("22.30")):
-        assert entry
-        assert simplejson.loads(entry.body)["review"] is None
-    else:
-        assert answered == (("unavailable", 5) if known == "nothing known" else ("stale", 1))
-        assert entry is None or not entry.is_fresh
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://catalog.invalid"])
