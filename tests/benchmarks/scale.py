@@ -77,10 +77,7 @@ def databases(*, keep: bool = False) -> Iterator[Filled]:
             _fill(postgres)
         complete.touch()
     try:
-        with (
-            Postgres(FOLDER / "postgres", settings=POSTGRES) as postgres,
-            Valkey(FOLDER) as valkey,
-        ):
+        with Postgres(FOLDER / "postgres", settings=POSTGRES) as postgres, Valkey(FOLDER) as valkey:
             keys = json.dumps({"benchmark": "a secret for benchmarks that is longer than 32 bytes"})
             os.environ["ACCESS_TOKEN_KEYS"] = keys  # the tokens of requests are issued in this process
             common = outbox.SETTINGS | {

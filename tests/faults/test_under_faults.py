@@ -6,11 +6,7 @@ import pytest
 
 from tests.faults import schedule
 
-SOME = (
-    "PostgreSQL accepts and says nothing",
-    "PostgreSQL is killed",
-    "Valkey sends 20 bytes a second",
-)
+SOME = ("PostgreSQL accepts and says nothing", "PostgreSQL is killed", "Valkey sends 20 bytes a second")
 
 
 @pytest.mark.faults

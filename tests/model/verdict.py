@@ -69,10 +69,7 @@ def _around(found: Operation, operations: list[Operation]) -> str:
 
 
 def _faults_of_events(
-    history: History,
-    told: Iterable[events.Event],
-    marked: Mapping[tuple[str, str], str],
-    living: set[str],
+    history: History, told: Iterable[events.Event], marked: Mapping[tuple[str, str], str], living: set[str]
 ) -> list[str]:
     replayed = events.replay(event for event in told if event["detail"]["client_id"] in history.clients)
     ours = {held: when for held, when in marked.items() if held[0] in history.clients}

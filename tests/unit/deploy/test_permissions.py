@@ -5,15 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.deploy.sam_template import (
-    Resource,
-    as_list,
-    functions,
-    of_type,
-    ref,
-    role_of,
-    statements,
-)
+from tests.unit.deploy.sam_template import Resource, as_list, functions, of_type, ref, role_of, statements
 from tests.unit.documents.test_names import FOLDERS, resource_of
 from tests.unit.needs import needs
 

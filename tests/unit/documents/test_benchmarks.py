@@ -32,8 +32,7 @@ def test_a_figure_that_is_over_or_missing_is_marked(capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize(
-    "bad",
-    [{"whole_tables": ["favorites: Seq Scan"]}, {"rows": 2_500}, {"sorted": 2_500}, {"pages": 7_604}],
+    "bad", [{"whole_tables": ["favorites: Seq Scan"]}, {"rows": 2_500}, {"sorted": 2_500}, {"pages": 7_604}]
 )
 def test_a_plan_that_reads_more_than_it_answers_is_unbounded(bad: dict[str, object]) -> None:
     assert not operations.unbounded(GOOD, 21)
