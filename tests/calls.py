@@ -82,7 +82,6 @@ def sample(function: str) -> dict[str, Any]:
 
 
 def caller(client_id: UUID = ANA, role: str = "client") -> Caller:
-    """The client, who logged in just now and for the first time."""
     return Caller(client_id, role, token_generation=0, authenticated_at=int(time.time()))
 
 

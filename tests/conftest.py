@@ -50,7 +50,6 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def postgres_url(postgres: Postgres) -> str:
-    """The DATABASE_URL of the run."""
     return postgres.url
 
 
@@ -83,7 +82,6 @@ def db(migrated_postgres: Postgres) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture(scope="session")
 def valkey_server() -> Iterator[Valkey]:
-    """The Valkey of the run."""
     with Valkey() as server:
         yield server
 

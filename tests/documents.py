@@ -14,8 +14,6 @@ _LINK = re.compile(r"(?<!!)\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+)\)")
 
 
 class Fence(NamedTuple):
-    """A fenced block: its language (empty where none is said) and its text."""
-
     language: str
     text: str
 
@@ -34,14 +32,12 @@ class Route(NamedTuple):
 
 
 def pages() -> list[str]:
-    """Every document by its path from the root."""
     files = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("events/*.md")]
     return sorted(str(file.relative_to(ROOT)) for file in files)
 
 
 @cache
 def text(page: str) -> str:
-    """What the document says."""
     return (ROOT / page).read_text(encoding="utf-8")
 
 
@@ -54,12 +50,10 @@ def fences(page: str) -> list[Fence]:
 
 
 def prose(page: str) -> str:
-    """The document without its fenced blocks."""
     return _FENCE.sub("", text(page))
 
 
 def headings(page: str) -> list[tuple[int, str]]:
-    """Its headings in order, with their levels."""
     return [(len(match[1]), match[2]) for match in _HEADING.finditer(prose(page))]
 
 
@@ -89,12 +83,10 @@ def tables(page: str) -> Iterator[tuple[list[str], list[list[str]]]]:
 
 
 def table(page: str, first: str) -> list[list[str]]:
-    """The rows of the table of the page whose head begins with this word."""
     return next(rows for head, rows in tables(page) if head[0] == first)
 
 
 def codes(cell: str) -> list[str]:
-    """What stands between backticks."""
     return re.findall(r"`([^`]+)`", cell)
 
 

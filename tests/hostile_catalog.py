@@ -29,8 +29,6 @@ MEGABYTE = 1_000_000
 
 @dataclass(frozen=True)
 class Answer:
-    """What to do with a request."""
-
     play: Callable[[CatalogHandler], None]
 
     @classmethod
@@ -45,12 +43,10 @@ class Answer:
 
     @classmethod
     def text(cls, body: str, status: int = 200) -> "Answer":
-        """Send this text as JSON, whatever it is."""
         return cls.raw(body.encode(), status)
 
     @classmethod
     def json(cls, value: Any, status: int = 200) -> "Answer":
-        """Send a value as JSON; Decimals keep their digits."""
         return cls.text(simplejson.dumps(value, use_decimal=True), status)
 
     @classmethod
@@ -65,7 +61,6 @@ class Answer:
 
     @classmethod
     def status(cls, status: int, headers: Mapping[str, str] | None = None) -> "Answer":
-        """Send a status with a small JSON body."""
         return cls.raw(b'{"message": "as programmed"}', status, headers)
 
     @classmethod
@@ -76,7 +71,6 @@ class Answer:
 
     @classmethod
     def redirect(cls, location: str, status: int = 302) -> "Answer":
-        """Send the client elsewhere."""
         return cls.raw(b"", status, {"Location": location})
 
     @classmethod
@@ -184,7 +178,6 @@ class HostileCatalog(Catalog):
             self._answers[None] = list(answers)
 
     def behave(self) -> None:
-        """Forget all programmed answers."""
         with self._lock:
             self._answers.clear()
 
@@ -210,7 +203,6 @@ class _HostileHandler(CatalogHandler):
 
 
 def product(product_id: int = 7, **changes: Any) -> dict[str, Any]:
-    """Return a good product of the contract, with `changes` to its members."""
     good = {
         "id": product_id,
         "title": f"Product {product_id}",

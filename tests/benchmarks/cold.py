@@ -41,8 +41,6 @@ ORIGINALS = {
 
 
 class Subject(NamedTuple):
-    """One line of the table: where the code is, and what it is sent."""
-
     path: list[Path]
     handler: str
     event: Callable[[], dict[str, Any]]

@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 
 class Figure(NamedTuple):
-    """What is measured, and what it may be at the most."""
-
     what: str
     at_most: float
     unit: str  # "x" for a ratio
@@ -94,6 +92,5 @@ class Part:
 
 
 def shown(value: float, unit: str) -> str:
-    """The value with its unit, as precise as it is worth."""
     digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 2 else 3
     return f"{value:,.{digits}f} {unit}"

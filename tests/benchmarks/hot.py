@@ -33,8 +33,6 @@ POLLED = "schedule | warm_product_cache"
 
 
 class Readers:
-    """Ask for products and list pages, one after the other, until they are told to stop."""
-
     def __init__(self, url: str, *, pages_only: bool) -> None:
         self._url = url
         self._weights = [0, 1] if pages_only else [4, 1]
@@ -71,7 +69,6 @@ class Readers:
 
 
 def main(minutes: float, faster: float = 1, changes: float = 0) -> None:
-    """Run, and print the share."""
     polls: list[str] = []
 
     def log(line: str) -> None:

@@ -60,7 +60,6 @@ def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
 
 
 def plans(shoppers: sessions.Sessions, process: FunctionProcess) -> Plans:
-    """The plans of each operation's statements."""
     found = {step.name: process.plans(step) for step in shoppers.next()}
     if silent := [name for name, plans in found.items() if not plans]:
         sys.exit(f"No statement was seen of: {', '.join(silent)}")
@@ -68,7 +67,6 @@ def plans(shoppers: sessions.Sessions, process: FunctionProcess) -> Plans:
 
 
 def all_unbounded(found: Plans) -> list[str]:
-    """Why which operation has a statement that is no bounded index scan."""
     return [
         f"{name}: {reason}"
         for name, planned in found.items()

@@ -74,7 +74,6 @@ def write(part: Part, began: datetime) -> None:
 
 
 def measured() -> set[str]:
-    """The keys of the figures that the page has a value for."""
     return {key for part in _found()["parts"] for key in part["values"]}
 
 
@@ -84,7 +83,6 @@ def _found() -> dict[str, Any]:
 
 
 def machine(began: datetime) -> list[str]:
-    """What it was measured on, and with."""
     cpuinfo = Path("/proc/cpuinfo")
     models = re.findall(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.exists() else []
     took = (datetime.now(UTC) - began).total_seconds() / 60
@@ -105,7 +103,6 @@ def machine(began: datetime) -> list[str]:
 
 
 def render(found: Mapping[str, Any]) -> str:
-    """The page."""
     values = {key: value for part in found["parts"] for key, value in part["values"].items()}
     rows = []
     for key, (what, at_most, unit, command) in FIGURES.items():

@@ -50,8 +50,6 @@ REPRICED = 1_000  # products
 
 @dataclass(frozen=True)
 class Filled:
-    """Two databases on one server, and the settings for functions that use them."""
-
     postgres: Postgres
     variables: dict[Size, dict[str, str]]
 

@@ -26,7 +26,6 @@ def measure(
     rounds: int,
     requests: int,
 ) -> None:
-    """The figures `shop.*`."""
     shoppers = sessions.Sessions(LARGE, process)
     shopper = 1
     client = filling.client_id(shopper)

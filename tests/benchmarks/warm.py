@@ -49,7 +49,6 @@ class Measured(NamedTuple):
 
 
 def measure(stand: Stand, rounds: int = ROUNDS, requests: int = REQUESTS) -> Part:
-    """All operations, one after the other."""
     part = Part("warm")
     rows: list[list[str]] = []
     for name, (key, prepare) in _OPERATIONS.items():
@@ -78,8 +77,6 @@ def measure(stand: Stand, rounds: int = ROUNDS, requests: int = REQUESTS) -> Par
 
 
 class Start:
-    """Starts environments that stop with the operation."""
-
     def __init__(self, variables: Mapping[str, str], running: ExitStack) -> None:
         self._variables = variables
         self._running = running

@@ -31,7 +31,6 @@ class ConsoleRun:
             )
 
     def wait_until_ready(self) -> str:
-        """The address it serves on."""
         wait_until(lambda: "\nReady: " in self.text() or self.process.poll() is not None, timeout=self._ready)
         match = re.search(r"^Ready: (http\S+)$", self.text(), re.MULTILINE)
         assert match, self.text()
@@ -41,7 +40,6 @@ class ConsoleRun:
         return self.console.read_text()
 
     def close(self) -> None:
-        """Kill it, unless it has ended."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()

@@ -16,8 +16,6 @@ FILE = ROOT / "examples" / "favorites.http"
 
 @dataclass
 class Request:
-    """A request of the file; `statuses` are those that its title names."""
-
     title: str
     name: str
     method: str

@@ -17,7 +17,6 @@ BIN = Path(sys.executable).parent
 
 
 def run(*command: str | Path, cwd: Path, **variables: str) -> str:
-    """What the command prints, after it ended well."""
     done = subprocess.run(  # noqa: S603 — our own commands
         list(map(str, command)),
         cwd=cwd,

@@ -41,7 +41,6 @@ class Console:
         return any(re.search(pattern, line) for line in self.lines.copy())
 
     def price(self, product_id: int) -> str:
-        """The price in the product's detail, digit by digit."""
         match = re.search(r'"price":([0-9.]+)', self.http.get(f"/products/{product_id}").text)
         assert match
         return match[1]
@@ -50,7 +49,6 @@ class Console:
         return self.price(product_id) == price
 
     def favorite(self, product_id: str) -> dict[str, Any]:
-        """The item in the list of the client's favorites."""
         items = self.http.get("/favorites").raise_for_status().json()["items"]
         found: dict[str, Any] = next(item for item in items if item["product_id"] == product_id)
         return found

@@ -33,13 +33,11 @@ class Run(ConsoleRun):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the data of all of them is."""
     return tmp_path_factory.mktemp("run")
 
 
 @pytest.fixture(scope="module")
 def first(folder: Path) -> Iterator[Run]:
-    """The first run, which makes the data."""
     run = Run(folder)
     run.wait_until_ready()
     yield run

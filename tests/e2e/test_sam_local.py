@@ -23,7 +23,6 @@ class Run(ConsoleRun):
         super().__init__("sam-local", folder, ready=120)
 
     def containers(self) -> list[str]:
-        """Those of this run, whatever state they are in."""
         return docker.containers_of(self.data)
 
     def close(self) -> None:

@@ -43,7 +43,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def said() -> list[str]:
-    """The lines of the first console, where the stack runs."""
     return []
 
 
@@ -82,7 +81,6 @@ def shape(line: str) -> str:
 
 
 def cursors_of(line: str) -> list[str]:
-    """The cursors that a line shows."""
     return [match[0] for match, pattern in varying(line) if pattern == dict(VARYING)[CURSOR]]
 
 
@@ -143,7 +141,6 @@ def test_every_command_of_the_page_of_events_gives_what_is_shown_on_both_console
 
 
 def is_said(line: str, said: list[str]) -> bool:
-    """Whether a line of this shape is on the console."""
     return any(re.fullmatch(shape(line), each) for each in said)
 
 

@@ -19,8 +19,6 @@ EITHER = PRESENT | ABSENT
 
 @dataclass
 class Account:
-    """A client as its writer knows it."""
-
     email: str
     client_id: str = ""
     access_token: str = field(default="", repr=False)
@@ -31,7 +29,6 @@ class Account:
     is_registered: frozenset[bool] = PRESENT
 
     def may_be(self, product_id: str) -> frozenset[bool]:
-        """Whether the product can be a favorite."""
         return EITHER if product_id in self.in_doubt else self.favorites.get(product_id, ABSENT)
 
     def saw(self, product_id: str, *, before: frozenset[bool], after: frozenset[bool]) -> bool:

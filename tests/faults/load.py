@@ -64,17 +64,14 @@ class Load:
             thread.start()
 
     def stop(self) -> None:
-        """Let each worker have its answer, and end."""
         self.stopping.set()
         for thread in self._threads:
             thread.join()
 
     def between(self, start: float, end: float) -> list[Sample]:
-        """The requests that began and ended then."""
         return [it for it in list(self.samples) if start <= it.started and it.started + it.seconds <= end]
 
     def under_way(self, start: float, end: float) -> list[Sample]:
-        """The requests that were under way at some moment then."""
         return [it for it in list(self.samples) if it.started < end and start < it.started + it.seconds]
 
 
@@ -233,7 +230,6 @@ class _Worker:
                 self._contradiction(account, answer)
 
     def _one_of(self, account: Account) -> str:
-        """A product, more often one that was touched before."""
         if account.favorites and self._random.random() < 0.5:
             return self._random.choice(list(account.favorites))
         return self._random.choice(KNOWN_PRODUCTS)
@@ -296,7 +292,6 @@ class _Worker:
 
 
 def failures(samples: Iterable[Sample]) -> Counter[str]:
-    """How many of the requests failed, by what was wrong."""
     return Counter(sample.failure for sample in samples if sample.failure is not None)
 
 

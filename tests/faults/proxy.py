@@ -161,7 +161,6 @@ class FaultProxy:
         await asyncio.gather(*serving, return_exceptions=True)
 
     def hits_this_one(self) -> bool:
-        """Whether the fault befalls the answer at hand."""
         if random.random() > self.fault.share or self._answers_left == 0:
             return False
         if self._answers_left is not None:
@@ -175,8 +174,6 @@ class FaultProxy:
 
 
 class _Connection:
-    """One connection through the proxy: two sockets and a pump each way."""
-
     def __init__(self, proxy: FaultProxy, client: socket.socket) -> None:
         self._proxy = proxy
         self._client = client

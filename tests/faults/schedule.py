@@ -136,11 +136,9 @@ class Scene:
 
     @property
     def database_url(self) -> str:
-        """The database, past its proxy."""
         return self._postgres.url
 
     def console(self) -> str:
-        """What the console of `make run` shows."""
         return self._run.text()
 
 
@@ -160,7 +158,6 @@ class Outcome:
         ]
 
     def row(self) -> tuple[str, ...]:
-        """The outcome as the table shows it; times in seconds."""
         normal = max((sample.started - self.ended for sample in self._bad(self.ended)), default=0.0)
         return (str(self.trouble), *_figures(self.during), f"{normal:.1f}")
 
@@ -184,8 +181,6 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Spell:
-    """When a fault was (time.monotonic)."""
-
     trouble: Trouble
     began: float
     ended: float
@@ -210,8 +205,6 @@ def _figures(samples: Sequence[Sample]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Report:
-    """What a run of the schedule showed; `broken` has a sentence for each rule that was."""
-
     before: list[Sample]
     outcomes: list[Outcome]
     broken: list[str]
@@ -219,7 +212,6 @@ class Report:
     acknowledged: int
 
     def table(self) -> str:
-        """The outcomes in Markdown."""
         rows = [HEADINGS, ("---",) * len(HEADINGS), ("none", *_figures(self.before), "")]
         return "\n".join(f"| {' | '.join(row)} |" for row in [*rows, *(it.row() for it in self.outcomes)])
 

@@ -19,7 +19,6 @@ class Account:
     """A new account, and another whenever the requests have removed it: then they are answered 401."""
 
     def get(self, _case: Any, _context: Any) -> str:
-        """Return an access token."""
         account = {"email": f"fuzz.{secrets.token_hex(8)}@example.com", "password": _PASSWORD}
         with httpx.Client(base_url=os.environ["FUZZ_URL"], timeout=30) as http:
             http.post("/clients", json={"name": "Ana Souza", **account}).raise_for_status()

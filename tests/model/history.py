@@ -263,8 +263,6 @@ class Customers:
 
 @dataclass(frozen=True)
 class _Asked:
-    """A request and its answer."""
-
     what: str
     called: float
     returned: float
@@ -292,5 +290,4 @@ def _is_marked(state: State) -> bool:
 
 
 def is_state(seen: State) -> Meaning:
-    """An answer that says the state was this."""
     return observe(lambda state: state == seen)

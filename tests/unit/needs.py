@@ -52,7 +52,6 @@ class Needs:
 
 
 def path_of(module: str) -> Path | None:
-    """The file of a module of ours."""
     if not re.fullmatch(r"(shared|functions)(\.\w+)*", module):
         return None
     path = ROOT / module.replace(".", "/")
@@ -61,7 +60,6 @@ def path_of(module: str) -> Path | None:
 
 @cache
 def module_of(name: str) -> Module:
-    """A module of ours, read."""
     path = path_of(name)
     assert path is not None, name
     module = Module(name, {"": []})
@@ -77,7 +75,6 @@ def module_of(name: str) -> Module:
 
 
 def names(node: ast.AST) -> Iterator[tuple[str, str]]:
-    """The names that an import makes, and what each is in full."""
     if isinstance(node, ast.Import):
         for alias in node.names:
             yield alias.asname or alias.name.split(".")[0], alias.name
@@ -172,7 +169,6 @@ def actions(nodes: frozenset[Node]) -> set[str]:
 
 @cache
 def needs(folder: str) -> Needs:
-    """What the function in a folder needs."""
     nodes = reached(folder)
     used = {part for module, part in nodes if module == SETTINGS and part}
     return Needs(

@@ -34,7 +34,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", params=[ELSEWHERE] if ELSEWHERE else [MAKE_RUN, SAM_LOCAL])
 def service(request: pytest.FixtureRequest) -> Service:
-    """The service under test."""
     if ELSEWHERE:
         keys = os.environ.get("E2E_ACCESS_TOKEN_KEYS")
         return Service(
@@ -63,7 +62,6 @@ def visitor(service: Service) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="session")
 def admin(service: Service) -> Iterator[httpx.Client]:
-    """The first admin, logged in."""
     tokens = service.log_in(service.admin_email, service.admin_password)
     with service.visitor(tokens["access_token"]) as http:
         yield http
@@ -71,7 +69,6 @@ def admin(service: Service) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def customer(service: Service) -> Iterator[Customer]:
-    """A customer of the test's own, logged in."""
     customer = service.register()
     with customer.http:
         yield customer

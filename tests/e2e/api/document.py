@@ -63,7 +63,6 @@ def operation_of(request: httpx.Request) -> dict[str, Any] | None:
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Every operation: its method, its path and its description."""
     for path, methods in DOCUMENT["paths"].items():
         for method, operation in methods.items():
             yield method.upper(), path, operation

@@ -45,7 +45,6 @@ SAM_LOCAL_START_API = Gateway(
 
 
 def gateway_of(no_route: httpx.Response) -> Gateway:
-    """The gateway that gives this answer to a request without a route."""
     found = (no_route.status_code, no_route.json())
     return SAM_LOCAL_START_API if found == SAM_LOCAL_START_API.no_route else Gateway()
 
@@ -81,7 +80,6 @@ class Service:
         return tokens
 
     def register(self) -> "Customer":
-        """A new customer, logged in."""
         email = new_email()
         with self.visitor() as visitor:
             new = {"name": "Ana Souza", "email": email, "password": PASSWORD}
@@ -116,7 +114,6 @@ def _remember(answer: httpx.Response) -> None:
 
 
 def new_email() -> str:
-    """An e-mail that nobody has."""
     return f"customer{next(_numbers)}.{_run}@example.com"
 
 
@@ -127,5 +124,4 @@ def problem(answer: httpx.Response) -> tuple[int, str]:
 
 
 def next_page(answer: httpx.Response) -> str | None:
-    """Where the Link header of a page leads, None on the last page."""
     return answer.links["next"]["url"] if "next" in answer.links else None

@@ -19,8 +19,6 @@ JSON = {"Content-Type": "application/json"}
 
 @dataclass(frozen=True)
 class Row:
-    """A request, its answer's status, and what else has to hold for the answer."""
-
     request: str
     status: int
     check: Callable[[httpx.Response], bool] = lambda _: True

@@ -16,7 +16,6 @@ from tests.e2e.api.service import Service, next_page, problem
 
 @contextmanager
 def step(name: str) -> Iterator[None]:
-    """Print what is done in the block, and how long it took."""
     started = time.perf_counter()
     try:
         yield

@@ -68,7 +68,6 @@ class Browser:
         self._client.close()
 
     def open(self, url: str) -> None:
-        """Go to an address; return when the page and its modules are loaded."""
         self._do("POST", "/url", {"url": url})
 
     def reload(self) -> None:
@@ -82,7 +81,6 @@ class Browser:
         return self._do("POST", "/execute/async", {"script": script, "args": []})
 
     def emulate(self, *, width: int, scheme: str) -> None:
-        """Be a window of that width, whose person prefers a `light` or `dark` color scheme."""
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
         self._command("Emulation.setDeviceMetricsOverride", size)
         scheme_feature = {"name": "prefers-color-scheme", "value": scheme}
@@ -100,7 +98,6 @@ class Browser:
         return found[0]
 
     def all(self, css: str) -> list["Element"]:
-        """Return the elements that there are now."""
         found = self._do("POST", "/elements", {"using": "css selector", "value": css})
         return [Element(self, each[_ELEMENT]) for each in found]
 
@@ -112,7 +109,6 @@ class Browser:
         assert wait_until(condition, _PATIENCE_SECONDS, 0.05), f"{what}: {self.text('body')}"
 
     def type(self, keys: str) -> None:
-        """Press keys one after the other, wherever the focus is."""
         actions = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
         self._do("POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": actions}]})
 
@@ -136,8 +132,6 @@ class Browser:
 
 
 class Element:
-    """An element of the page."""
-
     def __init__(self, browser: Browser, reference: str) -> None:
         self._browser = browser
         self._reference = {_ELEMENT: reference}

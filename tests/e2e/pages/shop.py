@@ -22,7 +22,6 @@ class Shop(Browser):
         self.settled()
 
     def settled(self) -> None:
-        """Wait until the list and its hearts are there."""
         shown = "#list:not([aria-busy]):has(.card), #empty:not([hidden])"
         self.wait(lambda: bool(self.all(shown)), "the list is not there")
         self.wait(lambda: not self.all(".heart:disabled"), "the hearts are not known")
@@ -45,7 +44,6 @@ class Shop(Browser):
         return self.find(f'.card:has(.heart[data-product-id="{product_id}"])').text()
 
     def register(self, name: str = "Ana") -> str:
-        """Become a new client; return the e-mail."""
         email = new_email()
         self.find("#log-in").click()
         self.find("#mode").click()
@@ -84,26 +82,22 @@ class Shop(Browser):
 
 
 def exact_prices(stack: Stack) -> dict[str, str]:
-    """Each product's price as it is sent."""
     answer = httpx.get(f"{stack.url}/products", params={"limit": 100}, timeout=30).text
     items = simplejson.loads(answer, use_decimal=True)["items"]
     return {item["product_id"]: str(item["price"]) for item in items}
 
 
 def guest_list(shop: Shop) -> list[dict[str, str]]:
-    """What the browser keeps for a guest."""
     found: list[dict[str, str]] = shop.run("return JSON.parse(localStorage['shop.guest'])")
     return found
 
 
 def favorites(shop: Shop, stack: Stack) -> dict[str, datetime]:
-    """What the service has for the client of the page, newest first, and since when."""
     answer = httpx.get(f"{stack.url}/favorites", headers=authorization(shop), timeout=30).json()
     return {each["product_id"]: datetime.fromisoformat(each["favorited_at"]) for each in answer["items"]}
 
 
 def authorization(shop: Shop) -> dict[str, str]:
-    """The header of the client who is logged in."""
     token = shop.run("return JSON.parse(localStorage['shop.session']).access_token")
     return {"Authorization": f"Bearer {token}"}
 

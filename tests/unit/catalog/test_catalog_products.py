@@ -19,7 +19,6 @@ GOOD = {
 
 
 def product(**changes: object) -> CatalogProduct:
-    """The product, changed, after its check."""
     return CatalogProduct.model_validate(GOOD | changes)
 
 

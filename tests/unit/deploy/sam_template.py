@@ -26,7 +26,6 @@ def transform(release: str = "by hand", **uploaded: str) -> dict[str, Any]:
 
 
 def translated(text: str, **uploaded: str) -> dict[str, Any]:
-    """What SAM makes of a template's text."""
     template = yaml_parse(text)
     for name, resource in template["Resources"].items():
         for code in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys():
@@ -38,7 +37,6 @@ def translated(text: str, **uploaded: str) -> dict[str, Any]:
 
 
 def of_type(resources: dict[str, Resource], kind: str) -> dict[str, dict[str, Any]]:
-    """The properties of all resources of a type, by their names."""
     return {
         name: resource.get("Properties", {})
         for name, resource in resources.items()
@@ -51,7 +49,6 @@ def functions(resources: dict[str, Resource]) -> dict[str, dict[str, Any]]:
 
 
 def role_of(resources: dict[str, Resource], folder: str) -> dict[str, Any]:
-    """The role of a function, by the name of its folder."""
     role: dict[str, Any] = resources[ref(functions(resources)[resource_of(folder)]["Role"])]["Properties"]
     return role
 
@@ -71,7 +68,6 @@ def as_list(value: Any) -> list[Any]:
 
 
 def ref(value: Any) -> str:
-    """The resource that a value refers to, or the text itself where it names none of ours."""
     if isinstance(value, str):
         return value
     if "Ref" in value:

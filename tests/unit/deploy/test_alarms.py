@@ -33,7 +33,6 @@ def ringing(resources: dict[str, Resource]) -> dict[str, dict[str, Any]]:
 
 
 def metrics(alarm: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The metrics that an alarm looks at, by their ids."""
     return {query["Id"]: query["MetricStat"] for query in alarm["Metrics"] if "MetricStat" in query}
 
 

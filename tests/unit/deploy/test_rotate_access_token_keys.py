@@ -28,7 +28,6 @@ class Keys:
         self.arn: str = made["ARN"]
 
     def begin(self) -> str:
-        """A version to be made, as Secrets Manager announces it."""
         version = str(uuid4())
         self.client.put_secret_value(
             SecretId=self.arn, ClientRequestToken=version, SecretString="-", VersionStages=["AWSPENDING"]

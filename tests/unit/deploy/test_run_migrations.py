@@ -17,7 +17,6 @@ def test_the_checksum_is_sha_256_of_the_text() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of SQL files of the test's own."""
     monkeypatch.setattr(migrations, "files", lambda _: tmp_path)
     (tmp_path / "sql").mkdir()
     return tmp_path / "sql"

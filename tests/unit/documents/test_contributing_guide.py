@@ -35,7 +35,6 @@ BLOCKS = [renamed(fence.text) for fence in documents.fences("docs/contributing.m
 
 
 def block(beginning: str, number: int = 0) -> str:
-    """The guide's block that begins so."""
     return [text for text in BLOCKS if text.startswith(renamed(beginning))][number]
 
 

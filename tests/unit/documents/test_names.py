@@ -36,13 +36,11 @@ def resource_of(folder: str) -> str:
 
 
 def variables(folder: str) -> dict[str, Any]:
-    """The environment variables that only this function gets."""
     own: dict[str, Any] = FUNCTIONS[resource_of(folder)].get("Environment", {}).get("Variables", {})
     return own
 
 
 def imports(tree: ast.AST) -> set[str]:
-    """The modules that are imported, wherever in it."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -55,7 +55,6 @@ def imported(file: Path) -> Iterator[str]:
 
 
 def room(module: str) -> str:
-    """The room of a module: `products` for `shared.products.poll`."""
     return module.split(".")[1]
 
 

@@ -17,7 +17,6 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one line of a command that fails."""
     assert main(arguments) == 1
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)

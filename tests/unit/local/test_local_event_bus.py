@@ -46,7 +46,6 @@ class Function:
         return [record["body"] for record in self.records]
 
     def received(self, *bodies: str) -> list[int]:
-        """How often each of the bodies came."""
         return [self.bodies.count(body) for body in bodies]
 
 

@@ -29,8 +29,6 @@ class FakeEnvironment(ExecutionEnvironment):
 
 
 class Fakes:
-    """A pool of fakes."""
-
     def __init__(self, behave: Callable[[bytes], object] = bytes, concurrency: int = 4) -> None:
         self.behave = behave
         self.started: list[FakeEnvironment] = []

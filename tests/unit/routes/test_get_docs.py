@@ -61,7 +61,6 @@ def test_nothing_in_the_document_ends_the_script_that_carries_it(monkeypatch: py
 
 
 def problem_page(code: str) -> Answer:
-    """The answer to GET on the address that is the `type` of a problem."""
     path = {"code": code}
     return call("get_docs", rawPath=f"/problems/{code}", routeKey="GET /problems/{code}", path=path)
 

@@ -21,7 +21,6 @@ ANOTHER_KEY = "a-secret-that-this-service-never-signed-with"
 
 
 def signed(key: str = SIGNING_KEY, header: Mapping[str, object] | None = None, **changes: object) -> str:
-    """A token with those claims, signed with the key."""
     headers: dict[str, object] = {"kid": "2026-11", "typ": "at+jwt"} | dict(header or {})
     headers = {name: value for name, value in headers.items() if value is not None or name == "typ"}
     return jwt.encode(claims(**changes), key, algorithm="HS256", headers=headers)
@@ -244,7 +243,6 @@ def work_fails(monkeypatch: pytest.MonkeyPatch) -> Fail:
 
 @pytest.fixture
 def logged(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """The errors in the log."""
     lines: list[dict[str, Any]] = []
 
     class Log:

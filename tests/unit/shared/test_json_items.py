@@ -18,7 +18,6 @@ reads = st.integers(1, 40)  # bytes at a time: what is looked at ends anywhere, 
 
 
 def items(text: bytes, read: int = 65_536) -> list[Any]:
-    """All items of the array, read so many bytes at a time."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(json_items, "_READ", read)
         return list(json_items.iterate(io.BytesIO(text)))

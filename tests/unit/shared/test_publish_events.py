@@ -8,8 +8,6 @@ from shared.events import event_bridge, outbox_relay
 
 
 class Bus:
-    """EventBridge with an answer for each call."""
-
     def __init__(self, *results: dict[str, str]) -> None:
         self.results = results
 
