@@ -10,14 +10,13 @@ from unittest.mock import Mock
 import pytest
 import simplejson
 
-from functions.refresh_product_cache import handler
 from local.servers.postgres import Postgres
 from local.servers.valkey import Valkey
 from shared.errors import CatalogUnavailable, DatabaseUnavailable
 from shared.platform import database
 from shared.platform import valkey as cache
 from shared.products import catalog as catalog_client
-from shared.products import product_cache, product_copy, read_through, write_through
+from shared.products import product_cache, product_copy, push_batch, read_through, write_through
 from tests.hostile_catalog import Answer as Says
 from tests.hostile_catalog import HostileCatalog, product
 from tests.integration import concurrency
@@ -87,7 +86,7 @@ def test_without_valkey_an_environment_asks_for_an_unknown_product_once_a_minute
 def test_without_valkey_an_unknown_product_that_an_event_brought_is_there(
     catalog: HostileCatalog, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handler, "PAUSE", 0.01)
+    monkeypatch.setattr(push_batch, "PAUSE", 0.01)
     catalog.answer("/products/999", Says.null())
     valkey.stop()
     unknown("999")

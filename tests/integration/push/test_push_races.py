@@ -10,11 +10,19 @@ import psycopg
 import pytest
 import simplejson
 
-from functions.refresh_product_cache import handler
 from shared.favorites import items
 from shared.platform import valkey as cache
 from shared.platform.settings import database_url
-from shared.products import list_pages, poll, product_cache, product_copy, push, read_through, write_through
+from shared.products import (
+    list_pages,
+    poll,
+    product_cache,
+    product_copy,
+    push,
+    push_batch,
+    read_through,
+    write_through,
+)
 from shared.products.product_cache import pages
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import accounts, concurrency
@@ -140,7 +148,7 @@ def test_an_event_that_came_while_the_cache_was_down_is_in_the_list_after_the_ne
     environment: pytest.MonkeyPatch, listed: HostileCatalog
 ) -> None:
     with environment.context() as cut_off:
-        cut_off.setattr(handler, "PAUSE", 0.01)
+        cut_off.setattr(push_batch, "PAUSE", 0.01)
         cut_off.setenv("REDIS_URL", "redis://127.0.0.1:9")
         cache.close()
         deliver(changed_product(now() + 1, price=1))

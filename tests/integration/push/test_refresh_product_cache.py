@@ -12,14 +12,13 @@ import psycopg
 import pytest
 import simplejson
 
-from functions.refresh_product_cache import handler
 from functions.refresh_product_cache.handler import lambda_handler
 from local.servers.postgres import Postgres
 from local.servers.valkey import Valkey
 from shared.errors import UnknownProduct
 from shared.favorites import items
 from shared.platform import database, valkey
-from shared.products import product_cache, product_copy, push, read_through
+from shared.products import product_cache, product_copy, push, push_batch, read_through
 from tests.calls import call, sample
 from tests.hostile_catalog import HostileCatalog, nonsense, product
 from tests.integration import accounts, recorder
@@ -283,7 +282,7 @@ def test_a_batch_with_the_cache_down_ends_before_lambda_ends_it(environment: pyt
 
 
 def test_with_the_cache_down_the_copy_is_kept_up_to_date(environment: pytest.MonkeyPatch) -> None:
-    environment.setattr(handler, "PAUSE", 0.01)
+    environment.setattr(push_batch, "PAUSE", 0.01)
     environment.setenv("REDIS_URL", "redis://127.0.0.1:9")
     valkey.close()
     assert deliver(changed_product(T, price=1)) == ["m0"]  # to be delivered again: the cache was not told
