@@ -70,6 +70,8 @@ def as_list(value: Any) -> list[Any]:
 def ref(value: Any) -> str:
     if isinstance(value, str):
         return value
+    if "Fn::If" in value:
+        return ref(value["Fn::If"][2])
     if "Ref" in value:
         return str(value["Ref"])
     if "Fn::GetAtt" in value:

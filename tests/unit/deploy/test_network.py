@@ -34,6 +34,7 @@ def test_everything_that_is_kept_is_encrypted_with_the_stacks_key(resources: dic
         "AWS::RDS::DBCluster": "KmsKeyId",
         "AWS::ElastiCache::ServerlessCache": "KmsKeyId",
         "AWS::SecretsManager::Secret": "KmsKeyId",
+        "AWS::Backup::BackupVault": "EncryptionKeyArn",
         "AWS::Logs::LogGroup": "KmsKeyId",
         "AWS::SNS::Topic": "KmsMasterKeyId",
         "AWS::Lambda::Function": "KmsKeyArn",

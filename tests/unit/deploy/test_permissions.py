@@ -38,7 +38,8 @@ def test_no_role_allows_more_than_it_names(resources: dict[str, Resource]) -> No
             elif "*" in text and not actions <= ANYWHERE_IN_THE_ACCOUNT:
                 assert "${AWS::StackName}-" in text.split("*")[0], f"{name} leaves the stack"
     for name, role in of_type(resources, "AWS::IAM::Role").items():
-        assert all("Ref" in arn for arn in managed_policies(role)), f"{name} borrows a policy of AWS's"
+        if name != "BackupRole":  # AWS Backup's own policy changes with what it can back up
+            assert all("Ref" in arn for arn in managed_policies(role)), f"{name} borrows a policy of AWS's"
 
 
 def test_the_functions_own_code_makes_no_network_interfaces(resources: dict[str, Resource]) -> None:
@@ -94,7 +95,7 @@ def test_a_function_gets_the_network_and_the_secrets_that_its_code_needs_and_no_
     assert ("ACCESS_TOKEN_KEYS" in variables) == ("ACCESS_TOKEN_KEYS" in needed.secrets)
     assert ("ADMIN_PASSWORD" in variables) == (folder == "run_migrations")
     if folder == "run_migrations":
-        assert variables["DATABASE_CREDENTIALS"] == {"Fn::GetAtt": ["Database", "MasterUserSecret.SecretArn"]}
+        assert ref(variables["DATABASE_CREDENTIALS"]) == "Database"
     elif "DATABASE_CREDENTIALS" in needed.secrets:
         expected = "ServiceCredentials" if needed.clients else "CatalogCredentials"
         assert ref(variables["DATABASE_CREDENTIALS"]) == expected

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from tests.documents import ROOT
-from tests.unit.deploy.sam_template import Resource, as_list, functions, of_type, ref, statements
+from tests.unit.deploy.sam_template import Resource, as_list, functions, of_type, ref, role_of, statements
 from tests.unit.documents.test_names import CONTRACT, FOLDERS
 
 # What Aurora PostgreSQL makes of a largest capacity, in ACUs: its user guide, "Maximum connections".
@@ -124,8 +124,39 @@ def test_all_functions_together_open_fewer_connections_than_the_database_takes(
     for stage in ("staging", "prod"):
         most = written["Mappings"]["Stages"][stage]["MaxAcu"]
         assert used + KEPT_FOR_OTHERS <= MAX_CONNECTIONS[most], stage
+    of_the_capacity = {"Fn::FindInMap": ["Stages", {"Ref": "Stage"}, "MaxAcu"]}
     threshold = resources["DatabaseConnectionsAlarm"]["Properties"]["Threshold"]
-    assert used <= threshold < MAX_CONNECTIONS[4]
+    assert threshold == {"Fn::FindInMap": ["Connections", "RingsAt", of_the_capacity]}
+    rings_at = written["Mappings"]["Connections"]["RingsAt"]
+    assert all(rings_at[str(most)] < allowed for most, allowed in MAX_CONNECTIONS.items())
+    for stage in ("staging", "prod"):
+        assert used <= rings_at[str(written["Mappings"]["Stages"][stage]["MaxAcu"])], stage
+    assert {str(sizes["MaxAcu"]) for sizes in written["Mappings"]["Stages"].values()} <= rings_at.keys()
+
+
+def test_prod_has_backups_beside_rdss_own_and_copies_them_to_another_region(
+    resources: dict[str, Resource],
+) -> None:
+    for name in ("BackupVault", "BackupPlan", "BackupSelection", "BackupRole"):
+        assert resources[name]["Condition"] == "IsProd", name
+    assert resources["BackupVault"]["DeletionPolicy"] == "Retain"
+    selection = resources["BackupSelection"]["Properties"]["BackupSelection"]
+    assert list(map(ref, selection["Resources"])) == ["Database"]
+    (rule,) = resources["BackupPlan"]["Properties"]["BackupPlan"]["BackupPlanRule"]
+    condition, (copied,), _ = rule["CopyActions"]["Fn::If"]
+    assert condition == "CopiesBackups"
+    assert copied["DestinationBackupVaultArn"] == {"Ref": "BackupVaultElsewhere"}
+
+
+def test_the_migrations_find_a_restored_databases_master(resources: dict[str, Resource]) -> None:
+    made_by_rds = {"Fn::GetAtt": ["Database", "MasterUserSecret.SecretArn"]}
+    expected = {"Fn::If": ["HasOtherMaster", {"Ref": "MasterCredentials"}, made_by_rds]}
+    variables = functions(resources)["RunMigrationsFunction"]["Environment"]["Variables"]
+    assert variables["DATABASE_CREDENTIALS"] == expected
+    assert (
+        expected
+        in role_of(resources, "run_migrations")["Policies"][0]["PolicyDocument"]["Statement"][0]["Resource"]
+    )
 
 
 def test_the_queue_waits_for_its_function_and_asks_for_no_more_executions_than_are_reserved(
