@@ -125,8 +125,14 @@ class _RenewedLease:
 
 
 def _fill_first_pages() -> None:
-    """The pages that a shop's front page asks for: each order's first, each category's first."""
-    for sort in (None, *(order for order in product_copy.ORDERS if order != "catalog")):
-        list_pages.page(limit=PAGE_SIZE, cursor=None, category=None, sort=sort)
-    for category in product_copy.largest_categories(CATEGORIES):
-        list_pages.page(limit=PAGE_SIZE, cursor=None, category=category, sort=None)
+    """Make the pages that a shop's front page asks for: each order's first, each category's first."""
+    pages: list[dict[str, str | None]] = [
+        {"category": None, "sort": None if order == "catalog" else order} for order in product_copy.ORDERS
+    ]
+    pages += [{"category": each, "sort": None} for each in product_copy.largest_categories(CATEGORIES)]
+    slots = [product_cache.slot_for(limit=PAGE_SIZE, cursor=None, **each) for each in pages]
+    with suppress(CacheDown):
+        current = product_cache.are_current([slot for slot in slots if slot is not None])
+        for page, is_current in zip(pages, current, strict=True):
+            if not is_current:
+                list_pages.page(limit=PAGE_SIZE, cursor=None, **page)

@@ -92,7 +92,8 @@ def entry_of(copied: CopiedProduct, revalidated_at: float = 0.0) -> Entry:
     fetched_at = max(copied.fetched_at.timestamp(), revalidated_at)
     if copied.removed_at is not None:
         return Entry(404, copied.version, fetched_at, "", "-")
-    return new_entry(copied.as_product(), copied.version, fetched_at)
+    body = copied.as_json()
+    return Entry(200, copied.version, fetched_at, body, etag_of(body))
 
 
 def new_entry(product: Product, version: int, fetched_at: float) -> Entry:

@@ -14,7 +14,6 @@ from typing import Annotated, NamedTuple, Self
 from urllib.parse import quote
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     Field,
@@ -23,7 +22,6 @@ from pydantic import (
     ValidatorFunctionWrapHandler,
     WithJsonSchema,
     WrapValidator,
-    field_validator,
     model_validator,
 )
 
@@ -37,6 +35,8 @@ TEXT_BYTES = 50 * 1024
 # other columns), in bytes of UTF-8.
 TITLE_BYTES = 2_500
 PRICE_DECIMALS = 4
+
+_TEXTS = ("title", "description", "category", "image")
 
 _PLAIN_DECIMAL = re.compile(r"[0-9]{1,15}(\.[0-9]{1,20})?")
 
@@ -56,33 +56,32 @@ def product_id_of(catalog_id: object) -> object:
 _is_unreserved = re.compile(r"[A-Za-z0-9._~-]*").fullmatch
 
 
-def _number(value: object) -> object:
+def _number(value: object) -> Decimal:
+    """The number, without an exponent."""
     if isinstance(value, str) and _PLAIN_DECIMAL.fullmatch(value.strip()):
-        return Decimal(value.strip())
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise ValueError("is not a number")  # noqa: TRY004 — pydantic reports ValueErrors
-    return Decimal(value)
-
-
-def _text_or_nothing(value: object) -> object:
-    return "" if value is None else value
-
-
-def _plain(number: Decimal) -> Decimal:
+        number = Decimal(value.strip())
+    elif isinstance(value, int | Decimal) and not isinstance(value, bool):
+        number = Decimal(value)
+    else:
+        raise ValueError("is not a number")
     exponent = number.as_tuple().exponent
     # As many decimals as a catalog's own floats make of a price (0.30000000000000004), and some more.
     # Without an upper limit, writing 1E+400000000 out would take a gigabyte before it is found too high.
     if not isinstance(exponent, int) or not -20 <= exponent <= 12:
         raise ValueError("has more than 20 decimals, or an exponent that no price has")
-    return plain_decimal(number)
+    return number if -PRICE_DECIMALS <= exponent <= 0 else plain_decimal(number)
 
 
-def _rounded(price: Decimal) -> Decimal:
-    """The price without the digits that binary arithmetic adds: 0.30000000000000004 is 0.3."""
-    exponent = price.as_tuple().exponent
-    if not isinstance(exponent, int) or exponent >= -PRICE_DECIMALS:
-        return price
-    return plain_decimal(round(price, PRICE_DECIMALS).normalize())
+def _price(value: object) -> Decimal:
+    """The number without the digits that binary arithmetic adds: 0.30000000000000004 is 0.3."""
+    number = _number(value)
+    if len(f"{number:f}".partition(".")[2]) <= PRICE_DECIMALS:
+        return number
+    return plain_decimal(round(number, PRICE_DECIMALS).normalize())
+
+
+def _text_or_nothing(value: object) -> object:
+    return "" if value is None else value
 
 
 def _or_none(value: object, validate: ValidatorFunctionWrapHandler) -> object:
@@ -93,7 +92,6 @@ def _or_none(value: object, validate: ValidatorFunctionWrapHandler) -> object:
         return None
 
 
-Number = Annotated[Decimal, BeforeValidator(_number), AfterValidator(_plain)]
 OptionalText = Annotated[str, BeforeValidator(_text_or_nothing)]
 
 
@@ -101,7 +99,8 @@ class CatalogRating(BaseModel):
     """What the catalog's buyers made of a product."""
 
     rate: Annotated[
-        Number,
+        Decimal,
+        BeforeValidator(_number),
         Field(ge=0, lt=1_000),
         WithJsonSchema({"type": "number", "minimum": 0, "exclusiveMaximum": 1_000}),
     ]
@@ -134,8 +133,8 @@ class CatalogProduct(BaseModel):
     ]
     title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1_000)]
     price: Annotated[
-        Number,
-        AfterValidator(_rounded),
+        Decimal,
+        BeforeValidator(_price),
         Field(ge=0, lt=10**12),
         WithJsonSchema({"type": "number", "minimum": 0, "exclusiveMaximum": 10**12}),
     ]
@@ -145,23 +144,18 @@ class CatalogProduct(BaseModel):
     image: Annotated[OptionalText, StringConstraints(strip_whitespace=True, max_length=4_000)] = ""
     rating: Annotated[CatalogRating | None, WrapValidator(_or_none)] = None
 
-    @field_validator("title", "description", "category", "image")
-    @classmethod
-    def _storable(cls, text: str) -> str:
-        if "\0" in text:
-            raise ValueError("contains the NUL character")
-        return text
-
-    @field_validator("title", "category")
-    @classmethod
-    def _normal(cls, text: str) -> str:
-        return text if text.isascii() else unicodedata.normalize("NFC", text)
-
     @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def _storable(self) -> Self:
+        if not self.title.isascii():
+            self.title = unicodedata.normalize("NFC", self.title)
+        if not self.category.isascii():
+            self.category = unicodedata.normalize("NFC", self.category)
         if len(self.title) * 4 > TITLE_BYTES and len(self.title.encode()) > TITLE_BYTES:
             raise ValueError(f"has a title of more than {TITLE_BYTES} bytes")
         texts = self.title + self.description + self.category + self.image
+        if "\0" in texts:
+            field = next(name for name in _TEXTS if "\0" in getattr(self, name))
+            raise ValueError(f"{field} contains the NUL character")
         # A character has seven bytes at most: escaped in the body, and again in what the function returns.
         if 7 * len(texts) > TEXT_BYTES and _bytes_sent(texts) > TEXT_BYTES:
             raise ValueError(f"has texts of more than {TEXT_BYTES} bytes")

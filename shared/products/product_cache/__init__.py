@@ -40,6 +40,7 @@ from shared.products.product_cache.pages import CATEGORY_SLOTS as CATEGORY_SLOTS
 from shared.products.product_cache.pages import ListState as ListState
 from shared.products.product_cache.pages import Slot as Slot
 from shared.products.product_cache.pages import advance_list_version as advance_list_version
+from shared.products.product_cache.pages import are_current as are_current
 from shared.products.product_cache.pages import get_page as get_page
 from shared.products.product_cache.pages import keep_list as keep_list
 from shared.products.product_cache.pages import list_page as list_page

@@ -19,7 +19,7 @@ REMOVED_TTL = 15 * 60  # seconds
 NEGATIVE_SLOTS = 1_024
 
 # Entries of a round trip, which has valkey.TIMEOUT: so many, or the last one that begins within so much.
-AT_ONCE, AT_ONCE_CHARACTERS = 100, 250_000
+AT_ONCE, AT_ONCE_CHARACTERS = 250, 250_000
 
 CacheState = Literal["hit", "stale", "miss"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -118,6 +119,16 @@ def advance_list_version(list_version: int) -> None:
 def _keep_list(list_version: int, *synced_at: str) -> None:
     now = f"{time.time():.3f}"
     valkey.pipeline(valkey.script(_KEEP_LIST, "products", list_version, now, INTERVAL, *synced_at))
+
+
+def are_current(slots: Sequence[Slot]) -> list[bool]:
+    """Whether each slot has the page as the list is now, in one round trip. Raises CacheDown."""
+    fields, *starts = valkey.pipeline(_LIST_STATE, *[("GETRANGE", slot.key, "0", "63") for slot in slots])
+    state = _list_state(fields)
+    return [
+        state is not None and start.startswith(f"{slot.name} {state.list_version} ".encode())
+        for slot, start in zip(slots, starts, strict=True)
+    ]
 
 
 def note_refused() -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
-
-from psycopg.rows import tuple_row
+from itertools import chain
+from typing import TYPE_CHECKING, cast
 
 from shared.platform import database, logs, settings
 from shared.products.product_copy.rows import UNLISTED, CopiedProduct
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from shared.products.catalog.whole_list import CatalogList
 
 CHUNK = 1_000  # products a statement
+POSITIONS = 50_000  # positions that are read by a statement
 # Products that one list may remove; the next list removes more. A poll ends in time, whatever vanished.
 MAX_REMOVALS = 20_000
 # How long after its last run the schedule counts as stopped: twice the longest interval it may have.
@@ -93,10 +94,12 @@ def sync(listed: CatalogList) -> Iterator[list[CopiedProduct]]:
     """
     known = _positions()
     vanished = _vanished(known, listed)
-    positions = in_order(list(listed.ids), known)
+    positions = in_order(array("i", [known.get(product_id, UNLISTED) for product_id in listed.ids]))
     del known
+    start = 0
     for chunk in listed.chunks(CHUNK):
-        of_chunk = [positions[product.product_id] for product in chunk]
+        of_chunk = positions[start : start + len(chunk)]
+        start += len(chunk)
         yield write(chunk, listed.version, Source.LIST, of_chunk)
     yield from _remove_vanished(vanished, listed.version)
 
@@ -166,57 +169,65 @@ def _note_missed(product_ids: Sequence[str], version: int) -> None:
 
 
 def _positions() -> dict[str, int]:
-    """Where the list shows each available product."""
-
-    def work(current: database.Connection) -> dict[str, int]:
-        with current.cursor(row_factory=tuple_row) as cursor:
-            cursor.execute("SELECT product_id, position FROM products WHERE removed_at IS NULL")
-            return dict(cursor)
-
-    return database.run(work, idempotent=True)
+    """Where the list shows each available product; read in parts, each far from a statement's time limit."""
+    known: dict[str, int] = {}
+    after = (-UNLISTED, "")
+    while True:
+        rows = database.fetch_tuples(
+            """
+            SELECT product_id, position
+              FROM products
+             WHERE removed_at IS NULL AND (position, product_id) > (%(position)s, %(product_id)s)
+             ORDER BY position, product_id
+             LIMIT %(limit)s
+            """,
+            {"position": after[0], "product_id": after[1], "limit": POSITIONS},
+            idempotent=True,
+        )
+        known.update(cast("list[tuple[str, int]]", rows))
+        if len(rows) < POSITIONS:
+            return known
+        after = (rows[-1][1], rows[-1][0])
 
 
 # ── Positions ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def in_order(ids: Sequence[str], known: Mapping[str, int]) -> dict[str, int]:
-    """Rising positions for the ids, as few of them changed as possible.
+def in_order(held: array[int]) -> array[int]:
+    """Rising positions in place of those that are held, as few of them changed as possible.
 
     The longest part of the list whose positions rise already keeps them; the others get positions between.
     Where there is no room, the neighbors behind move too; where positions have risen to the end, after some
     two million products that came, all are numbered anew.
     """
-    held = [known.get(product_id, UNLISTED) for product_id in ids]
-    kept = _longest_rise(held)
-    positions: dict[str, int] = {}
+    positions = held[:]
     last = start = 0
-    for anchor in [*kept, len(ids)]:
+    for anchor in chain(_longest_rise(held), [len(held)]):
         # None behind the last one: there is as much room as anybody wants.
-        limit = held[anchor] if anchor < len(ids) else None
+        limit = held[anchor] if anchor < len(held) else None
         count = anchor - start
         if limit is not None and limit - last - 1 < count:
             continue  # no room before this one: it moves too
         step = _GAP if limit is None else (limit - last) // (count + 1)
+        if last + step * count >= UNLISTED:
+            gap = min(_GAP, (UNLISTED - 1) // len(held))
+            return array("i", range(gap, gap * len(held) + 1, gap))
         for index in range(start, anchor):
             last += step
-            positions[ids[index]] = last
-        if limit is not None:
-            last = positions[ids[anchor]] = limit
+            positions[index] = last
+        last = limit or last
         start = anchor + 1
-    if last < UNLISTED:
-        return positions
-    gap = min(_GAP, (UNLISTED - 1) // len(ids))
-    return {product_id: gap * number for number, product_id in enumerate(ids, start=1)}
+    return positions
 
 
-def _longest_rise(values: Sequence[int]) -> list[int]:
+def _longest_rise(values: array[int]) -> array[int]:
     """The indices of the longest strictly rising subsequence, without values of UNLISTED.
 
     Patience sorting: O(n log n), and for a list in order one comparison an item.
     """
-    tails: list[int] = []  # the smallest last value of a rise of each length
-    last_index: list[int] = []
-    before = [-1] * len(values)
+    tails = array("i")  # the smallest last value of a rise of each length
+    last_index = array("i")
+    before = array("i", [-1]) * len(values)
     for index, value in enumerate(values):
         if value == UNLISTED:
             continue
@@ -228,9 +239,10 @@ def _longest_rise(values: Sequence[int]) -> list[int]:
             tails[length] = value
             last_index[length] = index
         before[index] = last_index[length - 1] if length else -1
-    found: list[int] = []
+    found = array("i")
     index = last_index[-1] if last_index else -1
     while index >= 0:
         found.append(index)
         index = before[index]
-    return found[::-1]
+    found.reverse()
+    return found

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, LiteralString
 
 from shared.formats.sort_keys import sort_key
 from shared.platform import database
+from shared.products.catalog.models import ProductFields
 from shared.products.product_copy.rows import CopiedProduct, find
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from shared.products.catalog.models import CatalogProduct, ProductFields
+    from shared.products.catalog.models import CatalogProduct
 
 
 class Source(Enum):
@@ -232,19 +233,29 @@ def write(
 
     Rows that a list shows unchanged are not even locked. Raises DatabaseUnavailable.
     """
-    columns = [product._asdict() | {"sort_key": sort_key(product.title)} for product in products]
+    columns = dict(zip(ProductFields._fields, map(_array, zip(*products, strict=True)), strict=True))
     return database.fetch_all(
         CopiedProduct,
         _WRITE,
-        {name: [column[name] for column in columns] for name in columns[0]}
+        columns
         | {
-            "position": list(positions) if positions else [None] * len(products),
+            "sort_key": _array([sort_key(product.title) for product in products]),
+            "position": _array(positions or [None] * len(products)),
             "version": version,
             "fetched_at": datetime.now(UTC),
             "source": source.value,
         },
         idempotent=True,
     )
+
+
+def _array(values: Iterable[object]) -> str:
+    """A PostgreSQL array of the values, as text: psycopg takes five times as long for a list."""
+    return "{" + ",".join(["NULL" if value is None else _quoted(str(value)) for value in values]) + "}"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 _REMOVE: LiteralString = f"""

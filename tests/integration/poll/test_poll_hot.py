@@ -59,6 +59,23 @@ def test_products_are_renewed_before_they_are_stale(age_everything: Age) -> None
     assert request_product("7") is None
 
 
+@pytest.mark.parametrize("is_down", [False, True])
+def test_what_the_last_poll_confirmed_costs_no_call_when_the_cache_is_lost(
+    polled: HostileCatalog, age_everything: Age, environment: pytest.MonkeyPatch, is_down: bool
+) -> None:
+    age_everything(TTL - 60)
+    poll()  # which writes no row: nothing has changed
+    age_everything(TTL - 60)
+    polled.forget_calls()
+    if is_down:
+        environment.setenv("REDIS_URL", "redis://127.0.0.1:9")
+        cache.close()
+    else:
+        cache.pipeline(("FLUSHALL",))
+    assert {read_through.detail(str(number)).state for number in range(1, 21)} == {"miss"}
+    assert polled.calls == {}
+
+
 @pytest.mark.parametrize(
     "parameters",
     [

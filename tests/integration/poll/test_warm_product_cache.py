@@ -10,6 +10,7 @@ import pytest
 
 from functions.warm_product_cache.handler import lambda_handler
 from local.servers.services import wait_until
+from shared.platform import valkey as cache
 from shared.platform.settings import database_url
 from shared.products import catalog as catalog_client
 from shared.products import list_pages, product_cache, product_copy, read_through
@@ -127,6 +128,25 @@ def test_a_product_that_is_gone_is_marked_as_removed_and_one_that_returns_is_res
     assert poll()["changed"] == 1
     assert price_of("2") == Decimal("22.30")
     assert listed_ids() == ["1", "2", "3"]
+
+
+def test_an_unchanged_poll_takes_ten_round_trips(
+    catalog: HostileCatalog, environment: pytest.MonkeyPatch
+) -> None:
+    lists(catalog, *numbered(*range(1, 121)))
+    poll()
+    poll()
+    trips: list[object] = []
+    pipeline = cache.pipeline
+
+    def counted(*commands: Any, **more: Any) -> list[Any]:
+        trips.append(commands)
+        return pipeline(*commands, **more)
+
+    environment.setattr(cache, "pipeline", counted)
+    with concurrency.statements() as sent:
+        assert poll()["changed"] == 0
+    assert len(trips) + len(sent) <= 10
 
 
 def test_it_is_one_statement_for_a_thousand_products(catalog: HostileCatalog) -> None:

@@ -1,5 +1,6 @@
 """The durable copy of the catalog: newer wins, the same writes nothing, what is gone is a tombstone."""
 
+import itertools
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.favorites import items
+from shared.formats import json_text
 from shared.products import product_copy
 from shared.products.catalog import CatalogList, CatalogProduct
 from shared.products.product_copy import ShrunkCatalog, Source
@@ -22,6 +24,7 @@ from tests.integration import accounts, concurrency
 pytestmark = pytest.mark.usefixtures("environment")
 
 T = 1_795_000_000_000  # a version of today
+_numbers = itertools.count(1_000)
 
 
 def catalog_product(number: int = 7, **changes: Any) -> CatalogProduct:
@@ -52,6 +55,24 @@ def is_available(product_id: str) -> bool:
 def rows(db: psycopg.Connection) -> list[tuple[Any, ...]]:
     """Every row with the transaction that wrote it: the same means that nothing was written."""
     return db.execute("SELECT xmin, ctid, products.* FROM products ORDER BY product_id").fetchall()
+
+
+any_text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
+
+
+@given(
+    title=any_text.filter(str.strip) | st.sampled_from(["NULL", '"', "\\", '{",', "a\u2028b"]),
+    description=any_text,
+    price=st.decimals(0, 10**6, places=4) | st.sampled_from([Decimal("1E+2"), Decimal("0.0000")]),
+    rating=st.none() | st.fixed_dictionaries({"rate": st.decimals(0, 5, places=20), "count": st.just(0)}),
+    currency=st.none() | st.just("BRL"),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+def test_a_row_and_its_json_are_the_product(**fields: Any) -> None:
+    seen = catalog_product(next(_numbers), **fields)
+    kept = product_copy.save(seen, T, Source.REQUEST)
+    assert kept.as_product() == product_copy.shown(seen)
+    assert kept.as_json() == json_text.dumps(kept.as_product())
 
 
 def price() -> Decimal | None:
