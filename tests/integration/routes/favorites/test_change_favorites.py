@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("catalog")
 def test_each_product_is_in_the_list_of_its_outcome(ana: Caller, db: psycopg.Connection) -> None:
     known = products(db, MAX_FAVORITES + 2)
     holds(db, ana, known[: MAX_FAVORITES - 1])
-    add = [known[-3], known[1], "999", known[-2], known[-1]]
+    add = [known[-1], known[1], "999", known[-3], known[-2]]
     answer = ask(
         "change_favorites",
         ana,
@@ -26,16 +26,18 @@ def test_each_product_is_in_the_list_of_its_outcome(ana: Caller, db: psycopg.Con
     )
     assert answer.status == 200
     assert answer.json == {
-        "added": [known[-3], known[-2]],
+        "added": [known[-1], known[-3]],
         "already": [known[1]],
         "removed": [known[0]],
         "absent": ["5"],
         "refused": [
             {"product_id": "999", "type": "/problems/unknown-product"},
-            {"product_id": known[-1], "type": "/problems/favorites-full"},
+            {"product_id": known[-2], "type": "/problems/favorites-full"},
         ],
         "count": MAX_FAVORITES,
     }
+    events = db.execute("SELECT detail->>'product_id' FROM outbox WHERE detail_type = 'FavoriteAdded'")
+    assert events.fetchall() == [(known[-1],), (known[-3],)]
     assert answer.headers["Cache-Control"] == "private, no-cache"
 
 
