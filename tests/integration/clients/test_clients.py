@@ -11,14 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from local.servers.valkey import Valkey
-from shared.accounts import profile_changes, profiles, registration, removal
+from shared.accounts import profile_changes, profiles, registration
 from shared.accounts.access_tokens import Caller
 from shared.accounts.attempts import bounds
 from shared.accounts.models import ClientChanges, NewClient
-from shared.accounts.sessions import everywhere
 from shared.errors import EmailTaken, Forbidden, InvalidToken, TooManyAttempts
-from shared.favorites import bulk, items
-from shared.favorites.models import FavoriteChanges
 from shared.platform import valkey as cache
 from tests.integration import accounts, concurrency
 from tests.integration.accounts import EMAIL, NEW_PASSWORD, PASSWORD, change
@@ -100,28 +97,8 @@ def test_another_client_is_forbidden_without_a_look_at_the_database(ana: Caller)
         assert sent == []
 
 
-ADDING: dict[str, Callable[[Caller], object]] = {
-    "add a favorite": lambda caller: items.add(caller, "1"),
-    "create a favorite": lambda caller: items.create(caller, "1"),
-    "change favorites": lambda caller: bulk.change(caller, FavoriteChanges(add=[], remove=["1"])),
-}
-
-
-@pytest.mark.parametrize("action", ADDING)
-@pytest.mark.usefixtures("catalog")
-def test_removed_clients_token_changes_no_favorites(ana: Caller, action: str) -> None:
-    items.add(accounts.new_caller(), "1")  # the product is known
-    removal.remove(ana, "me")
-    with pytest.raises(InvalidToken):
-        ADDING[action](ana)
-
-
 REVOCATIONS: dict[str, Callable[[psycopg.Connection, Caller], object]] = {
     "a new password": lambda _, caller: change(caller, password=NEW_PASSWORD, current_password=PASSWORD),
-    "log out everywhere": lambda _, caller: everywhere.log_out(caller, "me"),
-    "log out everywhere by an admin": lambda db, caller: everywhere.log_out(
-        accounts.new_admin(db), caller.client_id
-    ),
     "another role": lambda db, caller: accounts.set_role(db, caller.client_id, "admin"),
 }
 

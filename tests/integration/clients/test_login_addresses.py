@@ -60,14 +60,6 @@ def test_guesses_from_many_addresses_are_queued_and_not_verified(verified: list[
     assert len(verified) == 21
 
 
-def test_owner_at_a_new_address_gets_in_after_the_wait_that_was_told(server: redis.Redis) -> None:
-    fail_from_addresses(60)
-    wait = fail(source=HERE, typed=PASSWORD)
-    assert wait <= 11
-    let_pass(server, wait)
-    assert isinstance(log_in(HERE), Tokens)
-
-
 def waits_or_gets_in(source: str) -> int:
     try:
         log_in(source)
@@ -93,13 +85,6 @@ def test_owner_at_new_addresses_gets_in_while_sixty_guess_whenever_they_may(serv
     assert admitted < 350  # of 3,600 tries
 
 
-def test_address_that_logged_in_before_needs_no_queue_slot() -> None:
-    log_in(HERE)
-    fail_from_addresses(60)
-    assert isinstance(log_in(HERE), Tokens)
-    assert fail(source=HERE) == 0
-
-
 def test_ever_new_addresses_keep_out_an_owner_at_a_new_address_and_not_at_a_known_one() -> None:
     # What SECURITY.md says that is not prevented.
     log_in(HERE)
@@ -109,6 +94,7 @@ def test_ever_new_addresses_keep_out_an_owner_at_a_new_address_and_not_at_a_know
         pass
     assert fail(source="192.0.2.1", typed=PASSWORD) == guesses.LONGEST_QUEUE
     assert isinstance(log_in(HERE), Tokens)
+    assert fail(source=HERE) == 0
 
 
 def test_address_is_known_for_thirty_days(server: redis.Redis) -> None:

@@ -1,15 +1,13 @@
 """The count and revision of a client's favorites, and their bound: exact, whoever writes and how many."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import psycopg
 import pytest
 
-from functions.run_migrations import migrations
-from functions.run_migrations.migrations import Migration
 from shared.accounts import profiles, removal
 from shared.accounts.access_tokens import Caller
 from shared.errors import FavoritesFull
@@ -17,9 +15,6 @@ from shared.favorites import bulk, items
 from shared.favorites.limits import MAX_FAVORITES
 from shared.favorites.models import ChangedFavorites, FavoriteChanges, Mark
 from tests.integration import accounts, concurrency
-from tests.integration.deploy.test_migrations import connect, empty_url
-
-__all__ = ["empty_url"]
 
 pytestmark = pytest.mark.usefixtures("catalog")
 
@@ -182,76 +177,3 @@ def test_repeated_put_does_not_wait_for_another_change_of_the_client(
     with db.transaction():
         db.execute("SELECT FROM clients FOR UPDATE")
         assert items.add(ana, known)[1] is False
-
-
-# ── The migration ─────────────────────────────────────────────────────────────────────────────────────────
-
-FILES = migrations.load()
-
-
-def files_before(name: str) -> list[Migration]:
-    return FILES[: next(place for place, file in enumerate(FILES) if file.name.endswith(name))]
-
-
-UP_TO_TRIGGERS = files_before("_favorites_of_a_client_are_counted.sql")
-UP_TO_BACKFILL = files_before("_count_the_favorites_there_are.sql")
-
-
-@pytest.fixture
-def before(empty_url: str) -> Iterator[psycopg.Connection]:
-    """A database as the release before left it, with two clients who hold 3 and 0 of 5 products."""
-    with connect(empty_url) as migrating, psycopg.connect(empty_url, autocommit=True) as connection:
-        migrations.run(migrating, UP_TO_TRIGGERS)
-        products(connection, 5)
-        connection.execute(
-            "INSERT INTO clients (name, email, email_key, password_hash) "
-            "VALUES ('Ana', 'a', 'a', '-'), ('Ben', 'b', 'b', '-')"
-        )
-        mark(connection, "p0001", "p0002", "p0003")
-        yield connection
-
-
-def mark(connection: psycopg.Connection, *product_ids: str) -> None:
-    """What the release before does to mark a product."""
-    for product_id in product_ids:
-        connection.execute(
-            "INSERT INTO favorites (client_id, product_id, price_when_favorited) "
-            "SELECT client_id, %s, 1 FROM clients WHERE name = 'Ana' ON CONFLICT DO NOTHING",
-            [product_id],
-        )
-
-
-def counts(connection: psycopg.Connection) -> list[int]:
-    rows = connection.execute("SELECT favorites_count FROM clients ORDER BY name")
-    return [count for (count,) in rows]
-
-
-def test_migration_counts_what_there_is_and_what_the_release_before_adds(
-    before: psycopg.Connection, empty_url: str
-) -> None:
-    with connect(empty_url) as migrating:
-        migrations.run(migrating)
-    assert counts(before) == [3, 0]
-    mark(before, "p0003", "p0004")
-    before.execute("DELETE FROM favorites WHERE product_id IN ('p0001', 'p0002')")
-    assert counts(before) == [2, 0]
-
-
-def test_changes_between_the_triggers_and_the_backfill_are_counted_once(
-    before: psycopg.Connection, empty_url: str
-) -> None:
-    with connect(empty_url) as migrating:
-        migrations.run(migrating, UP_TO_BACKFILL)
-        before.execute("DELETE FROM favorites")  # more than were added since: the count is below zero now
-        mark(before, "p0005")
-        migrations.run(migrating)
-    assert counts(before) == [1, 0]
-
-
-def test_change_during_the_backfill_is_counted_once(before: psycopg.Connection, empty_url: str) -> None:
-    with connect(empty_url) as migrating, psycopg.connect(empty_url) as marking:
-        migrations.run(migrating, UP_TO_BACKFILL)
-        mark(marking, "p0004", "p0005")  # not committed: the backfill waits for the client's row
-        with concurrency.later(0.3, marking.commit):
-            migrations.run(migrating)
-    assert counts(before) == [5, 0]

@@ -76,6 +76,10 @@ def test_cursor_is_good_for_its_own_list_only(ana: Caller) -> None:
         assert ask("list_favorites", ana, query=cursor | other).wrong == ["query.cursor"]
     assert ask("list_favorites", accounts.new_caller(), query=cursor).wrong == ["query.cursor"]
     assert len(ask("list_favorites", ana, query=cursor).json["items"]) == 1
+    available = {
+        "cursor": ask("list_favorites", ana, query={"limit": "1", "available": "true"}).json["next_cursor"]
+    }
+    assert ask("list_favorites", ana, query=available | {"category": "kitchen"}).wrong == ["query.cursor"]
 
 
 def test_list_may_be_filtered_and_sorted(ana: Caller, db: psycopg.Connection) -> None:
