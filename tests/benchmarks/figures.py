@@ -43,6 +43,7 @@ FIGURES = {
     "scale.plans": Figure("statements of favorites that are no bounded index scan", 0, "", "scale"),
     "scale.reprice": Figure("1,000 repriced products, one held by 5 million clients", 1.0, "s", "scale"),
     "scale.push": Figure("a push beside it", 0.1, "s", "scale"),
+    "scale.alerts": Figure("100,000 recipients of alerts, to that bus", 60, "s", "scale"),
     "scale.outbox": Figure("100,000 events to a bus that takes 20 ms a call", 67, "s", "scale"),
     "scale.remove": Figure("removal of the client with 50,000 favorites", 5.0, "s", "scale"),
     # The same, through the Lambda runtime.

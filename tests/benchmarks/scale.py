@@ -129,6 +129,7 @@ def measure(filled: Filled, rounds: int = ROUNDS, requests: int = REQUESTS) -> P
         _bytes(part, db)
         _reprice(part, large, beside, catalog)
         shop.measure(part, large, variables[LARGE], db, rounds, requests)
+        _alerts(part, large, db)
         _outbox(part, bus, large, db)
         _remove(part, large)
     return part
@@ -196,6 +197,28 @@ def _pushed() -> Any:
     body["detail"]["version"] = time.time_ns() // 1_000_000
     body["detail"]["product"] |= {"id": LARGE.products, "price": time.time_ns() % 100_000 / 100}
     return {"Records": [record | {"body": json.dumps(body)}]}
+
+
+def _alerts(part: Part, process: FunctionProcess, db: filling.Connection) -> None:
+    """All alerts of the product that has most of them fire; the time is told for 100,000."""
+    send, publish = (Step(name, name, {}, None) for name in ("send_alerts", "publish_events"))
+    process.answer(send)  # what the polls have left
+    db.execute("TRUNCATE outbox")
+    db.execute(
+        """
+        INSERT INTO alert_jobs (product_id, kind, old_price, new_price, version)
+        SELECT product_id, 'price', 1e9, 0, 1e15
+          FROM favorite_alerts GROUP BY product_id ORDER BY count(*) DESC LIMIT 1
+        """
+    )
+    started, recipients = time.perf_counter(), 0
+    while sent := process.answer(send)["recipients"]:
+        recipients += sent
+    while process.answer(publish)["left"]:
+        pass
+    seconds = time.perf_counter() - started
+    part.values["scale.alerts"] = seconds * 100_000 / recipients if recipients else math.inf
+    part.notes.append(f"{recipients:,} alerts of one product fired in {seconds:.0f} s, their events sent.")
 
 
 # ── The outbox, and the largest client ────────────────────────────────────────────────────────────────────
