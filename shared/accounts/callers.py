@@ -56,3 +56,23 @@ def found(who: Holder, row: Row | None) -> Row:
     if row is None:
         raise who.not_found()
     return row
+
+
+def lock(who: Holder, current: database.Connection) -> None:
+    """Lock the client's row until the transaction ends; later statements have a snapshot taken after that.
+
+    Raises `who.not_found()` where there is no row.
+    """
+    found(
+        who,
+        current.execute(
+            """
+            SELECT client_id
+              FROM clients
+             WHERE client_id = %(client_id)s
+               AND token_generation = coalesce(%(token_generation)s, token_generation)
+               FOR NO KEY UPDATE
+            """,
+            who.as_parameters,
+        ).fetchone(),
+    )

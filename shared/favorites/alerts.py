@@ -42,7 +42,7 @@ def update(
     """
 
     def work(current: database.Connection) -> Rendered[Favorite]:
-        callers.found(caller, current.execute(_LOCK_CLIENT, caller.as_parameters).fetchone())
+        callers.lock(caller, current)
         before = items.get(caller, product_id, current=current)
         if "alert" in changes.model_fields_set:
             alerts = {product_id: changes.alert}
@@ -55,13 +55,6 @@ def update(
         return items.get(caller, product_id, current=current)
 
     return database.transaction(work)
-
-
-_LOCK_CLIENT: LiteralString = """
-SELECT client_id FROM clients
- WHERE client_id = %(client_id)s AND token_generation = %(token_generation)s
-   FOR NO KEY UPDATE
-"""
 
 
 def check(

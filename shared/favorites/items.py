@@ -103,6 +103,8 @@ def remove(caller: Caller, product_id: str, preconditions: Preconditions = NO_PR
     """
 
     def unmark(current: database.Connection) -> None:
+        if preconditions.are_given:
+            callers.lock(caller, current)  # or _REMOVE could check an entity tag from before the lock
         row = callers.fetch_one(
             caller,
             _Removed,

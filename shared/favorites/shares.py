@@ -21,11 +21,6 @@ _TOKEN_BYTES = 16  # 128 random bits, so no guess succeeds
 
 
 @dataclass(frozen=True, slots=True)
-class _Client:
-    client_id: UUID
-
-
-@dataclass(frozen=True, slots=True)
 class _Removed:
     was_there: bool
 
@@ -44,7 +39,7 @@ def create(caller: Caller, new: NewShare) -> Share:
     }
 
     def insert(current: database.Connection) -> Share | None:
-        callers.fetch_one(caller, _Client, _LOCK_CLIENT, current=current)
+        callers.lock(caller, current)
         with current.cursor(row_factory=class_row(Share)) as cursor:
             return cursor.execute(_INSERT, parameters).fetchone()
 
@@ -54,14 +49,8 @@ def create(caller: Caller, new: NewShare) -> Share:
     return share
 
 
-_LOCK_CLIENT = """
-SELECT client_id FROM clients
- WHERE client_id = %(client_id)s AND token_generation = %(token_generation)s
-   FOR NO KEY UPDATE
-"""
-
-# A separate statement: it needs a snapshot taken after the lock was acquired, or two requests at once would
-# count the same shares. Ended shares are deleted here, so that a client's rows stay few.
+# After callers.lock: otherwise two requests at once would count the same shares. Ended shares are deleted
+# here, so that a client's rows stay few.
 _INSERT = """
 WITH ended AS (
     DELETE FROM shares WHERE client_id = %(client_id)s AND expires_at <= now()

@@ -1,5 +1,6 @@
 """If-Match and If-None-Match of requests that change something (RFC 9110 §13.1 and §13.2)."""
 
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import psycopg
@@ -8,6 +9,7 @@ import pytest
 from shared.accounts.access_tokens import Caller
 from shared.favorites import items
 from tests.integration.accounts import ask, new_admin
+from tests.integration.concurrency import wait_for_a_lock
 
 pytestmark = pytest.mark.usefixtures("catalog")
 
@@ -109,3 +111,20 @@ def test_a_change_that_a_condition_refuses_leaves_no_event(ana: Caller, db: psyc
     ask(DELETE, ana, headers={"if-match": OLD})
     sent = db.execute("SELECT detail_type FROM outbox WHERE detail_type LIKE 'Favorite%'").fetchall()
     assert sent == [("FavoriteAdded",)]
+
+
+def test_a_change_during_a_conditional_removal_is_noticed(ana: Caller, db: psycopg.Connection) -> None:
+    items.add(ana, "7")
+    etag = ask("get_favorite", ana).headers["ETag"]
+    with ThreadPoolExecutor() as pool:
+        with db.transaction():
+            db.execute("SELECT FROM clients WHERE client_id = %s FOR UPDATE", [ana.client_id])
+            answer = pool.submit(ask, DELETE, ana, headers={"if-match": etag})
+            wait_for_a_lock(db)
+            db.execute(
+                "INSERT INTO favorite_alerts (client_id, product_id, kind, since_version)"
+                " VALUES (%s, '7', 'available_again', 0)",
+                [ana.client_id],
+            )
+        assert answer.result().problem == "changed-meanwhile"
+    assert ask("get_favorite", ana).status == 200
