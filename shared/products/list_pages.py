@@ -127,7 +127,7 @@ def _sync_or_keep(state: ListState | None, lease: Lease) -> tuple[ListState, Cac
                 at_most_bytes=LIST_BYTES,
             )
         with suppress(CacheDown):
-            lease.release_with_backoff(back_off)
+            lease.release(back_off)
         if state is None:
             raise
         return state, "stale"

@@ -6,7 +6,6 @@ stale until the next poll.
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -14,13 +13,13 @@ from typing import TYPE_CHECKING
 from shared.errors import CatalogUnavailable
 from shared.formats import json_text
 from shared.formats.etags import etag_of
-from shared.platform import deadlines, logs, metrics
-from shared.platform.valkey import TIMEOUT, CacheDown
+from shared.platform import logs, metrics
+from shared.platform.valkey import CacheDown
 from shared.products import product_cache, product_copy
-from shared.products.product_cache import Entry, ListState
+from shared.products.product_cache import Entry, ListState, MissingEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from shared.products.catalog import CatalogList
     from shared.products.models import Product
@@ -33,62 +32,47 @@ REMEMBERED = 1_000  # missing ids that an environment remembers
 _missing: OrderedDict[str, float] = OrderedDict()
 
 
-def missing_since(product_id: str) -> float | None:
-    """When the catalog last answered that it has no such product, where that still counts."""
-    since = _missing.get(product_id, 0.0)
-    return since if time.time() - since < product_cache.NEGATIVE_TTL else None
+def remembered_missing(product_id: str) -> MissingEntry | None:
+    """The entry of an id that the catalog did not have a moment ago, as far as this environment knows."""
+    entry = MissingEntry.since(_missing.get(product_id, 0.0))
+    return entry if entry.is_fresh else None
 
 
 def forget_missing() -> None:
-    """Remember no unknown ids, as an environment that has just started."""
+    """Remember no missing ids, as an environment that has just started."""
     _missing.clear()
 
 
-def remember_missing(product_id: str, asked_at: float) -> Entry:
-    """Remember that nobody had the product at `asked_at`, in seconds since the epoch; what says so."""
-    entry = product_cache.missing_entry(asked_at)
+def remember_missing(product_id: str, asked_at: float) -> MissingEntry:
+    """Remember that the catalog had no such product at `asked_at` (seconds since the epoch); its entry."""
     _missing[product_id] = asked_at
     if len(_missing) > REMEMBERED:
         _missing.popitem(last=False)
+    return MissingEntry.since(asked_at)
+
+
+def put_quietly(
+    entries: Mapping[str, Entry], list_version: int = 0, then: Iterable[Sequence[str]] = ()
+) -> None:
+    """Write the entries, invalidate older list pages, then run the commands; a failure does not matter."""
+    advance = [product_cache.advance_command(list_version)] if list_version else []
     with suppress(CacheDown):
-        product_cache.put_missing(product_id, entry)
-    return entry
+        product_cache.put_all(entries, [*advance, *then])
 
 
-def put_quietly(product_id: str, entry: Entry) -> Entry:
-    """Write one entry to the cache, and return it; a cache that is down does not matter."""
-    with suppress(CacheDown):
-        product_cache.put(product_id, entry)
-    return entry
-
-
-def write_through_quietly(copied: CopiedProduct, revalidated_at: float = 0.0) -> Entry:
-    """As `tell`, for a request: it is answered whether or not the cache can be told."""
-    with suppress(CacheDown):
-        write_through(copied, revalidated_at)
-    return entry_of(copied, revalidated_at)
-
-
-def write_through(copied: CopiedProduct, revalidated_at: float = 0.0) -> None:
-    """Let the cache have what the copy has, and no list page that shows what was before.
-
-    `revalidated_at` is when the catalog was asked: whether it told this or something older, the copy was the
-    newest that anybody had told then. Raises CacheDown.
-    """
-    product_cache.put(copied.product_id, entry_of(copied, revalidated_at))
-    product_cache.advance_list_version(product_copy.listing().list_version)
-
-
-def write_all_quietly(copied: Sequence[CopiedProduct]) -> None:
-    """As `show`, for many."""
-    with suppress(CacheDown):
-        product_cache.advance_list_version(product_copy.listing().list_version)
-        with deadlines.within(TIMEOUT):  # as in several
-            product_cache.put_all({each.product_id: entry_of(each) for each in copied})
+def write_through(copied: CopiedProduct) -> None:
+    """Write the row to the cache and invalidate all older list pages. Raises CacheDown."""
+    product_cache.put_all(
+        {copied.product_id: entry_of(copied)}, [product_cache.advance_command(copied.list_version)]
+    )
 
 
 def entry_of(copied: CopiedProduct, revalidated_at: float = 0.0) -> Entry:
-    """The copy's product as the cache keeps it; `revalidated_at` may be later than the row's own time."""
+    """The copy's product as the cache keeps it; `revalidated_at` may be later than the row's own time.
+
+    That is when the catalog was called: whether it answered this or something older, the row is the newest
+    that is known from then.
+    """
     fetched_at = max(copied.fetched_at.timestamp(), revalidated_at)
     if copied.removed_at is not None:
         return Entry(404, copied.version, fetched_at, "", "-")
@@ -102,10 +86,19 @@ def new_entry(product: Product, version: int, fetched_at: float) -> Entry:
     return Entry(200, version, fetched_at, body, etag_of(body))
 
 
-def sync(listed: CatalogList) -> Iterator[list[CopiedProduct]]:
-    """As product_copy.sync; a list that is not believed is CatalogUnavailable.
+def newest(*entries: Entry | None) -> Entry | None:
+    """Of those that there are, the one with the newest content, confirmed last."""
+    return max(
+        [entry for entry in entries if entry is not None],
+        key=lambda entry: (not isinstance(entry, MissingEntry), entry.version, entry.fetched_at),
+        default=None,
+    )
 
-    Whatever ends it midway, no list page shows what was before the chunks that were written.
+
+def sync(listed: CatalogList) -> Iterator[list[CopiedProduct]]:
+    """As product_copy.sync, and invalidates the list pages after each chunk with a change.
+
+    Raises CatalogUnavailable for a list in which too many products are missing.
     """
     try:
         for chunk in product_copy.sync(listed):
@@ -122,5 +115,5 @@ def sync(listed: CatalogList) -> Iterator[list[CopiedProduct]]:
 
 
 def list_synced(synced_at: float) -> ListState:
-    """The list's state after the copy became what the catalog said at `synced_at`; the cache may be told."""
+    """Note that the copy is what the catalog's list said at `synced_at`; the list's state, for the cache."""
     return ListState(product_copy.note_sync(synced_at), synced_at)

@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import psycopg
+import pytest
 import redis
 from psycopg.pq import Trace
+from redis.connection import Connection
 
 from local.servers.valkey import Valkey
 from shared.platform import database
@@ -55,6 +57,21 @@ def commands(url: str) -> Iterator[Counter[str]]:
             counted[name.removeprefix("cmdstat_")] = values["calls"]
     for own in ("config|resetstat", "info", "client|setinfo"):
         del counted[own]
+
+
+@contextmanager
+def round_trips(environment: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
+    """What the environment sends to Valkey inside the block, one element for each round trip."""
+    sent: list[bytes] = []
+    send = Connection.send_packed_command
+
+    def counted(connection: Connection, command: list[bytes], **more: bool) -> None:
+        sent.append(b"".join(command))
+        send(connection, command, **more)  # type: ignore[no-untyped-call]
+
+    with environment.context() as patched:
+        patched.setattr(Connection, "send_packed_command", counted)
+        yield sent
 
 
 def at_once(works: Sequence[Callable[[], Result]]) -> list[Result | Exception]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from shared.formats.etags import etag_of
 from shared.platform import settings, valkey
@@ -18,7 +18,7 @@ REMOVED_TTL = 15 * 60  # seconds
 # Missing ids share a fixed number of slots; the last writer wins.
 NEGATIVE_SLOTS = 1_024
 
-# Entries of a round trip, which has valkey.TIMEOUT: so many, or the last one that begins within so much.
+# What a round trip writes, as it has valkey.TIMEOUT: so many commands, or fewer where bodies are so long.
 AT_ONCE, AT_ONCE_CHARACTERS = 250, 250_000
 
 CacheState = Literal["hit", "stale", "miss"]
@@ -46,20 +46,30 @@ class Entry:
 
     @property
     def lifetime(self) -> int:
-        """Seconds after the catalog confirmed it for which it may be served without asking."""
+        """Seconds after the catalog confirmed it for which it is fresh."""
         return settings.product_cache_ttl() if self.status == 200 else NEGATIVE_TTL
 
     @property
     def is_fresh(self) -> bool:
-        """Whether it may be served without asking the catalog."""
+        """Whether it may be served without a call of the catalog."""
         return self.age < self.lifetime
+
+
+@dataclass(frozen=True, slots=True)
+class MissingEntry(Entry):
+    """An id that neither the copy nor the catalog has: kept in the negative cache."""
+
+    @classmethod
+    def since(cls, moment: float) -> MissingEntry:
+        """The entry of an id that the catalog did not have at that moment (seconds since the epoch)."""
+        return cls(404, int(moment * 1000), moment, "", "-")
 
 
 @dataclass(frozen=True, slots=True)
 class CombinedEntry(Entry):
     """Several products in one body: as old as the oldest of them, and fresh for as long as all of them.
 
-    Unless it `is_complete`, a product that it calls missing may be there: nobody should keep it.
+    Unless it `is_complete`, a product in `missing` may exist, and clients should not keep the answer.
     """
 
     seconds: float = 0.0
@@ -67,7 +77,7 @@ class CombinedEntry(Entry):
 
     @property
     def lifetime(self) -> int:
-        """Seconds after `fetched_at` for which all of them may be served without asking."""
+        """Seconds after `fetched_at` for which all of them are fresh."""
         return int(self.seconds)
 
 
@@ -79,15 +89,15 @@ class Answer:
     state: CacheState
 
 
-# Newer wins, whoever writes last: compared and written in one step on the server. Versions are milliseconds
-# since the epoch, which a Lua number holds exactly.
+# The newer entry wins, also over one that is written later: compared and written in one step on the server.
+# Versions are milliseconds since the epoch, which a Lua number holds exactly.
 _PUT_IF_NEWER = """
 local held = redis.call('GET', KEYS[1])
 if held then
   local version, fetched = string.match(held, '^%d+ (%d+) ([%d.]+) ')
   version, fetched = tonumber(version), tonumber(fetched)
   local new_version, new_fetched = tonumber(ARGV[2]), tonumber(ARGV[3])
-  -- What is not of this version's making is nothing, here as for who reads it.
+  -- An entry in an unknown format is overwritten.
   if version and fetched
      and (version > new_version or (version == new_version and fetched > new_fetched)) then return 0 end
 end
@@ -104,6 +114,32 @@ def get(product_id: str) -> Entry | None:
 def get_all(product_ids: Sequence[str]) -> list[Entry | None]:
     """As `get` for each of them, in one round trip. Raises CacheDown."""
     return [_entry(value) for value in valkey.pipeline(*[("GET", f"product:{each}") for each in product_ids])]
+
+
+def find(product_id: str) -> Entry | None:
+    """The product's entry, or else that of the negative cache, fresh or stale. Raises CacheDown."""
+    return find_all([product_id])[0]
+
+
+def find_all(product_ids: Sequence[str]) -> list[Entry | None]:
+    """As `find` for each of them, in one round trip. Raises CacheDown."""
+    return found(product_ids, valkey.pipeline(*find_commands(product_ids)))
+
+
+def find_commands(product_ids: Sequence[str]) -> list[tuple[str, str]]:
+    """The commands of `find_all`, to send with others."""
+    keys = [f"product:{product_id}" for product_id in product_ids]
+    return [("GET", key) for key in keys + [_missing_key(product_id) for product_id in product_ids]]
+
+
+def found(product_ids: Sequence[str], replies: Sequence[Any]) -> list[Entry | None]:
+    """What `find_commands` were replied."""
+    return [
+        _entry(value) or _missing_entry(product_id, missing)
+        for product_id, value, missing in zip(
+            product_ids, replies[: len(product_ids)], replies[len(product_ids) :], strict=True
+        )
+    ]
 
 
 def join(parts: Mapping[str, Entry]) -> CombinedEntry:
@@ -126,7 +162,15 @@ def _entry(value: bytes | None) -> Entry | None:
         header, body = value.decode().split("\n", 1)
         status, version, fetched_at, etag = header.split(" ")
         return Entry(int(status), int(version), float(fetched_at), body, etag)
-    except ValueError:  # not of this version's making
+    except ValueError:  # an unknown format
+        return None
+
+
+def _missing_entry(product_id: str, value: bytes | None) -> MissingEntry | None:
+    try:
+        since, held = (value or b"").decode().split(" ")
+        return MissingEntry.since(float(since)) if held == product_id else None
+    except ValueError:  # nothing, or an unknown format
         return None
 
 
@@ -136,50 +180,32 @@ def put(product_id: str, entry: Entry) -> bool:
     return bool(is_kept)
 
 
-def put_all(entries: Mapping[str, Entry]) -> None:
-    """Keep the entries as `put` does, many in one round trip. Raises CacheDown."""
-    chunk: list[list[str]] = []
+def put_all(entries: Mapping[str, Entry], then: Iterable[Sequence[str]] = ()) -> None:
+    """Keep the entries as `put` does, then run the commands: many in one round trip. Raises CacheDown."""
+    chunk: list[Sequence[str]] = []
     size = 0
-    for product_id, entry in entries.items():
+    puts = [(_put(product_id, entry), len(entry.body)) for product_id, entry in entries.items()]
+    for command, length in [*puts, *((command, 0) for command in then)]:
         if len(chunk) == AT_ONCE or size > AT_ONCE_CHARACTERS:
             valkey.pipeline(*chunk)
             chunk.clear()
             size = 0
-        chunk.append(_put(product_id, entry))
-        size += len(entry.body)
+        chunk.append(command)
+        size += length
     if chunk:
         valkey.pipeline(*chunk)
 
 
-def get_missing(product_id: str) -> Entry | None:
-    """The entry that says nobody has the product, fresh or stale. Raises CacheDown."""
-    (value,) = valkey.pipeline(("GET", missing_key(product_id)))
-    try:
-        since, held = (value or b"").decode().split(" ")
-        return missing_entry(float(since)) if held == product_id else None
-    except ValueError:  # nothing, or not of this version's making
-        return None
-
-
-def put_missing(product_id: str, entry: Entry) -> None:
-    """Keep the entry that says nobody has the product, in the place of another such. Raises CacheDown."""
-    value = f"{entry.fetched_at:.3f} {product_id}"
-    valkey.pipeline(("SET", missing_key(product_id), value, "EX", str(REMOVED_TTL)))
-
-
-def missing_entry(since: float) -> Entry:
-    """What says that nobody had the product at `since` (seconds since the epoch)."""
-    return Entry(404, int(since * 1000), since, "", "-")
-
-
-def missing_key(product_id: str) -> str:
+def _missing_key(product_id: str) -> str:
     """The key of the slot for the id in the negative cache."""
     return f"unknown:{zlib.crc32(product_id.encode()) % NEGATIVE_SLOTS}"
 
 
 def _put(product_id: str, entry: Entry) -> list[str]:
-    """The command that keeps the entry, unless a newer one is there."""
+    """The command that keeps the entry."""
     fetched_at = f"{entry.fetched_at:.3f}"
+    if isinstance(entry, MissingEntry):
+        return ["SET", _missing_key(product_id), f"{fetched_at} {product_id}", "EX", str(REMOVED_TTL)]
     value = f"{entry.status} {entry.version} {fetched_at} {entry.etag}\n{entry.body}"
     ttl = HARD_TTL if entry.status == 200 else REMOVED_TTL
     return valkey.script(_PUT_IF_NEWER, f"product:{product_id}", value, entry.version, fetched_at, ttl)

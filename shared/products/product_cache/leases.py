@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.platform import valkey
+from shared.products.product_cache import entries
+from shared.products.product_cache.entries import Entry
 
 BACKOFF = 2  # seconds without another attempt after the catalog failed
 
@@ -37,35 +40,60 @@ class Lease:
         milliseconds = int(seconds * 1000)
         valkey.pipeline(valkey.script(_RENEW, f"lease:{self.name}", self.token, milliseconds))
 
-    def release(self) -> None:
-        """Let the next one have it, if it is still held. Raises CacheDown."""
-        self._end(0)
+    def release(self, backoff: float = 0) -> None:
+        """Give it up, if it is still held. Raises CacheDown.
 
-    def release_with_backoff(self, back_off: int = BACKOFF) -> None:
-        """Give it up and keep everybody from trying again for so many seconds. Raises CacheDown."""
-        self._end(back_off * 1000)
+        With a `backoff`, after a failure, nobody gets it for so many seconds.
+        """
+        valkey.pipeline(self.release_command(backoff))
 
-    def _end(self, back_off: int) -> None:
-        valkey.pipeline(valkey.script(_RELEASE, f"lease:{self.name}", self.token, back_off))
+    def release_command(self, backoff: float = 0) -> list[str]:
+        """The command of `release`, to send with others."""
+        return valkey.script(_RELEASE, f"lease:{self.name}", self.token, int(backoff * 1000))
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseHeld:
-    """Somebody else holds the lease, or held it and `failed` a moment ago."""
+    """Another caller holds the lease, or held it and `failed` a moment ago."""
 
     failed: bool
 
 
 def acquire_lease(name: str, seconds: float) -> Lease | LeaseHeld:
-    """The lease on refreshing `name`, or the news that it is taken. Raises CacheDown."""
-    token = secrets.token_hex(8)
-    milliseconds = str(int(seconds * 1000))
-    (holder,) = valkey.pipeline(("SET", f"lease:{name}", token, "NX", "PX", milliseconds, "GET"))
-    is_ours = holder in (None, token.encode())  # the second where the first answer was lost
-    return Lease(name, token) if is_ours else LeaseHeld(failed=holder == _FAILED)
+    """The lease on refreshing `name`, or who has it. Raises CacheDown."""
+    lease = _new_lease(name)
+    return _acquired(lease, *valkey.pipeline(_acquire_command(lease, seconds)))
+
+
+def lease_products(
+    product_ids: Sequence[str], seconds: float
+) -> list[tuple[Lease | LeaseHeld, Entry | None]]:
+    """For each product its lease or who has it, and after that its entry, as `find_all`.
+
+    All of it in one round trip. Raises CacheDown.
+    """
+    leases = [_new_lease(f"product:{product_id}") for product_id in product_ids]
+    replies = valkey.pipeline(
+        *[_acquire_command(lease, seconds) for lease in leases], *entries.find_commands(product_ids)
+    )
+    acquired = [_acquired(lease, holder) for lease, holder in zip(leases, replies, strict=False)]
+    return list(zip(acquired, entries.found(product_ids, replies[len(leases) :]), strict=True))
+
+
+def _new_lease(name: str) -> Lease:
+    return Lease(name, secrets.token_hex(8))
+
+
+def _acquire_command(lease: Lease, seconds: float) -> list[str]:
+    return ["SET", f"lease:{lease.name}", lease.token, "NX", "PX", str(int(seconds * 1000)), "GET"]
+
+
+def _acquired(lease: Lease, holder: bytes | None) -> Lease | LeaseHeld:
+    is_ours = holder in (None, lease.token.encode())  # the second where the first reply was lost
+    return lease if is_ours else LeaseHeld(failed=holder == _FAILED)
 
 
 def is_leased(name: str) -> bool:
-    """Whether somebody refreshes `name` just now, or failed to a moment ago. Raises CacheDown."""
+    """Whether a caller refreshes `name` just now, or failed to a moment ago. Raises CacheDown."""
     (count,) = valkey.pipeline(("EXISTS", f"lease:{name}"))
     return bool(count)

@@ -108,17 +108,18 @@ end
 
 def keep_list(state: ListState) -> None:
     """Make this the list's state, unless a newer one is known. Raises CacheDown."""
-    _keep_list(state.list_version, f"{state.synced_at:.3f}")
+    valkey.pipeline(advance_command(state.list_version, f"{state.synced_at:.3f}"))
 
 
 def advance_list_version(list_version: int) -> None:
     """Let no page of an earlier version be served, `INTERVAL` from now at the latest. Raises CacheDown."""
-    _keep_list(list_version)
+    valkey.pipeline(advance_command(list_version))
 
 
-def _keep_list(list_version: int, *synced_at: str) -> None:
+def advance_command(list_version: int, *synced_at: str) -> list[str]:
+    """The command of `advance_list_version`, to send with others."""
     now = f"{time.time():.3f}"
-    valkey.pipeline(valkey.script(_KEEP_LIST, "products", list_version, now, INTERVAL, *synced_at))
+    return valkey.script(_KEEP_LIST, "products", list_version, now, INTERVAL, *synced_at)
 
 
 def are_current(slots: Sequence[Slot]) -> list[bool]:

@@ -31,7 +31,8 @@ CONTENT: LiteralString = (
 
 _SELECT: LiteralString = f"""
     SELECT product_id, {CONTENT}, version, position, removed_at,
-           CASE WHEN {IS_LISTED} THEN greatest(fetched_at, synced_at) ELSE fetched_at END AS fetched_at
+           CASE WHEN {IS_LISTED} THEN greatest(fetched_at, synced_at) ELSE fetched_at END AS fetched_at,
+           generation AS list_version
       FROM products
      CROSS JOIN product_list
 """  # noqa: S608 — the parts are constants of this module
@@ -39,7 +40,10 @@ _SELECT: LiteralString = f"""
 
 @dataclass(frozen=True, slots=True)
 class CopiedProduct:
-    """A row of the copy. `fetched_at` is when the catalog last confirmed it, by its list too."""
+    """A row of the copy. `fetched_at` is when the catalog last confirmed it, by its list too.
+
+    `list_version` is the list's (product_copy.Listing) when the row was read or written; 0 in pages.
+    """
 
     product_id: str
     title: str
@@ -56,6 +60,7 @@ class CopiedProduct:
     fetched_at: datetime
     removed_at: datetime | None
     changed: bool = False  # by the statement that returned it, in what customers see
+    list_version: int = 0
 
     @property
     def is_listed(self) -> bool:

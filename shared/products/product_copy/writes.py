@@ -129,6 +129,11 @@ _ADVANCE: LiteralString = """
 UPDATE product_list SET generation = generation + 1
  WHERE (SELECT count(*) FROM emitted) + (SELECT count(*) FROM cleared) + (SELECT count(*) FROM queued) >= 0
    AND EXISTS (SELECT FROM outcome WHERE changed)
+RETURNING generation
+"""
+
+_LIST_VERSION: LiteralString = """
+(SELECT coalesce((SELECT generation FROM advanced), generation) FROM product_list) AS list_version
 """
 
 # A price that is equal by value keeps its form, so that 11.2 and 11.20 are no change anywhere.
@@ -214,9 +219,9 @@ WITH seen AS (
       FROM written
       LEFT JOIN held USING (product_id)
 ), advanced AS ({_ADVANCE})
-SELECT {_ROW}, changed FROM outcome
+SELECT {_ROW}, changed, {_LIST_VERSION} FROM outcome
  UNION ALL
-SELECT {_ROW}, false
+SELECT {_ROW}, false, {_LIST_VERSION}
   FROM products
  WHERE product_id IN (SELECT product_id FROM seen)
    AND product_id NOT IN (SELECT product_id FROM written)
@@ -293,7 +298,7 @@ WITH gone AS (
       FROM written
       LEFT JOIN held USING (product_id)
 ), advanced AS ({_ADVANCE})
-SELECT {_ROW}, changed FROM outcome
+SELECT {_ROW}, changed, {_LIST_VERSION} FROM outcome
 """  # noqa: S608 — the parts are constants of this module
 
 

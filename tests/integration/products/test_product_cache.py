@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from local.servers.valkey import Valkey
 from shared.formats.etags import etag_of
 from shared.platform import valkey as cache
 from shared.products import product_cache
-from shared.products.product_cache import Entry, Lease, LeaseHeld, ListState, pages
+from shared.products.product_cache import Entry, Lease, LeaseHeld, ListState, MissingEntry, entries, pages
 from tests.integration import concurrency
 
 pytestmark = pytest.mark.usefixtures("environment", "patient_cache")
@@ -271,10 +271,10 @@ def test_however_many_pages_are_made_they_have_few_slots(
 
 def test_however_many_ids_are_unknown_they_have_few_places(server: redis.Redis) -> None:
     for number in range(3_000):
-        product_cache.put_missing(str(number), product_cache.missing_entry(NOW))
+        product_cache.put(str(number), MissingEntry.since(NOW))
     assert server.dbsize() <= product_cache.NEGATIVE_SLOTS
-    assert product_cache.get_missing("2999") == product_cache.missing_entry(NOW)
-    assert server.ttl(product_cache.missing_key("2999")) > 0
+    assert product_cache.find("2999") == MissingEntry.since(NOW)
+    assert server.ttl(entries._missing_key("2999")) > 0
 
 
 # ── What is not of this version's making ──────────────────────────────────────────────────────────────────
@@ -284,17 +284,17 @@ def test_however_many_ids_are_unknown_they_have_few_places(server: redis.Redis) 
 def test_what_another_release_wrote_is_as_good_as_nothing_and_is_replaced(
     server: redis.Redis, foreign: bytes
 ) -> None:
-    for key in ("product:7", product_cache.missing_key("7"), PAGE.key):
+    for key in ("product:7", entries._missing_key("7"), PAGE.key):
         server.set(key, foreign)
     state = ListState(7, NOW)
     assert product_cache.get("7") is None
-    assert product_cache.get_missing("7") is None
+    assert product_cache.find("7") is None
     assert product_cache.get_page(state, PAGE) is None
     put = entry()
     assert product_cache.put("7", put)
     assert product_cache.get("7") == put
-    product_cache.put_missing("7", product_cache.missing_entry(NOW))
-    assert product_cache.get_missing("7") == product_cache.missing_entry(NOW)
+    product_cache.put("8", MissingEntry.since(NOW))
+    assert product_cache.find("8") == MissingEntry.since(NOW)
 
 
 @pytest.mark.parametrize("field", ["next_version", "next_at", "synced_at"])
@@ -332,20 +332,20 @@ def test_a_lease_ends_by_itself() -> None:
     assert isinstance(product_cache.acquire_lease("x", 5), Lease)
 
 
-@pytest.mark.parametrize("end", [Lease.release, Lease.release_with_backoff])
-def test_who_lost_the_lease_does_not_end_that_of_the_next(end: Callable[[Lease], None]) -> None:
+@pytest.mark.parametrize("backoff", [0, product_cache.BACKOFF])
+def test_who_lost_the_lease_does_not_end_that_of_the_next(backoff: int) -> None:
     late = product_cache.acquire_lease("x", 0.05)
     assert isinstance(late, Lease)
     time.sleep(0.07)
     assert isinstance(product_cache.acquire_lease("x", 5), Lease)
-    end(late)
+    late.release(backoff)
     assert product_cache.acquire_lease("x", 5) == LeaseHeld(failed=False)
 
 
 def test_a_failed_refresh_keeps_everybody_away_for_two_seconds(server: redis.Redis) -> None:
     lease = product_cache.acquire_lease("x", 5)
     assert isinstance(lease, Lease)
-    lease.release_with_backoff()
+    lease.release(product_cache.BACKOFF)
     assert product_cache.acquire_lease("x", 5) == LeaseHeld(failed=True)
     assert 1_500 < int(server.pttl("lease:x")) <= 2_000
 
@@ -382,7 +382,7 @@ def test_many_or_large_entries_are_kept_a_part_at_a_time(monkeypatch: pytest.Mon
         return ask(*commands)
 
     monkeypatch.setattr(cache, "pipeline", counted)
-    for body, expected in (("small", 3), ("x" * 50_000, 42)):
+    for body, expected in (("small", 1), ("x" * 50_000, 42)):
         round_trips.clear()
         product_cache.put_all({f"{body[:1]}{number}": replace(entry(), body=body) for number in range(250)})
         assert len(round_trips) == expected

@@ -224,45 +224,6 @@ def test_a_page_of_the_heaviest_products_is_one_that_lambda_lets_through(catalog
     assert len(by_ids.several(ids(whole)).entry.body.encode()) < 6_000_000
 
 
-# ── Products by their ids ─────────────────────────────────────────────────────────────────────────────────
-
-
-def test_products_by_their_ids_come_from_the_cache_then_the_copy_then_the_catalog(
-    catalog: HostileCatalog, valkey: Valkey
-) -> None:
-    poll.run()
-    catalog.forget_calls()
-    event = {"queryStringParameters": {"product_id": "5,3,1"}, "rawPath": "/products"}
-    with concurrency.commands(valkey.url) as counted, concurrency.statements() as sent:
-        found = product_answers.cached_page(event)
-    assert found
-    entry, state = found
-    assert (state, ids(Answer(entry, "hit"))) == ("hit", ["5", "3", "1"])
-    assert (counted, sent) == ({"get": 3}, [])
-    valkey.flush()
-    catalog.answer("/products/7", Says.json(product(7)))
-    catalog.answer("/products/8", Says.null())
-    with concurrency.statements() as sent:
-        answer = by_ids.several(["5", "8", "7", "1"])
-    assert ids(answer) == ["5", "7", "1"]
-    assert simplejson.loads(answer.entry.body)["missing"] == ["8"]
-    assert sum("= ANY" in text for text in sent) == 1
-    assert catalog.calls == {"/products/7": 1, "/products/8": 1}
-    assert by_ids.several(["5", "7", "1"]).state == "hit"
-
-
-def test_without_valkey_and_catalog_products_by_their_ids_come_from_the_copy(
-    catalog: HostileCatalog, valkey: Valkey
-) -> None:
-    poll.run()
-    valkey.stop()
-    catalog.stop()
-    cold_start()
-    answer = by_ids.several(["5", "404", "1"])
-    assert ids(answer) == ["5", "1"]
-    assert answer.state == "stale"  # nobody can say whether there is a product 404
-
-
 # ── How many pages are kept ───────────────────────────────────────────────────────────────────────────────
 
 

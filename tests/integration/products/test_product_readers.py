@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -81,7 +82,6 @@ def test_threads_of_one_process_make_one_call_too(catalog: HostileCatalog) -> No
 def test_one_of_those_who_wait_takes_over_from_a_dead_holder(
     catalog: HostileCatalog, environment: pytest.MonkeyPatch
 ) -> None:
-    environment.setattr(single_flight, "LEASE", 0.3)
     environment.setattr(single_flight, "WAIT", 60)
     lose_a_lease(0.3)
     assert read_at_once() == {"miss"}
@@ -143,22 +143,19 @@ def test_one_who_waited_and_gets_the_lease_of_a_holder_that_is_done_uses_its_ans
     assert entry
     valkey.flush()
     catalog.forget_calls()
-    acquire = product_cache.acquire_lease
-    holders: list[product_cache.Lease] = []
+    lease_products = product_cache.lease_products
+    holders: list[Any] = []
 
-    def acquire_when_the_holder_is_done(
-        name: str, seconds: float
-    ) -> product_cache.Lease | product_cache.LeaseHeld:
+    def lease_when_the_holder_is_done(*arguments: Any) -> Any:
         if holders:
             product_cache.put("7", entry)
             holders.pop().release()
-            return acquire(name, seconds)
-        lease = acquire(name, seconds)
-        assert isinstance(lease, product_cache.Lease)
+            return lease_products(*arguments)
+        ((lease, _),) = lease_products(*arguments)
         holders.append(lease)
-        return acquire(name, seconds)
+        return lease_products(*arguments)
 
-    environment.setattr(product_cache, "acquire_lease", acquire_when_the_holder_is_done)
+    environment.setattr(product_cache, "lease_products", lease_when_the_holder_is_done)
     assert read() == "miss"  # it waited, whoever asked
     assert catalog.calls == {}
 

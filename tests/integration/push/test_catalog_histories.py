@@ -30,7 +30,6 @@ from shared.platform import database
 from shared.platform import valkey as cache
 from shared.products import catalog as catalog_client
 from shared.products import product_cache, product_copy, push, read_through, write_through
-from shared.products.product_cache import Entry
 from tests.hostile_catalog import Answer, HostileCatalog, product
 from tests.integration import accounts
 from tests.integration.catalog_messages import (
@@ -325,25 +324,25 @@ def test_a_slow_writer_never_overwrites_the_newer_entry(
 ) -> None:
     catalog.answer("/products/7", Answer.json(product(7)))
     environment.setattr(catalog_client, "now_version", lambda: T + 1)
-    arrived, go_on, written = threading.Event(), threading.Event(), []
-    put = product_cache.put
+    arrived, go_on = threading.Event(), threading.Event()
+    put_all, written = product_cache.put_all, []
 
-    def put_late(product_id: str, entry: Entry) -> bool:
+    def put_late(*arguments: Any) -> None:
         """The first one to write stands still before it does."""
         if not arrived.is_set():
             arrived.set()
             assert go_on.wait(60)
-        written.append(put(product_id, entry))
-        return written[-1]
+        put_all(*arguments)
+        written.append(arguments)
 
-    environment.setattr(product_cache, "put", put_late)
+    environment.setattr(product_cache, "put_all", put_late)
     with ThreadPoolExecutor(1) as pool:
         late = pool.submit(LATE[older])
         assert arrived.wait(30)
         push.take(NEWER[newer])
         go_on.set()
         late.exception()
-    assert written == [True, False]
+    assert len(written) == 2
     entry = product_cache.get("7")
     assert entry
     assert (entry.version, entry.status) == (T + 2, 200 if newer == "a change" else 404)

@@ -127,7 +127,7 @@ def in_list() -> dict[str, Decimal]:
     return {item["product_id"]: item["price"] for item in items}
 
 
-CRASHES = [(write_through, "write_through"), (product_cache, "put"), (product_cache, "advance_list_version")]
+CRASHES = [(write_through, "write_through"), (product_cache, "put_all")]
 
 
 @pytest.mark.usefixtures("listed")
