@@ -16,18 +16,18 @@ LONGEST_REASON = 300  # characters: an answer may have 4096 bytes, and JSON make
 def respond(
     event: dict[str, Any], resource_id: str, error: Exception | None, data: dict[str, str]
 ) -> dict[str, Any]:
-    """Tell CloudFormation that it went well, or what went wrong; return what it was told.
+    """Send CloudFormation success, or the error; return what was sent.
 
-    Raises OSError when CloudFormation cannot be told; it then waits until its own timeout.
+    Raises OSError when that fails; CloudFormation then waits until its own timeout.
     """
     import urllib3
 
     reason = "Done"
     if error is not None:
-        # The first line says what; those after it may quote the data, and stay in the log.
+        # Further lines may quote the data: they are for the log only.
         first_line = str(error).partition("\n")[0]
         reason = f"{type(error).__name__}: {first_line}"[:LONGEST_REASON]
-    told = {
+    result = {
         "Status": "SUCCESS" if error is None else "FAILED",
         "Reason": reason,
         "PhysicalResourceId": event.get("PhysicalResourceId", resource_id),
@@ -36,15 +36,15 @@ def respond(
         "LogicalResourceId": event["LogicalResourceId"],
         "Data": data,
     }
-    # The address is signed for a request without a type of content.
+    # The signature of the address is for a request without a Content-Type.
     answer = urllib3.PoolManager().request(
         "PUT",
         event["ResponseURL"],
-        body=json.dumps(told).encode(),
+        body=json.dumps(result).encode(),
         headers={"Content-Type": ""},
         timeout=TIMEOUT,
         retries=ATTEMPTS - 1,
     )
     if answer.status != 200:
         raise OSError(f"CloudFormation did not take the answer: {answer.status}")
-    return told
+    return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
@@ -36,39 +37,42 @@ def log_in(email: str, password: str, *, source_ip: str = "") -> Tokens:
     """
     attempts = guesses.of_log_in(email, source_ip)
     wait, is_known = guesses.begin(attempts)
-    if not is_known:
-        try:
-            bounds.take(bounds.FAILED_LOG_INS, source_ip)
-        except TooManyAttempts:
-            guesses.take_back(attempts)
-            raise
+    over_all_accounts = (
+        nullcontext()
+        if is_known
+        else bounds.counted(bounds.FAILED_LOG_INS, source_ip, if_raised=InvalidCredentials)
+    )
     try:
-        for _ in range(MAX_ATTEMPTS):
-            account = database.fetch_one(
-                _Account,
-                "SELECT client_id, email_key, password_hash FROM clients WHERE email_key = %(email_key)s",
-                {"email_key": email_key(email)},
-                idempotent=True,
-            )
-            if not passwords.is_password(password, account.password_hash if account else None) or not account:
-                break
-            is_outdated = passwords.needs_rehash(account.password_hash, password)
-            new_hash = passwords.hash_password(password) if is_outdated else None
-            tokens = database.transaction(partial(_begin, account=account, new_hash=new_hash))
-            if tokens is not None:
-                # After the transaction: otherwise a client deleted meanwhile would leave a known address for
-                # 30 days.
-                guesses.succeed(attempts)
-                if not is_known:
-                    bounds.give_back(bounds.FAILED_LOG_INS, source_ip)
-                return tokens
-    except DatabaseUnavailable:
-        guesses.take_back(attempts)
-        if not is_known:
-            bounds.give_back(bounds.FAILED_LOG_INS, source_ip)
+        with over_all_accounts:
+            tokens = _verified(email, password)
+    except InvalidCredentials:
+        if wait:
+            raise guesses.too_many(wait) from None
         raise
-    if wait:
-        raise guesses.too_many(wait)
+    except (DatabaseUnavailable, TooManyAttempts):
+        guesses.take_back(attempts)
+        raise
+    # After the transaction: otherwise a client deleted meanwhile would leave a known address for 30 days.
+    guesses.succeed(attempts)
+    return tokens
+
+
+def _verified(email: str, password: str) -> Tokens:
+    """A new session of the client with that e-mail and password. Raises InvalidCredentials."""
+    for _ in range(MAX_ATTEMPTS):
+        account = database.fetch_one(
+            _Account,
+            "SELECT client_id, email_key, password_hash FROM clients WHERE email_key = %(email_key)s",
+            {"email_key": email_key(email)},
+            idempotent=True,
+        )
+        if not passwords.is_password(password, account.password_hash if account else None) or not account:
+            break
+        is_outdated = passwords.needs_rehash(account.password_hash, password)
+        new_hash = passwords.hash_password(password) if is_outdated else None
+        tokens = database.transaction(partial(_begin, account=account, new_hash=new_hash))
+        if tokens is not None:
+            return tokens
     raise InvalidCredentials("The e-mail or the password is wrong.")
 
 
