@@ -18,10 +18,12 @@ END
 # The model Alert, or null. The names of the outer row have no table of their own, so VALUES renames them.
 _ALERT: LiteralString = """
 (SELECT CASE alerts.kind
-            WHEN 'price_at_or_below' THEN json_build_object('price_at_or_below', alerts.value,
-                                                            'currency', alerts.currency)
-            WHEN 'percent_off' THEN json_build_object('percent_off', alerts.value)
-            WHEN 'available_again' THEN json_build_object('available_again', true)
+            WHEN 'price_at_or_below'
+            THEN (SELECT row_to_json(alert)
+                    FROM (SELECT alerts.value AS price_at_or_below, alerts.currency) AS alert)
+            WHEN 'percent_off'
+            THEN (SELECT row_to_json(alert) FROM (SELECT alerts.value AS percent_off) AS alert)
+            WHEN 'available_again' THEN '{"available_again":true}'
         END
    FROM (VALUES (client_id, product_id)) AS favorite (client, product)
    JOIN favorite_alerts AS alerts

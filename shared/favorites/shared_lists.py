@@ -46,7 +46,7 @@ def list_page(
     next_cursor = None
     if len(rows) > limit:
         next_cursor = cursors.encode(list_name, rows[limit - 1][2], "")
-    title, next_page = json.dumps(title), json.dumps(next_cursor)
+    title, next_page = json.dumps(title, ensure_ascii=False), json.dumps(next_cursor)
     body = f'{{"title":{title},"items":[{",".join(items)}],"next_cursor":{next_page}}}'
     return Rendered(body), next_cursor
 

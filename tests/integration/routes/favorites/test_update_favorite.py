@@ -45,6 +45,7 @@ def test_an_alert_is_shown_wherever_the_favorite_is(
     assert (seen.json, seen.headers["ETag"]) == (answer.json, answer.headers["ETag"])
     assert ask("list_favorites", ana, query={}).json["items"] == [answer.json]
     assert ask("add_favorite", ana, path=SEVEN).json == answer.json
+    assert " : " not in answer.body  # one form of JSON everywhere
 
 
 def test_null_takes_the_alert_away_and_nothing_changes_nothing(ana: Caller) -> None:
