@@ -37,15 +37,9 @@ BAD_VALUES: dict[str, tuple[dict[str, Any], dict[str, list[Any]]]] = {
         {"name": "Ana Souza", "email": "ana@example.com", "password": PASSWORD},
         {
             "name": ["", "   ", "x" * 201, "Ana\0Souza", f"Ana {HALF}", None, 7, ["Ana"], *BAD_NAMES],
-            "email": [
-                *("", "ana", "ana@", "@example.com", "ana@example", "ana@exa mple.com", "ana@example..com"),
-                *("ana@exam\0ple.com", f"ana@{HALF}.com", "ana@example.com, eva@example.com"),
-                *("a" * 250 + "@example.com", "ana@" + "example." * 31 + "com", None, {"at": "x.com"}),
-            ],
-            "password": [
-                *("7 chars", "x" * 129, "Senha@123", " " * 8, "Ana Souza 1", "ana@example.com"),
-                *(f"half a {HALF} character", None, 1234567890),
-            ],
+            # All that is no e-mail is in tests/unit/shared/test_emails.py.
+            "email": ["", "ana", f"ana@{HALF}.com", "a" * 250 + "@example.com", None, {"at": "x.com"}],
+            "password": ["7 chars", "x" * 129, "Senha@123", "Ana Souza 1", f"half a {HALF} one", None, 1e9],
             "role": ["admin"],  # nobody makes themselves one
         },
     ),
