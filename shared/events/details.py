@@ -80,18 +80,12 @@ class AlertRecipient(BaseModel):
     threshold: Annotated[Decimal | None, WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}]})]
 
 
-class FavoriteAlerts(Detail):
-    """Alerts of up to 500 clients fire, by one change of a product. Who has no alert is told of nothing."""
+class FavoriteAlerts(_FavoriteProductDetail):
+    """Up to 500 clients' alerts about one change of a product."""
 
     kind: Literal["price", "available_again"]
-    product: FavoriteProduct
-    old_price: Amount
     new_price: Amount
-    currency: Annotated[
-        str | None, Field(description="Of the prices (ISO 4217); null where it is not known.")
-    ]
     recipients: Annotated[list[AlertRecipient], Field(min_length=1, max_length=500)]
-    version: Version
 
 
 class ClientRegistered(Detail):
