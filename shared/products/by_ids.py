@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from shared.platform.valkey import CacheDown
 from shared.products import discovery, product_cache, product_copy
 from shared.products.product_cache import NEGATIVE_TTL, Answer, CacheState, Entry, MissingEntry
-from shared.products.write_through import entry_of, newest, put_quietly
+from shared.products.write_through import entry_of, newest, put_quietly, remembered_missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,14 @@ def several(product_ids: Sequence[str]) -> Answer:
         put_quietly(copied)
         for product_id, entry in copied.items():
             parts[product_id] = newest(parts.get(product_id), entry) or entry
-        unknown = [each for each in old if isinstance(parts.get(each), MissingEntry | None)]
+        unknown = []
+        for product_id in old:
+            if isinstance(parts.get(product_id), MissingEntry | None):
+                remembered = remembered_missing(product_id)  # where Valkey cannot keep it
+                if remembered is None:
+                    unknown.append(product_id)
+                else:
+                    parts[product_id] = remembered
         found = discovery.discover(unknown[:CALLS]) if unknown else {}
         unanswered = [each for each in unknown if each not in found]
         parts |= found | dict.fromkeys(unanswered, MissingEntry.since(time.time() - NEGATIVE_TTL))

@@ -107,6 +107,18 @@ def test_ids_that_are_known_to_be_missing_cost_one_round_trip_and_nothing_else(
     assert (len(sent), statements) == (1, [])
 
 
+def test_without_valkey_each_request_calls_the_catalog_for_the_next_ten(
+    catalog: HostileCatalog, valkey: Valkey
+) -> None:
+    valkey.stop()
+    for number in range(1, 11):
+        answer = by_ids.several(UNKNOWN)
+        assert sum(catalog.calls.values()) == number * by_ids.CALLS
+    assert (is_complete(answer), missing(answer)) == (True, UNKNOWN)
+    by_ids.several(UNKNOWN)
+    assert sum(catalog.calls.values()) == len(UNKNOWN)
+
+
 def test_an_id_that_was_missing_and_that_the_copy_has_now_is_there(
     catalog: HostileCatalog, valkey: Valkey
 ) -> None:
