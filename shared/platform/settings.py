@@ -49,6 +49,15 @@ def address_key() -> bytes:
     return secret.encode()
 
 
+def edge_credentials() -> str:
+    """What only CloudFront adds to a request, by EDGE_CREDENTIALS or the secret that it names; "" for none.
+
+    Raises SecretUnavailable.
+    """
+    value = os.environ.get("EDGE_CREDENTIALS", "").strip()
+    return secrets_manager.kept(value) if secrets_manager.is_arn(value) else value
+
+
 def longest_session() -> timedelta:
     """The longest time between the log-in and the end of a session."""
     return timedelta(days=int(os.environ.get("SESSION_MAX_DAYS", "90")))

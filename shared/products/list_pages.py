@@ -24,7 +24,7 @@ from shared.products.product_cache import Answer, CacheState, Entry, Lease, List
 if TYPE_CHECKING:
     from shared.products.product_copy import Listing
 
-# The longest list that a request reads, in bytes: about 4,000 products, which it also has the time to write.
+# The longest list that a request reads, in bytes: about 4,000 products, as it has to write them in time too.
 LIST_BYTES = 2 * 1024 * 1024
 TOO_LONG_BACKOFF = 60 * 60  # seconds without another attempt at a list that is longer
 
@@ -32,19 +32,19 @@ TOO_LONG_BACKOFF = 60 * 60  # seconds without another attempt at a list that is 
 def page(*, limit: int, cursor: str | None, category: str | None, sort: str | None) -> Answer:
     """A page of the products. Raises InvalidCursor, CatalogUnavailable and DatabaseUnavailable."""
     if category is not None:
-        category = unicodedata.normalize("NFC", category)  # as the catalog's are when they come in
+        category = unicodedata.normalize("NFC", category)  # the form in which the copy has them
     order = sort or "catalog"
     list_name = f"products:{order}:{'' if category is None else f'={category}'}"
     after = None
     if cursor is not None:
         after = cursors.decode(list_name, cursor, product_copy.sort_text(order), cursors.text)
-    place = product_cache.slot_for(limit=limit, cursor=cursor, category=category, sort=sort)
+    slot = product_cache.slot_for(limit=limit, cursor=cursor, category=category, sort=sort)
     state, found = current_state()
-    if place is not None:
+    if slot is not None:
         with suppress(CacheDown):
-            kept = product_cache.get_page(state, place)
-            if kept is not None:
-                return Answer(kept, found)
+            cached = product_cache.get_page(state, slot)
+            if cached is not None:
+                return Answer(cached, found)
     rows = product_copy.page(order, category=category, after=after, limit=limit + 1)
     shown, next_cursor = rows[:limit], None
     if len(rows) > limit:
@@ -55,9 +55,9 @@ def page(*, limit: int, cursor: str | None, category: str | None, sort: str | No
     )
     entry = Entry(200, 0, state.synced_at, body, etag_of(body), next_cursor)
     # Empty categories are not cached: callers could fill the cache with invented names.
-    if place is not None and (shown or category is None):
+    if slot is not None and (shown or category is None):
         with suppress(CacheDown):
-            product_cache.put_page(state, place, entry)
+            product_cache.put_page(state, slot, entry)
     return Answer(entry, "stale" if found == "stale" else "miss")
 
 
@@ -80,7 +80,7 @@ def current_state() -> tuple[ListState, CacheState]:
     state = _state_of(listing)
     if state is None:
         return _read_list(None)
-    if known is None or state.is_fresh:  # the cache has forgotten it, or could not be told
+    if known is None or state.is_fresh:  # the cache has lost it, or missed the last poll
         with suppress(CacheDown):
             product_cache.keep_list(state)
     if state.is_fresh:
@@ -95,7 +95,7 @@ def _state_of(listing: Listing) -> ListState | None:
 
 
 def _read_list(state: ListState | None) -> tuple[ListState, CacheState]:
-    """The list's state after this request read it, or another did; the one there is when nobody can."""
+    """The list's state after this or another request read the list; the given one where that fails."""
     deadline = time.monotonic() + deadlines.left(single_flight.WAIT)
     try:
         while True:
@@ -110,7 +110,7 @@ def _read_list(state: ListState | None) -> tuple[ListState, CacheState]:
             read = product_cache.list_state()
             if read is not None:
                 return read, "hit" if read.is_fresh else "stale"
-    except CacheDown:  # nobody can say who else reads it: only where there is nothing to go by
+    except CacheDown:  # others may read it too: so only where there is nothing to answer with
         return (state, "stale") if state is not None else (_sync(), "miss")
 
 
@@ -118,16 +118,16 @@ def _sync_or_keep(state: ListState | None, lease: Lease) -> tuple[ListState, Cac
     try:
         synced = _sync()
     except (CatalogUnavailable, DatabaseUnavailable) as error:
-        back_off = product_cache.BACKOFF
+        backoff = product_cache.BACKOFF
         if isinstance(error, catalog.AnswerTooLong):
-            back_off = TOO_LONG_BACKOFF
+            backoff = TOO_LONG_BACKOFF
             logs.logger().error(
                 "list too long for a request",
                 reason="Let the schedule read it (KeepHot=true), or invoke WarmProductCacheFunction.",
                 at_most_bytes=LIST_BYTES,
             )
         with suppress(CacheDown):
-            lease.release(back_off)
+            lease.release(backoff)
         if state is None:
             raise
         return state, "stale"
@@ -139,15 +139,15 @@ def _sync_or_keep(state: ListState | None, lease: Lease) -> tuple[ListState, Cac
 def _sync() -> ListState:
     """Make the copy what the catalog's list says now; the list's state after that.
 
-    Does nothing where it is: who held the lease before has done it.
-    Raises CatalogUnavailable and DatabaseUnavailable.
+    Does nothing where the holder of the lease before has just done it. Raises CatalogUnavailable and
+    DatabaseUnavailable.
     """
     state = _state_of(product_copy.listing())
     if state is not None and state.is_fresh:
         return state
     with closing(catalog.fetch_all(at_most=LIST_BYTES)) as listed:
         for _ in write_through.sync(listed):
-            pass  # the copy is what counts here; polling renews the products' entries too
+            pass  # only polls renew the products' entries in the cache
     state = write_through.list_synced(listed.version / 1000)
     with suppress(CacheDown):
         product_cache.keep_list(state)

@@ -99,9 +99,9 @@ def _refresh(product_id: str, cached: Entry | None, lease: Lease | None) -> Answ
     try:
         entry, list_version = _load(product_id, copied)
         if database_down is not None and entry.status != 200 and cached is not None:
-            raise database_down  # nobody can say whether a list shows it
+            raise database_down  # the copy would know whether a list shows it
     except (CatalogUnavailable, DatabaseUnavailable) as error:
-        # Where no call was made, nobody needs to be kept from one.
+        # Where no call was made, the next request may try at once.
         backoff = 0 if isinstance(error, catalog.BreakerOpen) else product_cache.BACKOFF
         old = newest(cached, known)
         put_quietly({} if old is None or old is cached else {product_id: old}, then=_release(lease, backoff))
@@ -117,7 +117,7 @@ def _release(lease: Lease | None, backoff: float = 0) -> list[list[str]]:
 
 
 def _answer(product_id: str, entry: Entry, *, waited: bool = True) -> Answer:
-    """The entry as an answer. A fresh one is a hit where nobody waited for anything but the cache."""
+    """The entry as an answer. A fresh one is a hit where the request waited for nothing but the cache."""
     if entry.status != 200:
         raise UnknownProduct.of(product_id)
     if not entry.is_fresh:

@@ -1,9 +1,9 @@
-"""Single flight: how long one caller may refresh something, and how long the others wait for it."""
+"""Single flight: how long one caller may refresh a product or the list, and how long the others wait."""
 
 from __future__ import annotations
 
 from shared.products import catalog
 
-LEASE = catalog.TIMEOUT + 0.5  # seconds: the catalog's time, and some to write down its answer
-WAIT = 2 * LEASE  # seconds: for a holder that died, and for the call of the one that takes over
-POLL = 0.05  # seconds between two looks for the holder's result
+LEASE = catalog.TIMEOUT + 0.5  # seconds: a call of the catalog, and writing its answer
+WAIT = 2 * LEASE  # seconds: the lease of a holder that died, and that of the next one
+POLL = 0.05  # seconds between two attempts of those who wait

@@ -94,6 +94,13 @@ def _cached_products(parameters: dict[str, str]) -> tuple[Entry, str] | None:
     return (joined, "hit") if joined.is_fresh else None
 
 
+def _for_the_edge(event: Event, entry: Entry, age: float) -> str:
+    """What is left of the lifetime, for CloudFront, which ignores Age and would add a lifetime of its own."""
+    if not (event.get("headers") or {}).get("x-edge"):
+        return ""
+    return f"s-maxage={max(0, int(entry.lifetime - age))}, "
+
+
 def answer(entry: Entry, state: str, event: Event) -> tuple[int, dict[str, str], str]:
     """Status, headers and body for the entry: a 304 without one where the client has it (RFC 9110 §13.1.2).
 
@@ -113,7 +120,7 @@ def answer(entry: Entry, state: str, event: Event) -> tuple[int, dict[str, str],
         return 200, unkept, entry.body
     headers = {
         "Content-Type": "application/json",
-        "Cache-Control": f"public, max-age={entry.lifetime}, {_WHEN_STALE}",
+        "Cache-Control": f"public, max-age={entry.lifetime}, {_for_the_edge(event, entry, age)}{_WHEN_STALE}",
         "Age": str(int(age)),
         "ETag": entry.etag,
         "X-Cache": state,

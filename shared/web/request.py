@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hmac
 import re
 from typing import TYPE_CHECKING, Any
 
 from shared.formats.ids import is_product_id
 from shared.limits import MAX_REQUESTED, PAGE_SIZE
+from shared.platform import settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,8 +45,20 @@ def header(event: Event, name: str) -> str:
 
 
 def source_ip(event: Event) -> str:
-    """The IP address of the connection to API Gateway, which no header can forge (docs/decisions.md)."""
+    """The IP address of the connection to API Gateway, which no header can forge (docs/decisions.md).
+
+    Of a request that proves to come through our own CloudFront, the address that CloudFront saw. Raises
+    SecretUnavailable.
+    """
+    seen, proof = header(event, "cloudfront-viewer-address"), header(event, "x-edge-credentials")
+    if seen and proof and _is_from_the_edge(proof):
+        return seen.rpartition(":")[0].strip("[]")  # without the port
     return str(event["requestContext"]["http"]["sourceIp"])
+
+
+def _is_from_the_edge(proof: str) -> bool:
+    expected = settings.edge_credentials()
+    return bool(expected) and hmac.compare_digest(proof.encode(), expected.encode())
 
 
 def request_id(event: Event) -> str:

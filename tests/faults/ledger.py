@@ -58,26 +58,24 @@ def lost_writes(accounts: Iterable[Account], database_url: str) -> list[str]:
 def _faults_of(account: Account, connection: psycopg.Connection) -> list[str]:
     account.settle()
     row = connection.execute(
-        "SELECT client_id FROM clients WHERE email = %(email)s", {"email": account.email}
+        """
+        SELECT client_id,
+               ARRAY(SELECT product_id FROM favorites WHERE favorites.client_id = clients.client_id)
+          FROM clients
+         WHERE email = %(email)s
+        """,
+        {"email": account.email},
     ).fetchone()
     if (row is not None) not in account.is_registered:
         return [f"{account.email} is {'still' if row else 'not'} registered"]
     if row is None or account.is_registered != PRESENT:
         return []
-    if row[0] != UUID(account.client_id):
+    client_id, held = row
+    if client_id != UUID(account.client_id):
         return [f"{account.email} is another client than was acknowledged"]
-    return _faults_of_favorites(account, connection)
-
-
-def _faults_of_favorites(account: Account, connection: psycopg.Connection) -> list[str]:
-    rows = connection.execute(
-        "SELECT product_id FROM favorites WHERE client_id = %(client_id)s", {"client_id": account.client_id}
-    ).fetchall()
-    held = {product_id for (product_id,) in rows}
-    known = account.favorites.keys() | held
     return [
         f"{account.email}: favorite {product_id} is {'there' if product_id in held else 'gone'}"
-        for product_id in sorted(known)
+        for product_id in sorted({*account.favorites, *held})
         if (product_id in held) not in account.may_be(product_id)
     ]
 

@@ -43,7 +43,7 @@ class Lease:
     def release(self, backoff: float = 0) -> None:
         """Give it up, if it is still held. Raises CacheDown.
 
-        With a `backoff`, after a failure, nobody gets it for so many seconds.
+        After a failure, with a `backoff`, it stays taken for so many seconds.
         """
         valkey.pipeline(self.release_command(backoff))
 

@@ -86,7 +86,7 @@ def test_a_function_gets_the_network_and_the_secrets_that_its_code_needs_and_no_
     variables = function["Environment"]["Variables"]
     assert ("SubnetIds" in function["VpcConfig"]) == needed.connects
     policies = {ref(policy) for policy in managed_policies(role_of(resources, folder))}
-    assert policies - {"CatalogSecretPolicy"} == (
+    assert policies - {"CatalogSecretPolicy", "EdgePolicy"} == (
         {"FunctionPolicy", "NetworkPolicy"} if needed.connects else {"FunctionPolicy"}
     )
     alike = [other for other in FOLDERS if role_of(resources, other) == role_of(resources, folder)]

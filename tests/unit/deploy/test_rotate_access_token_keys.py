@@ -24,7 +24,7 @@ class Keys:
 
     def __init__(self) -> None:
         self.client: Any = boto3.client("secretsmanager")
-        made = self.client.create_secret(Name="keys", SecretString=json.dumps({"first": FIRST}))
+        made = self.client.create_secret(Name=str(uuid4()), SecretString=json.dumps({"first": FIRST}))
         self.arn: str = made["ARN"]
 
     def begin(self) -> str:
@@ -57,13 +57,17 @@ class Keys:
         return secretsmanager_backends["123456789012"]["us-east-1"].secrets[self.arn]
 
 
+@pytest.fixture(scope="module")
+def _aws() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch, mock_aws():
+        for name in ("DEFAULT_REGION", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+            patch.setenv(f"AWS_{name}", "us-east-1")
+        yield
+
+
 @pytest.fixture
-def keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[Keys]:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
-    with mock_aws():
-        yield Keys()
+def keys(_aws: None) -> Keys:
+    return Keys()
 
 
 def test_the_keys_are_as_old_as_their_making_or_their_last_rotation(

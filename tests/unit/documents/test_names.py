@@ -14,6 +14,7 @@ from samcli.yamlhelper import yaml_parse
 
 from tests import documents
 from tests.calls import NEEDING_A_CALLER
+from tests.unit.documents.test_rooms import imported
 
 ROOT = Path(__file__).parents[3]
 FOLDERS = sorted(folder.name for folder in (ROOT / "functions").iterdir() if any(folder.glob("*.py")))
@@ -38,17 +39,6 @@ def resource_of(folder: str) -> str:
 def variables(folder: str) -> dict[str, Any]:
     own: dict[str, Any] = FUNCTIONS[resource_of(folder)].get("Environment", {}).get("Variables", {})
     return own
-
-
-def imports(tree: ast.AST) -> set[str]:
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "a relative import"
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
 
 
 # ── One name gives all the others ─────────────────────────────────────────────────────────────────────────
@@ -121,12 +111,12 @@ def test_the_code_declares_the_routes_that_the_template_sends_it(folder: str) ->
 def test_deployed_code_imports_only_shared_code_and_its_own_folder_and_boto3_late(path: Path) -> None:
     tree = ast.parse(path.read_text())
     own = ".".join(path.relative_to(ROOT).parts[:2])
-    for module in imports(tree):
+    for module in imported(tree):
         top = module.partition(".")[0]
         assert top not in ("local", "tests", "tools", "events")
-        assert top != "functions" or module.startswith(f"{own}."), f"a sibling: {module}"
+        assert top != "functions" or f"{module}.".startswith(f"{own}."), f"a sibling: {module}"
     at_once = ast.Module([node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)], [])
-    assert {module.partition(".")[0] for module in imports(at_once)}.isdisjoint({"boto3", "botocore"})
+    assert {module.partition(".")[0] for module in imported(at_once)}.isdisjoint({"boto3", "botocore"})
 
 
 def test_no_secret_is_a_parameter() -> None:

@@ -37,15 +37,9 @@ BAD_VALUES: dict[str, tuple[dict[str, Any], dict[str, list[Any]]]] = {
         {"name": "Ana Souza", "email": "ana@example.com", "password": PASSWORD},
         {
             "name": ["", "   ", "x" * 201, "Ana\0Souza", f"Ana {HALF}", None, 7, ["Ana"], *BAD_NAMES],
-            "email": [
-                *("", "ana", "ana@", "@example.com", "ana@example", "ana@exa mple.com", "ana@example..com"),
-                *("ana@exam\0ple.com", f"ana@{HALF}.com", "ana@example.com, eva@example.com"),
-                *("a" * 250 + "@example.com", "ana@" + "example." * 31 + "com", None, {"at": "x.com"}),
-            ],
-            "password": [
-                *("7 chars", "x" * 129, "Senha@123", " " * 8, "Ana Souza 1", "ana@example.com"),
-                *(f"half a {HALF} character", None, 1234567890),
-            ],
+            # All that is no e-mail is in tests/unit/shared/test_emails.py.
+            "email": ["", "ana", f"ana@{HALF}.com", "a" * 250 + "@example.com", None, {"at": "x.com"}],
+            "password": ["7 chars", "x" * 129, "Senha@123", "Ana Souza 1", f"half a {HALF} one", None, 1e9],
             "role": ["admin"],  # nobody makes themselves one
         },
     ),
@@ -238,34 +232,26 @@ def test_the_sorts_that_the_route_takes_are_those_that_the_pages_know() -> None:
     assert set(get_args(sorts)) == listing.ORDERS.keys()
 
 
-NO_PATHS = ["x" * 65, "a b", "7;", "é", "%2e", "7\n", "\0", "7,8", "..%2fclients", ""]
-
 # ── Paths ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-
-@pytest.mark.parametrize("function", ["add_favorite", "get_favorite", "remove_favorite", "get_product"])
-@pytest.mark.parametrize("product_id", NO_PATHS)
-def test_an_id_that_no_product_can_have_is_404(function: str, product_id: str) -> None:
-    answer = call(function, path={"product_id": product_id})
-    assert answer.status == 404
-    assert answer.problem in ("unknown-product", "not-favorite", "not-found")
+NO_PRODUCTS = ["x" * 65, "a b", "7;", "é", "%2e", "7\n", "\0", "7,8", "..%2fclients", ""]
+NO_CLIENTS = ["42", "ME", "me ", "null", str(ANA)[:-1], str(ANA) + "0", "%00", "é", "'--", "x" * 500]
 
 
 @pytest.mark.parametrize("function", ["add_favorite", "get_favorite", "remove_favorite", "get_product"])
-def test_a_line_break_is_no_end_of_an_id(function: str) -> None:
-    path = sample(function)["rawPath"] + "\n"  # API Gateway decodes %0A
-    answer = call(function, rawPath=path, pathParameters={"product_id": "7\n"})
-    assert answer.problem == "unknown-product"
+def test_an_id_that_no_product_can_have_is_404(function: str) -> None:
+    for product_id in NO_PRODUCTS:
+        answer = call(function, path={"product_id": product_id})
+        assert (answer.status, answer.problem in ("unknown-product", "not-found")) == (404, True), product_id
+    path = sample(function)["rawPath"] + "\n"  # API Gateway decodes %0A: a line break is no end of an id
+    assert call(function, rawPath=path, pathParameters={"product_id": "7\n"}).problem == "unknown-product"
 
 
 @pytest.mark.parametrize("function", ["get_client", "update_client", "delete_client"])
-@pytest.mark.parametrize(
-    "name", ["42", "ME", "me ", "null", str(ANA)[:-1], str(ANA) + "0", "%00", "é", "'--", "x" * 500]
-)
-def test_an_id_that_is_no_uuid_is_404_whatever_the_body(function: str, name: str) -> None:
-    answer = call(function, path={"client_id": name}, body={"name": None})
-    assert answer.status == 404
-    assert answer.problem in ("unknown-client", "not-found")
+def test_an_id_that_is_no_uuid_is_404_whatever_the_body(function: str) -> None:
+    for client_id in NO_CLIENTS:
+        answer = call(function, path={"client_id": client_id}, body={"name": None})
+        assert (answer.status, answer.problem in ("unknown-client", "not-found")) == (404, True), client_id
 
 
 @pytest.mark.parametrize(

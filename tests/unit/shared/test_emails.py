@@ -27,7 +27,8 @@ def test_an_address_is_taken_in_its_normal_form(written: str, normal: str) -> No
         *("", "ana", "@", "ana@", "@example.com", "ana@example", "ana@@example.com", "ana@exa mple.com"),
         *("ana@.com", "ana@example..com", ".ana@example.com", "ana@-example.com", "ana@localhost"),
         *("ana@[127.0.0.1]", '"ana"@example.com', "Ana <ana@example.com>", "ana@example.com\n"),
-        *("ana\0@example.com", "ana@" + "a" * 250 + ".com"),
+        *("ana\0@example.com", "ana@" + "a" * 250 + ".com", "ana@exam\0ple.com", "a@x.example, b@x.example"),
+        *("a" * 250 + "@example.com", "ana@" + "example." * 31 + "com"),
     ],
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
