@@ -74,6 +74,7 @@ class SamLocal(ServiceGroup):
         self.backing.start(docker.gateway())
         # DATABASE_CREDENTIALS is the name of a secret in the cloud; not used here.
         variables = {name: self.settings[name] for name in _BY_FILE} | {"DATABASE_CREDENTIALS": ""}
+        variables["CATALOG_CURRENCY"] = self.settings.get("CATALOG_CURRENCY", "")
         private_file.write(self._variables, json.dumps({"Parameters": variables}, indent=2))
         self._migrate()
         self.admin_password = self.backing.admin_password()

@@ -17,6 +17,7 @@ from local.servers.service_watch import ServiceWatch
 from local.servers.services import Log, ServiceFailed, Startable
 from local.servers.valkey import Valkey
 
+CURRENCY = "BRL"  # of the sample catalog, whose products name none: the Fake Store's do not either
 _CONNECT_SECONDS = 5
 
 
@@ -69,6 +70,7 @@ class BackingServices(Startable):
             self.catalog = Catalog(listen=listen, push=self._push, changes=self._data / "catalog.json")
             self._start("Catalog", "CATALOG_URL", self.catalog)
             self.started["Catalog"] += "/products"
+            self.settings.setdefault("CATALOG_CURRENCY", CURRENCY)
         ours = {"PostgreSQL": self.postgres, "Valkey": self.valkey}
         watch = ServiceWatch({name: each.exit_code for name, each in ours.items() if each}, self._log)
         self._running.callback(watch.stop)
