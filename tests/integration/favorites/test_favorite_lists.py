@@ -127,7 +127,9 @@ def test_page_reads_the_favorites_of_one_client_at_most_and_sorts_them_in_memory
         holds(db, caller, known)
     db.execute("ANALYZE")
     parameters = ana.as_parameters | {"limit": 21}
-    parameters |= dict.fromkeys(("value", "product_id", "available", "category", "price_dropped"))
+    parameters |= dict.fromkeys(
+        ("value", "product_id", "available", "category", "price_dropped", "has_alert")
+    )
     for sort, order in listing.ORDERS.items():
         plan = db.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {listing.statement(order)}", parameters).fetchone()
         assert plan
