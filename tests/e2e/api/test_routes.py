@@ -13,6 +13,7 @@ from tests.e2e.api.service import PASSWORD, Customer, Service, new_email
 WRITES: list[tuple[str, dict[str, Any] | None, int]] = [
     ("PATCH /clients/{client_id}", {"name": "José María Ñandú 👩‍👩‍👧‍👦"}, 200),
     ("PUT /favorites/{product_id}", None, 201),
+    ("PATCH /favorites/{product_id}", {"alert": {"percent_off": 10}}, 200),
     ("POST /favorites", {"product_id": "2"}, 201),
     ("POST /favorite-changes", {"add": [{"product_id": "3"}], "remove": ["2"]}, 200),
 ]
