@@ -12,7 +12,7 @@ from tests.hostile_catalog import HostileCatalog, product
 from tests.integration import concurrency
 from tests.integration.conftest import cold_start
 
-pytestmark = pytest.mark.usefixtures("environment")
+pytestmark = pytest.mark.usefixtures("environment", "patient_cache")
 
 UNKNOWN = [str(number) for number in range(1_000, 1_100)]
 

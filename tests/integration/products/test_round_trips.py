@@ -18,6 +18,8 @@ from tests.integration import concurrency
 from tests.integration.catalog_messages import changed_product
 from tests.integration.conftest import Age
 
+pytestmark = pytest.mark.usefixtures("environment", "patient_cache")
+
 
 @dataclass
 class Cost:
