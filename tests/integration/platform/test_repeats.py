@@ -11,7 +11,7 @@ import pytest
 
 from shared.accounts import profiles
 from shared.accounts.access_tokens import Caller
-from shared.accounts.sessions import rotation
+from shared.accounts.sessions import expired, rotation
 from shared.events import dead_letters, outbox_relay
 from shared.favorites import bulk, ids, items, listing
 from shared.favorites.models import FavoriteChanges, Mark
@@ -103,6 +103,7 @@ ASKED: dict[str, tuple[int, Callable[[Caller], object]]] = {
     "the list": (2, lambda _: sync()),
     "what was read": (1, lambda _: product_copy.note_sync(time.time())),
     "the schedule": (2, lambda _: schedule()),
+    "purging": (1, lambda _: expired.purge_expired_sessions() == 0),
     "tidying up": (1, lambda _: dead_letters.forget_expired() == 0),
     "the relay": (1, lambda _: outbox_relay.relay(lambda entries: [True] * len(entries)).sent),
 }
