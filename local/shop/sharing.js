@@ -30,8 +30,8 @@ export function start(announce) {
     $("create-link").disabled = false;
     if (!share) return;
     form.reset();
+    await pass(share, announce); // first: browsers let a page share only right after a click
     await attempt(showLinks);
-    await pass(share, announce);
   });
   $("links").addEventListener("click", async ({ target }) => {
     const { share, action } = target.dataset;

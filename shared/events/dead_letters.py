@@ -56,7 +56,10 @@ def sort(current: database.Connection, letters: Sequence[DeadLetter]) -> Sorted:
     result = Sorted([], [], [])
     for letter in letters:
         client_id = letter.event.client_id
-        if client_id is None or held.get(client_id):
+        # It has the ids of up to 500 clients, any of whom may be removed.
+        if letter.event.detail_type == "FavoriteAlerts":
+            result.erase.append(letter)
+        elif client_id is None or held.get(client_id):
             result.keep.append(letter)
         elif client_id in held:
             result.later.append(letter.event)

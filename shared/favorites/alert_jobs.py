@@ -14,7 +14,7 @@ from typing import Any, LiteralString
 
 from shared.platform import database, deadlines, metrics
 
-RECIPIENTS = 500  # of an event: about 65 kB, where the bus takes 256 kB
+RECIPIENTS = 500  # of an event at most: about 65 kB, where the bus takes 256 kB
 IDLE_JOBS = 1_000  # jobs of products without alerts that one transaction deletes
 PAGE_SECONDS = 2.0  # with less time left, no page is begun
 
@@ -53,7 +53,7 @@ def _send_page(sent: Sent, current: database.Connection) -> bool:
     """Send one page of the next job; return whether there may be another."""
     lock = current.execute("SELECT pg_try_advisory_xact_lock(%(lock)s) AS held", {"lock": _LOCK}).fetchone()
     if not lock or not lock["held"]:
-        return False  # another run goes on until no job is left
+        return False  # another run is under way; what it no longer sees waits for the schedule
     current.execute(_DELETE_IDLE, {"limit": IDLE_JOBS})
     job = current.execute(_NEXT).fetchone()
     if job is None:
@@ -64,7 +64,7 @@ def _send_page(sent: Sent, current: database.Connection) -> bool:
     sent.recipients += page["recipients"]
     sent.events += page["recipients"] > 0
     progress: dict[str, Any] = {"job_id": job["job_id"], **page}
-    current.execute(_ADVANCE if page["recipients"] == RECIPIENTS else _FINISH, progress)
+    current.execute(_ADVANCE if page["looked_at"] == RECIPIENTS else _FINISH, progress)
     return True
 
 
@@ -95,30 +95,38 @@ UPDATE alert_jobs
 """
 
 
-def _page(concerned: LiteralString, order: LiteralString) -> LiteralString:
-    """The statement that fires the next alerts which are `concerned` by a job, in the order of an index.
+def _page(concerned: LiteralString) -> LiteralString:
+    """The statement that looks at the next alerts `concerned` by a job, and fires those that are due.
 
-    It returns how many it fired, and where the last of them stands.
+    It reads a bounded number of them in the order of the index, also where none is due: very many may have
+    fired less than a day ago. It returns how many it `looked_at` and fired, and where the last one stands.
     """
     return f"""
-    WITH page AS (
+    WITH next AS MATERIALIZED (
         SELECT client_id, product_id, threshold, row_number() OVER () AS place
           FROM (SELECT client_id, product_id, threshold
                   FROM favorite_alerts
                  WHERE product_id = %(product_id)s AND kind IS NOT NULL AND {concerned}
-                   AND since_version < %(version)s
-                   AND (fired_at IS NULL OR fired_at <= now() - interval '24 hours')
-                 ORDER BY {order}
-                 LIMIT %(limit)s
-                   FOR UPDATE) AS due
+                 ORDER BY threshold, client_id
+                 LIMIT %(limit)s) AS in_order
+    ), due AS (
+        SELECT client_id, product_id, alerts.threshold, place
+          FROM next
+          JOIN favorite_alerts AS alerts USING (client_id, product_id)
+         WHERE kind IS NOT NULL AND since_version < %(version)s
+           AND (fired_at IS NULL OR fired_at <= now() - interval '24 hours')
+           AND (alerts.threshold IS NULL OR currency IS NOT DISTINCT FROM %(currency)s)
+           AND alerts.threshold IS NOT DISTINCT FROM next.threshold
+         ORDER BY place
+           FOR UPDATE OF alerts
     ), fired AS (
         UPDATE favorite_alerts
            SET fired_at = now()
-          FROM page
-         WHERE favorite_alerts.client_id = page.client_id AND favorite_alerts.product_id = page.product_id
+          FROM due
+         WHERE favorite_alerts.client_id = due.client_id AND favorite_alerts.product_id = due.product_id
     ), emitted AS (
         INSERT INTO outbox (stream, detail_type, detail)
-        SELECT 'product:' || product_id, 'FavoriteAlerts', json_build_object(
+        SELECT 'alerts:' || product_id, 'FavoriteAlerts', json_build_object(
                    'kind', %(kind)s::text,
                    'product', json_build_object('product_id', product_id, 'title', title,
                                                 'category', category, 'image', image),
@@ -130,29 +138,24 @@ def _page(concerned: LiteralString, order: LiteralString) -> LiteralString:
           FROM (SELECT product_id, json_agg(json_build_object(
                            'client_id', client_id, 'price_when_favorited', price_when_favorited,
                            'threshold', threshold) ORDER BY place) AS recipients
-                  FROM page
+                  FROM due
                   JOIN favorites USING (client_id, product_id)
                  GROUP BY product_id) AS told
           JOIN products USING (product_id)
     )
-    SELECT count(*) AS recipients,
+    SELECT count(*) AS looked_at, (SELECT count(*) FROM due) AS recipients,
            (array_agg(threshold ORDER BY place DESC))[1] AS last_threshold,
            (array_agg(client_id ORDER BY place DESC))[1] AS last_client
-      FROM page
+      FROM next
     """  # noqa: S608 — the parts are constants of this module
 
 
-_PRICE_PAGE: LiteralString = _page(
-    """
+_PRICE_PAGE: LiteralString = _page("""
     threshold >= %(new_price)s AND threshold < %(old_price)s
     AND (%(after_client)s::uuid IS NULL
          OR (threshold, client_id) > (%(after_threshold)s::numeric, %(after_client)s::uuid))
-    AND currency IS NOT DISTINCT FROM %(currency)s
-    """,
-    "threshold, client_id",
-)
+    """)
 
 _AVAILABLE_PAGE: LiteralString = _page(
-    "threshold IS NULL AND (%(after_client)s::uuid IS NULL OR client_id > %(after_client)s::uuid)",
-    "client_id",
+    "threshold IS NULL AND (%(after_client)s::uuid IS NULL OR client_id > %(after_client)s::uuid)"
 )

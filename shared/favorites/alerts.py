@@ -43,15 +43,16 @@ def update(
 
     def work(current: database.Connection) -> Rendered[Favorite]:
         callers.lock(caller, current)
-        before = items.get(caller, product_id, current=current)
-        if "alert" in changes.model_fields_set:
-            alerts = {product_id: changes.alert}
-            for reason in check(current, caller.client_id, alerts).values():
+        favorite = items.get(caller, product_id, current=current)
+        if "alert" in changes.model_fields_set and changes.alert is not None:
+            for reason in check(current, caller.client_id, {product_id: changes.alert}).values():
                 raise ImpossibleAlert(reason)
-            preconditions.check(before.etag)
-            store(current, caller.client_id, alerts)
-        else:
-            preconditions.check(before.etag)
+            # Again: the product may have changed before it was locked.
+            favorite = items.get(caller, product_id, current=current)
+        preconditions.check(favorite.etag)
+        if "alert" not in changes.model_fields_set:
+            return favorite
+        store(current, caller.client_id, {product_id: changes.alert})
         return items.get(caller, product_id, current=current)
 
     return database.transaction(work)
@@ -107,14 +108,16 @@ CASE asked.kind
 END
 """
 
-# In the order of products, as all who lock several of them.
+# In the order of products, as all who lock several of them. Not FOR SHARE: a change of the price would wait
+# for all sharers, also for those that come after it.
 _CHECK: LiteralString = f"""
 SELECT products.product_id,
        CASE
            WHEN asked.kind = 'available_again' AND removed_at IS NULL THEN 'The product is available.'
            WHEN asked.currency <> products.currency
                 OR (asked.currency IS NOT NULL AND products.currency IS NULL)
-                OR (asked.kind = 'percent_off' AND currency_when_favorited <> products.currency)
+                OR (asked.kind = 'percent_off' AND currency_when_favorited IS NOT NULL
+                    AND currency_when_favorited IS DISTINCT FROM products.currency)
            THEN 'The currency is not that of the product.'
            WHEN {_THRESHOLD} >= price THEN 'The product costs that or less.'
        END AS reason
@@ -123,7 +126,7 @@ SELECT products.product_id,
   LEFT JOIN favorites
          ON favorites.product_id = products.product_id AND favorites.client_id = %(client_id)s
  ORDER BY products.product_id
-   FOR SHARE OF products
+   FOR NO KEY UPDATE OF products
 """  # noqa: S608 — the parts are constants of this module
 
 _STORE: LiteralString = f"""
@@ -137,4 +140,6 @@ SELECT client_id, product_id, asked.kind, asked.value, {_THRESHOLD}, products.cu
     ON CONFLICT (client_id, product_id) DO UPDATE
    SET kind = excluded.kind, value = excluded.value, threshold = excluded.threshold,
        currency = excluded.currency, since_version = excluded.since_version
+ WHERE (kept.kind, kept.value, kept.threshold, kept.currency)
+       IS DISTINCT FROM (excluded.kind, excluded.value, excluded.threshold, excluded.currency)
 """  # noqa: S608 — the parts are constants of this module

@@ -23,7 +23,7 @@ from shared.errors import (
 )
 from shared.favorites.alerts import check, store
 from shared.favorites.limits import MAX_CHANGES, MAX_FAVORITES, check_changes
-from shared.favorites.models import ChangedFavorites, FavoriteChanges, Mark, Refused
+from shared.favorites.models import ChangedFavorites, FavoriteChanges, Mark, Refused, RefusedAlert
 from shared.formats.ids import is_product_id
 from shared.platform import database
 
@@ -60,7 +60,7 @@ def change(caller: Caller, changes: FavoriteChanges) -> ChangedFavorites:
         from shared.products import discovery
 
         reasons = discovery.make_known(unknown)
-    count, outcomes = database.transaction(
+    count, outcomes, impossible = database.transaction(
         lambda current: _write(current, caller, possible, list(filter(is_product_id, remove)))
     )
     by_outcome: dict[str, list[str]] = defaultdict(list)
@@ -80,6 +80,9 @@ def change(caller: Caller, changes: FavoriteChanges) -> ChangedFavorites:
         removed=by_outcome["removed"],
         absent=by_outcome["absent"],
         refused=refused,
+        alerts_refused=[
+            RefusedAlert(product_id=product_id, type=ImpossibleAlert.type_uri()) for product_id in impossible
+        ],
         count=count + len(by_outcome["added"]) - len(by_outcome["removed"]),
     )
 
@@ -87,8 +90,6 @@ def change(caller: Caller, changes: FavoriteChanges) -> ChangedFavorites:
 def _refusal(outcome: str, reason: DomainError | None) -> type[DomainError]:
     if outcome == "full":
         return FavoritesFull
-    if outcome == "impossible alert":
-        return ImpossibleAlert
     return CatalogUnavailable if isinstance(reason, CatalogUnavailable) else UnknownProduct
 
 
@@ -183,14 +184,13 @@ SELECT product_id, CASE WHEN fits THEN 'added' ELSE 'full' END FROM known
 
 def _write(
     current: database.Connection, caller: Caller, add: dict[str, Mark], remove: list[str]
-) -> tuple[int, dict[str, str]]:
-    """How many favorites the client had, and the outcome of each product."""
+) -> tuple[int, dict[str, str], list[str]]:
+    """How many favorites the client had, the outcome of each product, and whose alerts could not fire."""
     # A separate statement: the next one needs a snapshot taken after the client's row was locked.
     client = callers.fetch_one(caller, _Client, _LOCK_CLIENT, current=current)
     check_changes(client.seconds_ahead)
     alerts = {product_id: mark.alert for product_id, mark in add.items() if mark.alert}
     impossible = check(current, caller.client_id, alerts)
-    add = {product_id: mark for product_id, mark in add.items() if product_id not in impossible}
     parameters = {
         "client_id": caller.client_id,
         "count": client.favorites_count,
@@ -201,7 +201,6 @@ def _write(
     }
     with current.cursor(row_factory=class_row(_Outcome)) as cursor:
         outcomes = cursor.execute(_CHANGE, parameters).fetchall()
-    found = {each.product_id: each.outcome for each in outcomes}
     # Those that are no favorites now (unknown, or no room) have no row to join with.
     store(current, caller.client_id, {pid: alert for pid, alert in alerts.items() if pid not in impossible})
-    return client.favorites_count, found | dict.fromkeys(impossible, "impossible alert")
+    return client.favorites_count, {each.product_id: each.outcome for each in outcomes}, list(impossible)

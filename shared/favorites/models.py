@@ -8,13 +8,11 @@ from decimal import Decimal
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from annotated_types import Ge, Le
 from pydantic import (
     AfterValidator,
     AwareDatetime,
     BeforeValidator,
     Field,
-    Strict,
     StringConstraints,
     WithJsonSchema,
     model_validator,
@@ -34,6 +32,12 @@ def _json_number(value: object) -> object:
     return value
 
 
+def _json_true(value: object) -> object:
+    if value is not True and value is not None:
+        raise PydanticCustomError("literal_error", "is not true")
+    return value
+
+
 class NewFavorite(Input):
     """The product to mark as a favorite."""
 
@@ -46,10 +50,9 @@ class Alert(Input):
     model_config = example({"price_at_or_below": 9.9, "currency": "BRL"})
 
     price_at_or_below: Annotated[
-        Decimal | None,
-        Ge(0),
+        Annotated[Decimal, Field(ge=0, max_digits=16, decimal_places=4)] | None,
         BeforeValidator(_json_number),
-        Field(max_digits=16, decimal_places=4, description="Told once the price is this or less."),
+        Field(description="Told once the price is this or less."),
         WithJsonSchema({"type": "number", "minimum": 0}),
     ] = None
     currency: Annotated[
@@ -60,14 +63,13 @@ class Alert(Input):
         ),
     ] = None
     percent_off: Annotated[
-        int | None,
-        Ge(1),
-        Le(99),
-        Strict(),
+        Annotated[int, Field(ge=1, le=99, strict=True)] | None,
         Field(description="Told once the price is so much less than `price_when_favorited`."),
     ] = None
     available_again: Annotated[
-        Literal[True] | None, Field(description="Told once the catalog has the product again.")
+        Literal[True] | None,
+        BeforeValidator(_json_true),
+        Field(description="Told once the catalog has the product again."),
     ] = None
 
     @model_validator(mode="after")
@@ -199,7 +201,7 @@ class FavoriteChanges(Input):
     remove: Annotated[list[GivenId], Field(max_length=MAX_CHANGES, default_factory=list)]
 
 
-REFUSALS = (UnknownProduct, CatalogUnavailable, FavoritesFull, ImpossibleAlert)
+REFUSALS = (UnknownProduct, CatalogUnavailable, FavoritesFull)
 
 
 class Refused(Model):
@@ -213,6 +215,13 @@ class Refused(Model):
     ]
 
 
+class RefusedAlert(Model):
+    """A product whose alert could not fire and was not set."""
+
+    product_id: ProductId
+    type: Annotated[str, WithJsonSchema({"type": "string", "enum": [ImpossibleAlert.type_uri()]})]
+
+
 class ChangedFavorites(Model):
     """What became of each product of the request: it is in exactly one of the lists, in the order asked."""
 
@@ -223,6 +232,7 @@ class ChangedFavorites(Model):
             "removed": ["40"],
             "absent": [],
             "refused": [{"product_id": "12", "type": UnknownProduct.type_uri()}],
+            "alerts_refused": [],
             "count": 37,
         }
     )
@@ -234,6 +244,9 @@ class ChangedFavorites(Model):
     removed: list[ProductId]
     absent: Annotated[list[GivenId], Field(description="These were to be unmarked, and were not favorites.")]
     refused: list[Refused]
+    alerts_refused: Annotated[
+        list[RefusedAlert], Field(description="Of products in the other lists: marked, without an alert.")
+    ]
     count: Annotated[int, Field(ge=0, description="How many favorites the client has now.", examples=[37])]
 
 

@@ -31,14 +31,15 @@ def list_page(
     after = None
     if cursor is not None:
         after, _ = cursors.decode(list_name, cursor, cursors.text, cursors.text)
-    with bounds.counted(bounds.UNKNOWN_SHARES, source_ip, if_raised=UnknownShare):
-        # A malformed token is looked up too, as one that no share has: all refusals take the same time.
-        known_form = token if _TOKEN.fullmatch(token) else ""
-        rows = database.fetch_tuples(
-            _PAGE, {"token": known_form, "after": after, "limit": limit + 1}, idempotent=True
-        )
-        if not rows:
-            raise UnknownShare.behind_link()
+    # A malformed token is looked up too, as one that no share has: all refusals take the same time.
+    known_form = token if _TOKEN.fullmatch(token) else ""
+    rows = database.fetch_tuples(
+        _PAGE, {"token": known_form, "after": after, "limit": limit + 1}, idempotent=True
+    )
+    if not rows:
+        # Counted after the look-up: nobody keeps others in the same network from a link that is right.
+        bounds.take(bounds.UNKNOWN_SHARES, source_ip)
+        raise UnknownShare.behind_link()
     title, has_position = rows[0][:2]
     if not has_position:
         raise InvalidCursor

@@ -9,6 +9,7 @@ from shared.platform import logs
 
 CONNECT_TIMEOUT = 1.0  # seconds
 READ_TIMEOUT = 2.0  # seconds
+SECONDS = CONNECT_TIMEOUT + READ_TIMEOUT + 1.0  # that an invocation may take, with the import of boto3
 
 
 def invoke_quietly(function: str) -> None:

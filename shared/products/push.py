@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.platform import logs, metrics
+from shared.platform import logs, metrics, settings
 from shared.products import product_copy, write_through
 from shared.products.catalog import now_version
 from shared.products.messages import CatalogEvent, ProductChanged
@@ -35,6 +35,8 @@ def take(event: dict[str, Any]) -> bool:
         logs.logger().warning("an event's version is no time in milliseconds", version=change.version)
     copied: CopiedProduct | None
     if isinstance(change, ProductChanged):
+        # As the catalog client does for the list: an event and a poll must not disagree about it.
+        change.product.currency = change.product.currency or settings.catalog_currency()
         copied = product_copy.save(change.product, change.version, Source.EVENT)
     else:
         copied = product_copy.mark_removed(change.product_id, change.version, Source.EVENT)

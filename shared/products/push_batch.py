@@ -28,7 +28,9 @@ def take_all(bodies: Mapping[str, str]) -> list[str]:
         results |= {message_id: _take(bodies[message_id]) for message_id in again}
     # Without the cache, too, the copy has the change.
     is_changed = any(result is True or isinstance(result, valkey.CacheDown) for result in results.values())
-    if (send_alerts := settings.send_alerts_function()) and is_changed:
+    # Without time for it, the alerts wait for their schedule.
+    has_time = deadlines.left(invocations.SECONDS) >= invocations.SECONDS
+    if (send_alerts := settings.send_alerts_function()) and is_changed and has_time:
         invocations.invoke_quietly(send_alerts)
     failed = {message_id: error for message_id, error in results.items() if isinstance(error, Exception)}
     for message_id, error in failed.items():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from shared.errors import CatalogUnavailable
 from shared.formats import json_text
 from shared.formats.etags import etag_of
-from shared.platform import logs, metrics
+from shared.platform import logs, metrics, valkey
 from shared.platform.valkey import CacheDown
 from shared.products import product_cache, product_copy
 from shared.products.product_cache import Entry, ListState, MissingEntry
@@ -57,7 +57,7 @@ def put_quietly(
     """Write the entries, invalidate older list pages, then run the commands; a failure does not matter."""
     advance = [product_cache.advance_command(list_version)] if list_version else []
     with suppress(CacheDown):
-        product_cache.put_all(entries, [*advance, *then])
+        product_cache.put_all(entries, [*advance, *then], seconds=valkey.TIMEOUT)
 
 
 def write_through(copied: CopiedProduct) -> None:

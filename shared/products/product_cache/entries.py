@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -180,20 +181,27 @@ def put(product_id: str, entry: Entry) -> bool:
     return bool(is_kept)
 
 
-def put_all(entries: Mapping[str, Entry], then: Iterable[Sequence[str]] = ()) -> None:
-    """Keep the entries as `put` does, then run the commands: many in one round trip. Raises CacheDown."""
+def put_all(
+    entries: Mapping[str, Entry], then: Iterable[Sequence[str]] = (), *, seconds: float = math.inf
+) -> None:
+    """Keep the entries as `put` does, then run the commands: many in one round trip. Raises CacheDown.
+
+    Entries that there is no time for in so many `seconds` are not kept.
+    """
+    ends = time.monotonic() + seconds
     chunk: list[Sequence[str]] = []
     size = 0
-    puts = [(_put(product_id, entry), len(entry.body)) for product_id, entry in entries.items()]
-    for command, length in [*puts, *((command, 0) for command in then)]:
+    for product_id, entry in entries.items():
         if len(chunk) == AT_ONCE or size > AT_ONCE_CHARACTERS:
             valkey.pipeline(*chunk)
             chunk.clear()
             size = 0
-        chunk.append(command)
-        size += length
-    if chunk:
-        valkey.pipeline(*chunk)
+            if time.monotonic() > ends:
+                break
+        chunk.append(_put(product_id, entry))
+        size += len(entry.body)
+    if last := [*chunk, *then]:
+        valkey.pipeline(*last)
 
 
 def _missing_key(product_id: str) -> str:

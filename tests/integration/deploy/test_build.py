@@ -55,6 +55,7 @@ EXCEPTIONS = {
     "refresh_product_cache": {"pydantic", "psycopg", "redis", "urllib3"},
     "warm_product_cache": {"pydantic", "psycopg", "redis", "urllib3"},
     "publish_events": {"psycopg"},
+    "send_alerts": {"psycopg"},
     "run_migrations": {"pydantic", "psycopg"},
     "rotate_access_token_keys": set[str](),
     "close_default_group": set[str](),
@@ -65,7 +66,7 @@ ALLOWED = {
     for function in FUNCTIONS
 }
 ON_EVENTS = (
-    *("refresh_product_cache", "warm_product_cache", "publish_events"),
+    *("refresh_product_cache", "warm_product_cache", "publish_events", "send_alerts"),
     *("run_migrations", "rotate_access_token_keys", "close_default_group", "try_new_version"),
 )
 WATCHED = {"boto3", "botocore", "email_validator"}.union(*ALLOWED.values())
@@ -313,7 +314,7 @@ def _event(function: str, db: psycopg.Connection) -> dict[str, Any]:
     ).fetchone()
     assert row is not None
     client_id: UUID = row[0]
-    if function in {"get_favorite", "list_favorites", "remove_favorite"}:
+    if function in {"get_favorite", "list_favorites", "remove_favorite", "update_favorite"}:
         db.execute(
             "INSERT INTO favorites (client_id, product_id, price_when_favorited) VALUES (%s, '7', 1)",
             [client_id],

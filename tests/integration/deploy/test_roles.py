@@ -11,7 +11,9 @@ from functions.warm_product_cache.handler import lambda_handler as poll
 from local.servers.valkey import Valkey
 from shared.accounts.sessions import expired, starts
 from shared.events import outbox_relay
-from shared.favorites import items
+from shared.favorites import alert_jobs, alerts, items
+from shared.favorites.models import Alert, FavoriteUpdate
+from shared.formats.etags import NO_PRECONDITIONS
 from shared.platform import database
 from shared.platform.database import Connection
 from tests.hostile_catalog import Answer, HostileCatalog, product
@@ -94,9 +96,16 @@ def publish_events(scene: Scene) -> None:
     assert expired.purge_expired_sessions() == 1
 
 
+def send_alerts(scene: Scene) -> None:
+    alert = FavoriteUpdate(alert=Alert(percent_off=10))
+    alerts.update(scene.ana, "7", alert, NO_PRECONDITIONS)
+    assert deliver(changed_product(T + 1, 7, price=1)) == []  # requests may find a lower price, too
+    assert alert_jobs.send() == alert_jobs.Sent(events=1, recipients=1)
+
+
 # What functions without a route do; the tests of routes run as the roles of theirs.
 WORK: dict[str, Callable[[Scene], None]] = {
-    work.__name__: work for work in (refresh_product_cache, warm_product_cache, publish_events)
+    work.__name__: work for work in (refresh_product_cache, warm_product_cache, publish_events, send_alerts)
 }
 
 
@@ -104,8 +113,8 @@ def test_every_function_has_its_role_and_is_tried_as_it() -> None:
     routes = {
         path.stem.removeprefix("test_") for path in Path(__file__).parents[1].glob("routes/**/test_*.py")
     }
-    assert [folder for folder, role in ROLE_OF.items() if role == OWNER] == ["run_migrations"]
     connecting = {folder for folder in ROLE_OF if "DATABASE_CREDENTIALS" in needs(folder).secrets}
+    assert {folder for folder in connecting if ROLE_OF[folder] == OWNER} == {"run_migrations"}
     assert connecting - {"run_migrations"} <= routes | WORK.keys()
     assert set(ROLE_OF.values()) == {*GRANTS, OWNER}
 

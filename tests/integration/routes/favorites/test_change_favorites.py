@@ -34,6 +34,7 @@ def test_each_product_is_in_the_list_of_its_outcome(ana: Caller, db: psycopg.Con
             {"product_id": "999", "type": "/problems/unknown-product"},
             {"product_id": known[-2], "type": "/problems/favorites-full"},
         ],
+        "alerts_refused": [],
         "count": MAX_FAVORITES,
     }
     events = db.execute("SELECT detail->>'product_id' FROM outbox WHERE detail_type = 'FavoriteAdded'")
@@ -82,6 +83,7 @@ def test_odd_entries_are_refused_one_by_one(ana: Caller) -> None:
         "removed": [],
         "absent": ["9\0", "9"],
         "refused": [{"product_id": name, "type": "/problems/unknown-product"} for name in odd],
+        "alerts_refused": [],
         "count": 2,
     }
 
