@@ -327,12 +327,12 @@ def test_a_slow_writer_never_overwrites_the_newer_entry(
     arrived, go_on = threading.Event(), threading.Event()
     put_all, written = product_cache.put_all, []
 
-    def put_late(*arguments: Any) -> None:
+    def put_late(*arguments: Any, **how: Any) -> None:
         """The first one to write stands still before it does."""
         if not arrived.is_set():
             arrived.set()
             assert go_on.wait(60)
-        put_all(*arguments)
+        put_all(*arguments, **how)
         written.append(arguments)
 
     environment.setattr(product_cache, "put_all", put_late)
