@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from shared.accounts.passwords import checked_password
 from shared.formats.emails import checked_email
-from shared.formats.names import CONTROLS, checked_name
+from shared.formats.names import checked_name, name_field
 from shared.models import NO_NUL, Input, Model, example
 
 Role = Literal["client", "admin"]
@@ -26,11 +26,7 @@ Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
     AfterValidator(checked_name),
-    Field(
-        description="1 to 200 characters after trimming, one of them visible and none a control character.",
-        examples=["Ana Souza"],
-        json_schema_extra={"pattern": f"^[^{CONTROLS}]*$"},
-    ),
+    name_field(200, "Ana Souza"),
 ]
 Email = Annotated[
     str,

@@ -140,7 +140,7 @@ def _page(concerned: LiteralString) -> LiteralString:
                            'threshold', threshold) ORDER BY place) AS recipients
                   FROM due
                   JOIN favorites USING (client_id, product_id)
-                 GROUP BY product_id) AS told
+                 GROUP BY product_id) AS by_product
           JOIN products USING (product_id)
     )
     SELECT count(*) AS looked_at, (SELECT count(*) FROM due) AS recipients,

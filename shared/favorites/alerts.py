@@ -43,12 +43,12 @@ def update(
 
     def work(current: database.Connection) -> Rendered[Favorite]:
         callers.lock(caller, current)
+        # First, as it locks the product: what is read after it stays as it is until the end.
+        given = {product_id: changes.alert} if changes.alert is not None else {}
+        reasons = check(current, caller.client_id, given)
         favorite = items.get(caller, product_id, current=current)
-        if "alert" in changes.model_fields_set and changes.alert is not None:
-            for reason in check(current, caller.client_id, {product_id: changes.alert}).values():
-                raise ImpossibleAlert(reason)
-            # Again: the product may have changed before it was locked.
-            favorite = items.get(caller, product_id, current=current)
+        for reason in reasons.values():
+            raise ImpossibleAlert(reason)
         preconditions.check(favorite.etag)
         if "alert" not in changes.model_fields_set:
             return favorite

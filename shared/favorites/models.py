@@ -21,7 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from shared.errors import CatalogUnavailable, FavoritesFull, ImpossibleAlert, UnknownProduct
 from shared.favorites.limits import MAX_CHANGES, MAX_FAVORITES
-from shared.formats.names import CONTROLS, checked_name
+from shared.formats.names import checked_name, name_field
 from shared.models import Input, Model, NextCursor, Page, example
 from shared.products.models import Currency, Image, Price, ProductId, Review, Title
 
@@ -45,14 +45,14 @@ class NewFavorite(Input):
 
 
 class Alert(Input):
-    """What a client wants to be told of: exactly one of three."""
+    """When the client is notified of the product: exactly one of three conditions."""
 
     model_config = example({"price_at_or_below": 9.9, "currency": "BRL"})
 
     price_at_or_below: Annotated[
         Annotated[Decimal, Field(ge=0, max_digits=16, decimal_places=4)] | None,
         BeforeValidator(_json_number),
-        Field(description="Told once the price is this or less."),
+        Field(description="It fires once the price is this or less."),
         WithJsonSchema({"type": "number", "minimum": 0}),
     ] = None
     currency: Annotated[
@@ -64,12 +64,12 @@ class Alert(Input):
     ] = None
     percent_off: Annotated[
         Annotated[int, Field(ge=1, le=99, strict=True)] | None,
-        Field(description="Told once the price is so much less than `price_when_favorited`."),
+        Field(description="It fires once the price is so much less than `price_when_favorited`."),
     ] = None
     available_again: Annotated[
         Literal[True] | None,
         BeforeValidator(_json_true),
-        Field(description="Told once the catalog has the product again."),
+        Field(description="It fires once the catalog has the product again."),
     ] = None
 
     @model_validator(mode="after")
@@ -90,8 +90,11 @@ class FavoriteUpdate(Input):
     alert: Alert | None = Field(default_factory=lambda: None)
 
 
-class Favorite(Model):
-    """A product that a client marked, as the service knows it now."""
+Available = Annotated[bool, Field(description="False when the catalog no longer has the product.")]
+
+
+class _ListedProduct(Model):
+    """What every list of favorites shows of a product."""
 
     product_id: ProductId
     title: Title
@@ -99,8 +102,13 @@ class Favorite(Model):
     category: Annotated[str, Field(examples=["kitchen"])]
     price: Price
     currency: Currency
+
+
+class Favorite(_ListedProduct):
+    """A product that a client marked, as the service knows it now."""
+
     review: Review | None
-    available: Annotated[bool, Field(description="False when the catalog no longer has the product.")]
+    available: Available
     price_when_favorited: Annotated[Price, Field(examples=[24.8])]
     price_change: Annotated[
         Decimal | None,
@@ -110,7 +118,7 @@ class Favorite(Model):
         ),
         WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}], "examples": [-2.5]}),
     ]
-    alert: Annotated[Alert | None, Field(description="What the client wants to be told of.")]
+    alert: Annotated[Alert | None, Field(description="When the client is notified of the product.")]
     favorited_at: datetime
 
 
@@ -270,11 +278,7 @@ ListTitle = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
     AfterValidator(checked_name),
-    Field(
-        description="1 to 100 characters after trimming, one of them visible and none a control character.",
-        examples=["Birthday"],
-        json_schema_extra={"pattern": f"^[^{CONTROLS}]*$"},
-    ),
+    name_field(100, "Birthday"),
 ]
 
 
@@ -318,16 +322,10 @@ class Shares(Model):
     max: Annotated[int, Field(description="How many shares a client may have.", examples=[20])]
 
 
-class SharedProduct(Model):
+class SharedProduct(_ListedProduct):
     """A product of a shared list."""
 
-    product_id: ProductId
-    title: Title
-    image: Image
-    category: Annotated[str, Field(examples=["kitchen"])]
-    price: Price
-    currency: Currency
-    available: Annotated[bool, Field(description="False when the catalog no longer has the product.")]
+    available: Available
 
 
 class SharedFavorites(Model):

@@ -44,6 +44,9 @@ FAVORITE: LiteralString = f"""
                 rfc3339(favorited_at) AS favorited_at) AS shown)
 """  # noqa: S608 — the part is a constant
 
+# Whether a share has not ended.
+IS_ACTIVE: LiteralString = "(expires_at IS NULL OR expires_at > now())"
+
 # The model SharedProduct: what anybody with a link sees, and nothing of the client.
 SHARED_PRODUCT: LiteralString = """
 (SELECT row_to_json(shown)::text

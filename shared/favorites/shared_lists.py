@@ -9,7 +9,7 @@ from typing import LiteralString
 from shared.accounts.attempts import bounds
 from shared.errors import InvalidCursor, UnknownShare
 from shared.favorites.models import SharedFavorites
-from shared.favorites.rendering import SHARED_PRODUCT
+from shared.favorites.rendering import IS_ACTIVE, SHARED_PRODUCT
 from shared.formats import cursors
 from shared.formats.json_text import Rendered
 from shared.platform import database
@@ -37,7 +37,7 @@ def list_page(
         _PAGE, {"token": known_form, "after": after, "limit": limit + 1}, idempotent=True
     )
     if not rows:
-        # Counted after the look-up: nobody keeps others in the same network from a link that is right.
+        # Counted after the look-up: guesses do not keep others in the network from a link that is right.
         bounds.take(bounds.UNKNOWN_SHARES, source_ip)
         raise UnknownShare.behind_link()
     title, has_position = rows[0][:2]
@@ -70,6 +70,6 @@ SELECT title, %(after)s::text IS NULL OR position.product_id IS NOT NULL AS has_
         ORDER BY favorites.favorited_at DESC, product_id
         LIMIT %(limit)s
        ) AS page ON true
- WHERE token = %(token)s AND (expires_at IS NULL OR expires_at > now())
+ WHERE token = %(token)s AND {IS_ACTIVE}
  ORDER BY page.favorited_at DESC, page.product_id
 """  # noqa: S608 — the part is a constant

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import LiteralString
 from uuid import UUID
 
 from psycopg.rows import class_row
@@ -13,11 +14,17 @@ from shared.accounts import callers
 from shared.accounts.access_tokens import Caller
 from shared.errors import SharesFull, UnknownShare
 from shared.favorites.models import NewShare, Share, Shares
+from shared.favorites.rendering import IS_ACTIVE
 from shared.platform import database
 
 MAX_SHARES = 20  # active ones of a client: one page shows them all
 DEFAULT_LIFETIME = timedelta(days=90)
 _TOKEN_BYTES = 16  # 128 random bits, so no guess succeeds
+
+# The model Share.
+_SHARE: LiteralString = (
+    "share_id, title, token, '/shared-favorites/' || token AS path, created_at, expires_at"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +58,16 @@ def create(caller: Caller, new: NewShare) -> Share:
 
 # After callers.lock: otherwise two requests at once would count the same shares. Ended shares are deleted
 # here, so that a client's rows stay few.
-_INSERT = """
+_INSERT: LiteralString = f"""
 WITH ended AS (
     DELETE FROM shares WHERE client_id = %(client_id)s AND expires_at <= now()
 )
 INSERT INTO shares (client_id, title, token, expires_at)
 SELECT %(client_id)s, %(title)s, %(token)s, %(expires_at)s
  WHERE %(max)s > (SELECT count(*) FROM shares
-                   WHERE client_id = %(client_id)s AND (expires_at IS NULL OR expires_at > now()))
-RETURNING share_id, title, token, '/shared-favorites/' || token AS path, created_at, expires_at
-"""
+                   WHERE client_id = %(client_id)s AND {IS_ACTIVE})
+RETURNING {_SHARE}
+"""  # noqa: S608 — the parts are constants
 
 
 def list_all(caller: Caller) -> Shares:
@@ -71,18 +78,16 @@ def list_all(caller: Caller) -> Shares:
     return callers.fetch_one(caller, Shares, _LIST, {"max": MAX_SHARES})
 
 
-_LIST = """
+_LIST: LiteralString = f"""
 SELECT coalesce((SELECT json_agg(shown)
-                   FROM (SELECT share_id, title, token, '/shared-favorites/' || token AS path,
-                                created_at, expires_at
+                   FROM (SELECT {_SHARE}
                            FROM shares
-                          WHERE shares.client_id = clients.client_id
-                            AND (expires_at IS NULL OR expires_at > now())
+                          WHERE shares.client_id = clients.client_id AND {IS_ACTIVE}
                           ORDER BY created_at DESC, share_id) AS shown), '[]') AS items,
        %(max)s AS max
   FROM clients
  WHERE client_id = %(client_id)s AND token_generation = %(token_generation)s
-"""
+"""  # noqa: S608 — the parts are constants
 
 
 def remove(caller: Caller, share_id: UUID) -> None:
