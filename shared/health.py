@@ -1,4 +1,4 @@
-"""The state of the service: the database, the cache and the catalog are each asked."""
+"""The state of the service: each of the database, the cache and the catalog is called."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shared.platform.valkey import CacheDown
 from shared.products import catalog, product_cache, product_copy
 
 DATABASE_SECONDS = 1.5  # for the database, so that the others are asked too when it hangs
-CATALOG_EVERY = 5.0  # seconds: whoever polls this does not become the catalog's heaviest user
+CATALOG_EVERY = 5.0  # seconds: a monitor that polls this does not become the catalog's heaviest user
 KEPT = "60"  # seconds for which the cache keeps what is written to see whether it takes writes
 
 _catalog: tuple[float, ServiceHealth] | None = None

@@ -1,4 +1,4 @@
-"""Removes the rules of the VPC's own security group, which nobody uses, when a stack is made."""
+"""Removes the rules of the VPC's own security group, which is not used, when a stack is made."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from shared.platform import cloudformation, logs
 
 
 def lambda_handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """What CloudFormation was told. Without this function it cannot remove a rule that it did not make."""
+    """The answer to CloudFormation, which itself cannot remove a rule that it did not make."""
     failure = None
     try:
         if event["RequestType"] != "Delete":  # the group goes with the VPC

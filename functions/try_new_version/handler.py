@@ -17,9 +17,9 @@ THROTTLED_TRIES = 5
 
 
 def lambda_handler(event: dict[str, Any], _context: Any) -> str:
-    """What CodeDeploy was told: Succeeded, or Failed, and then the deploy is taken back.
+    """The status for CodeDeploy: Succeeded, or Failed, and then the deploy is taken back.
 
-    Raises boto3's errors when CodeDeploy cannot be told; it then gives up after an hour.
+    Raises boto3's errors when CodeDeploy does not take it; CodeDeploy then gives up after an hour.
     """
     import boto3  # the Lambda runtime's own, and slow to load
 

@@ -115,5 +115,5 @@ def sync(listed: CatalogList) -> Iterator[list[CopiedProduct]]:
 
 
 def list_synced(synced_at: float) -> ListState:
-    """Note that the copy is what the catalog's list said at `synced_at`; the list's state, for the cache."""
+    """Note that the copy is the catalog's list of `synced_at`; the list's state, for the cache."""
     return ListState(product_copy.note_sync(synced_at), synced_at)

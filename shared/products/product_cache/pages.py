@@ -40,7 +40,7 @@ class ListState:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Where a page is kept; `name` tells it from other pages that share the key."""
+    """Where a page is kept; `name` distinguishes it from other pages that share the key."""
 
     key: str
     name: str
@@ -84,8 +84,8 @@ def _list_state(fields: list[bytes | None]) -> ListState | None:
 
 
 # `list_version` is what readers see until `next_at`, and `next_version` from then on. Versions only rise,
-# whoever comes late. Times are by the caller's clock, as readers have no other; one that is further ahead
-# than the interval comes from a wrong clock and does not count.
+# also when writers come late. Times are by the caller's clock, as readers have no other; one that is further
+# ahead than the interval comes from a wrong clock and does not count.
 _KEEP_LIST = """
 local version, now, interval, synced_at = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local held = redis.call('HMGET', KEYS[1], 'list_version', 'next_version', 'next_at', 'synced_at')

@@ -66,7 +66,7 @@ def note_schedule() -> None:
 
 
 def note_sync(synced_at: float) -> int:
-    """Remember that the copy is what the list said at `synced_at` (seconds since the epoch); its version.
+    """Remember that the copy is the list of `synced_at` (seconds since the epoch); the list's version.
 
     Raises DatabaseUnavailable.
     """
@@ -203,7 +203,7 @@ def in_order(held: array[int]) -> array[int]:
     positions = held[:]
     last = start = 0
     for anchor in chain(_longest_rise(held), [len(held)]):
-        # None behind the last one: there is as much room as anybody wants.
+        # None behind the last one: there is as much room as needed.
         limit = held[anchor] if anchor < len(held) else None
         count = anchor - start
         if limit is not None and limit - last - 1 < count:

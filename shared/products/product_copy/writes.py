@@ -106,7 +106,7 @@ RETURNING true
 """
 
 
-# Changes that may fire alerts: one row each, whoever has set one. A change of the currency fires none.
+# Changes that may fire alerts: one row each, also without an alert. A change of the currency fires none.
 _QUEUE_ALERTS: LiteralString = """
 INSERT INTO alert_jobs (product_id, kind, old_price, new_price, currency, version)
 SELECT product_id, kind, old_price, new_price, currency, version
