@@ -19,8 +19,10 @@ def lambda_handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
 
 def _close(group_id: str) -> None:
     import boto3  # the Lambda runtime's own, and slow to load
+    from botocore.config import Config
 
-    ec2 = boto3.client("ec2")
+    once = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
+    ec2 = boto3.client("ec2", config=once)
     found = ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [group_id]}])
     ways_in = [rule["SecurityGroupRuleId"] for rule in found["SecurityGroupRules"] if not rule["IsEgress"]]
     ways_out = [rule["SecurityGroupRuleId"] for rule in found["SecurityGroupRules"] if rule["IsEgress"]]

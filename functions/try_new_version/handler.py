@@ -14,6 +14,7 @@ from shared.platform import logs
 PACE = 1.0  # seconds
 LONGEST_TRY = 30  # seconds; a version that runs for longer, as a poll of a large catalog does, was imported
 THROTTLED_TRIES = 5
+CONNECT_TIMEOUT, READ_TIMEOUT = 3, 5  # seconds
 
 
 def lambda_handler(event: dict[str, Any], _context: Any) -> str:
@@ -22,9 +23,14 @@ def lambda_handler(event: dict[str, Any], _context: Any) -> str:
     Raises boto3's errors when CodeDeploy does not take it; CodeDeploy then gives up after an hour.
     """
     import boto3  # the Lambda runtime's own, and slow to load
+    from botocore.config import Config
 
     started = time.monotonic()
-    codedeploy = boto3.client("codedeploy")
+    # Without an answer in seconds, this function would end before it has reported anything.
+    patience = Config(
+        connect_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT, retries={"total_max_attempts": 2}
+    )
+    codedeploy = boto3.client("codedeploy", config=patience)
     name, fault = "", ""
     try:
         deployment = codedeploy.get_deployment(deploymentId=event["DeploymentId"])["deploymentInfo"]
@@ -63,7 +69,9 @@ def _try_version(name: str, version: str) -> str:
     samples = json.loads((files("functions.try_new_version") / "samples.json").read_text(encoding="utf-8"))
     event = next(event for folder, event in samples.items() if name.endswith(f"-{folder}"))
     # boto3 does not try again: what took too long still runs.
-    once = Config(read_timeout=LONGEST_TRY, retries={"total_max_attempts": 1})
+    once = Config(
+        connect_timeout=CONNECT_TIMEOUT, read_timeout=LONGEST_TRY, retries={"total_max_attempts": 1}
+    )
     client = boto3.client("lambda", config=once)
     for attempt in range(THROTTLED_TRIES):
         try:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-TIMEOUT = 10  # seconds for CloudFormation to take the answer
-ATTEMPTS = 3
+TIMEOUT = 4  # seconds for CloudFormation to take the answer, each time
+RETRIES = 2  # also after an error of its server
 LONGEST_REASON = 300  # characters: an answer may have 4096 bytes, and JSON makes up to 12 of one
 
 
@@ -21,6 +21,7 @@ def respond(
     Raises OSError when that fails; CloudFormation then waits until its own timeout.
     """
     import urllib3
+    from urllib3.exceptions import HTTPError
 
     reason = "Done"
     if error is not None:
@@ -37,14 +38,23 @@ def respond(
         "Data": data,
     }
     # The signature of the address is for a request without a Content-Type.
-    answer = urllib3.PoolManager().request(
-        "PUT",
-        event["ResponseURL"],
-        body=json.dumps(result).encode(),
-        headers={"Content-Type": ""},
-        timeout=TIMEOUT,
-        retries=ATTEMPTS - 1,
-    )
+    try:
+        answer = urllib3.PoolManager().request(
+            "PUT",
+            event["ResponseURL"],
+            body=json.dumps(result).encode(),
+            headers={"Content-Type": ""},
+            timeout=urllib3.Timeout(total=TIMEOUT),
+            retries=urllib3.Retry(
+                RETRIES,
+                backoff_factor=0.5,
+                status_forcelist=(500, 502, 503, 504),
+                allowed_methods=("PUT",),
+                raise_on_status=False,
+            ),
+        )
+    except HTTPError as error:
+        raise OSError(f"CloudFormation did not take the answer: {error}") from error
     if answer.status != 200:
         raise OSError(f"CloudFormation did not take the answer: {answer.status}")
     return result
