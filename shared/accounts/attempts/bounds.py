@@ -32,7 +32,7 @@ class Bound:
 TAKEN_EMAILS = Bound("taken", 100, 1, "Too many e-mails that are taken.")
 # Against a few common passwords tried at many accounts. Accounts at which the network is known do not count.
 FAILED_LOG_INS = Bound("failures", 50, 10, "Too many failed attempts.")
-# The links of shared lists have 128 random bits: this bounds the load of guessing, not its success.
+# The links of shared lists have 128 random bits, so no guess succeeds; this only stops those who try.
 UNKNOWN_SHARES = Bound("shares", 30, 10, "Too many links that lead to no list.")
 
 # ARGV: at_once, interval, and 1 to count or -1 to uncount. Returns the seconds to wait, 0 if it was counted.

@@ -12,7 +12,7 @@ from shared.accounts.access_tokens import Caller
 from shared.accounts.attempts import bounds, guesses
 from shared.accounts.models import Tokens
 from shared.accounts.sessions import refresh_tokens
-from shared.errors import DatabaseUnavailable, InvalidCredentials, TooManyAttempts
+from shared.errors import DatabaseUnavailable, InvalidCredentials, SecretUnavailable, TooManyAttempts
 from shared.formats.emails import email_key
 from shared.platform import database, settings
 
@@ -49,7 +49,7 @@ def log_in(email: str, password: str, *, source_ip: str = "") -> Tokens:
         if wait:
             raise guesses.too_many(wait) from None
         raise
-    except (DatabaseUnavailable, TooManyAttempts):
+    except (DatabaseUnavailable, SecretUnavailable, TooManyAttempts):
         guesses.take_back(attempts)
         raise
     # After the transaction: otherwise a client deleted meanwhile would leave a known address for 30 days.

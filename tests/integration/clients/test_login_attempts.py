@@ -14,7 +14,13 @@ from shared.accounts.attempts import guesses
 from shared.accounts.attempts.networks import network_of
 from shared.accounts.models import Tokens
 from shared.accounts.sessions import starts
-from shared.errors import DatabaseUnavailable, InvalidCredentials, TooManyAttempts
+from shared.errors import (
+    DatabaseUnavailable,
+    DomainError,
+    InvalidCredentials,
+    SecretUnavailable,
+    TooManyAttempts,
+)
 from shared.platform import database
 from shared.platform import valkey as cache
 from tests.integration import concurrency
@@ -195,16 +201,17 @@ def test_outage_of_the_database_is_no_failure_of_the_account(
     assert fail() == next_wait
 
 
+@pytest.mark.parametrize("error", [DatabaseUnavailable("in a test"), SecretUnavailable("in a test")])
 def test_right_password_whose_session_cannot_be_written_is_no_failure(
-    environment: pytest.MonkeyPatch, server: redis.Redis
+    environment: pytest.MonkeyPatch, server: redis.Redis, error: DomainError
 ) -> None:
     def unavailable(_: object) -> None:
-        raise DatabaseUnavailable("in a test")
+        raise error
 
     with environment.context() as outage:
         outage.setattr(database, "transaction", unavailable)
         for _ in range(5):
-            with pytest.raises(DatabaseUnavailable):
+            with pytest.raises(type(error)):
                 log_in()
     assert fail() == 0
     assert server.keys("login:*")
