@@ -63,7 +63,7 @@ class Lifeline:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(patience)
         _signal(process.pid, signal.SIGKILL)
-        # Before it is reaped: afterwards the number may belong to another process.
+        # Before the last of the group is gone: afterwards the number may belong to another process.
         self._send(f"-{process.pid}")
         process.wait()
 
